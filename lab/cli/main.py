@@ -1,0 +1,62 @@
+"""`lab VERB ...`: finds the verb's module, and turns errors into one message and an exit status."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+
+import lab
+from lab.errors import LabError
+
+VERBS = {
+    "list": "lab.cli.list",
+    "run": "lab.cli.run",
+    "up": "lab.cli.up",
+    "down": "lab.cli.down",
+    "ps": "lab.cli.ps",
+    "inspect": "lab.cli.inspect",
+    "exec": "lab.cli.exec",
+    "shell": "lab.cli.shell",
+    "plan": "lab.cli.plan",
+    "doctor": "lab.cli.doctor",
+}
+"""Verb -> module with `add_parser(subparsers)`, which sets `run(args) -> int` as the parser's default for `run`."""
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run one command line and return its exit status (0, 1, 2, 3 as in the manual; of `exec`, the command's own)."""
+    try:
+        args = _parser(argv).parse_args(argv)
+        status: int = args.run(args)
+        return status
+    except LabError as error:
+        sys.stdout.flush()
+        print(f"lab: {error}", file=sys.stderr)
+        return error.status
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 141
+
+
+def console() -> None:
+    """The console script `lab`."""
+    sys.exit(main(sys.argv[1:]))
+
+
+def _parser(argv: Sequence[str]) -> argparse.ArgumentParser:
+    """The parser. Only the module of the verb in use is imported, all of them for `lab --help` or a wrong verb."""
+    parser = argparse.ArgumentParser(
+        prog="lab",
+        description="A Kubernetes network on this machine: real kernel, real daemons, no containers.",
+        epilog="exit status: 0 all checks held; 1 a check failed; 2 wrong usage or input; 3 this machine cannot run it",
+    )
+    parser.add_argument("--version", action="version", version=f"lab {lab.__version__}")
+    subparsers = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
+    wanted = [VERBS[argv[0]]] if argv and argv[0] in VERBS else list(VERBS.values())
+    for module in wanted:
+        importlib.import_module(module).add_parser(subparsers)
+    return parser

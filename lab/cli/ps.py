@@ -1,0 +1,40 @@
+"""`lab ps`: the labs of this user that stay in the background."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from typing import Any
+
+from lab.fabric import registry
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add the verb."""
+    parser = subparsers.add_parser("ps", help="the labs that are up")
+    parser.add_argument("--format", choices=("table", "json"), default="table")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print one line a lab, crashed ones too."""
+    rows = [
+        {
+            "name": entry.name,
+            "source": entry.source,
+            "state": "up" if entry.running else "crashed",
+            "pid": entry.pid,
+            "seconds": int(time.time() - entry.since),
+        }
+        for entry in registry.entries()
+    ]
+    if args.format == "json":
+        print(json.dumps(rows, indent=2))
+        return 0
+    print(f"{'NAME':20} {'FROM':20} {'STATE':8} {'PID':>8} {'UP FOR':>10}")
+    for row in rows:
+        print(f"{row['name']:20} {row['source']:20} {row['state']:8} {row['pid']:>8} {row['seconds']:>8} s")
+        if row["state"] == "crashed":
+            print(f"    its last words: {registry.root() / str(row['name']) / 'lab.log'}")
+    return 0

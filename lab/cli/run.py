@@ -1,0 +1,104 @@
+"""`lab run SCENARIO...`: boot, walk through, check, take down."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from lab.cli import recording, terminal
+from lab.cluster.wanted import Wanted
+from lab.errors import LabError, UsageError
+from lab.fabric import host, requirements, sandbox
+from lab.model import catalog, load
+from lab.scenario import loader, runner
+from lab.scenario.events import Emit
+from lab.scenario.model import Scenario
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add the verb."""
+    parser = subparsers.add_parser("run", help="boot a scenario's cluster, walk through it, check every claim, take it down")
+    parser.add_argument("scenarios", nargs="*", metavar="SCENARIO", help="a name from `lab list`, or a folder")
+    parser.add_argument("--all", action="store_true", help="run every scenario of `lab list`")
+    parser.add_argument("--topology", metavar="T", help="boot this topology instead of the scenario's own")
+    parser.add_argument("--step", action="store_true", help="wait for a key before every step")
+    parser.add_argument("--keep", "--cli", action="store_true", help="afterwards stay in Mininet's CLI with the lab up")
+    parser.add_argument("--lang", choices=("en", "zh"), default=terminal.language(), help="language of the texts")
+    parser.add_argument("--format", choices=("text", "json"), default="text", help="json: one document on stdout, nothing else")
+    parser.add_argument("--junit", metavar="FILE", help="write a JUnit XML report")
+    parser.add_argument("-v", "--verbose", action="store_true", help="show long outputs in full")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the scenarios one after the other, each in a sandbox of its own. The worst of their statuses is the result."""
+    scenarios = [loader.load_scenario(path) for path in _folders(args)]
+    wanted = [recipe(scenario, args.topology) for scenario in scenarios]
+    if (args.step or args.keep) and args.format != "text":
+        raise UsageError("--step and --keep talk to a person on the terminal: they go with --format text only")
+    if args.keep and len(scenarios) > 1:
+        raise UsageError("--keep stays in one lab: name one scenario")
+    requirements.check_machine()
+    host.load_modules()
+    statuses = []
+    with recording.writers(args) as tell:
+        for scenario, what in zip(scenarios, wanted, strict=True):
+            statuses.append(_run_one(scenario, what, args, tell))
+    return max(statuses)
+
+
+def _folders(args: argparse.Namespace) -> list[Any]:
+    if args.all == bool(args.scenarios):
+        raise UsageError("name a scenario, or --all for every one; `lab list` shows them")
+    return list(catalog.list_scenarios()) if args.all else [catalog.find_scenario(word) for word in args.scenarios]
+
+
+def recipe(scenario: Scenario, topology: str | None) -> Wanted:
+    """What a scenario wants to have booted. Raises InputError for a wrong topology or manifest, all manifests' problems at once."""
+    objects = load.read_manifests(scenario.manifest_paths)
+    return Wanted(load.read_topology(catalog.find_topology(topology or scenario.topology)), objects, tuple(scenario.pins))
+
+
+def _run_one(scenario: Scenario, wanted: Wanted, args: argparse.Namespace, tell: Emit) -> int:
+    events = recording.Recording()
+    status = sandbox.run(lambda: _inside(scenario, wanted, args, events))
+    for event in events.replay(scenario):
+        tell(event)
+    return status
+
+
+def _inside(scenario: Scenario, wanted: Wanted, args: argparse.Namespace, events: recording.Recording) -> int:
+    """The lab process: everything here happens in the sandbox, and ends with it."""
+    from lab.cluster.boot import boot
+    from lab.fabric.mininet import interact
+
+    screen = terminal.writer(args) if args.format == "text" else None
+
+    def emit(event: Any) -> None:
+        events(event)
+        if screen is not None:
+            screen(event)
+
+    @contextlib.contextmanager
+    def booted(progress: Callable[[str, float | None], None]) -> Iterator[Any]:
+        yield boot(wanted, progress)
+
+    def mininet(cluster: Any) -> None:
+        print(terminal.CLI_HINT[args.lang], flush=True)
+        interact(cluster.network)
+
+    try:
+        pause = terminal.pause(args.lang) if args.step else None
+        ended = runner.boot_and_run(scenario, booted, emit, pause, mininet, mininet if args.keep else None)
+    except LabError as error:
+        print(f"lab: {error}", file=sys.stderr)
+        return error.status
+    except KeyboardInterrupt:
+        return 130
+    finally:
+        if screen is not None:
+            screen.close()
+    return 0 if ended.ok else 1

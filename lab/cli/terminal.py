@@ -1,0 +1,65 @@
+"""The person at the terminal: language, screen, and the keys of step mode."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import sys
+from collections.abc import Mapping
+from typing import Literal
+
+from lab.report.terminal import TerminalWriter, wants_colour
+from lab.report.words import Language, pick
+from lab.scenario import stepper
+from lab.scenario.model import Step
+
+CLI_HINT = {
+    "en": "The lab stays up. This is Mininet's command line: `nodes`, `links`, `zenlinnode1 route -n`, `help`; `exit` takes the lab down.",
+    "zh": "实验环境保持运行。这里是 Mininet 命令行：`nodes`、`links`、`zenlinnode1 route -n`、`help`；输入 `exit` 结束并清除实验环境。",
+}
+
+
+def language(environ: Mapping[str, str] | None = None) -> Language:
+    """The language of the user's locale, as POSIX finds it: LC_ALL, LC_MESSAGES, LANG; English for all but Chinese."""
+    environ = os.environ if environ is None else environ
+    locale = next((environ[key] for key in ("LC_ALL", "LC_MESSAGES", "LANG") if environ.get(key)), "")
+    return "zh" if locale.startswith("zh") else "en"
+
+
+def writer(args: argparse.Namespace) -> TerminalWriter:
+    """The screen."""
+    columns = shutil.get_terminal_size((100, 24)).columns
+    return TerminalWriter(sys.stdout, args.lang, columns, wants_colour(sys.stdout), sys.stdout.isatty(), args.verbose)
+
+
+def pause(lang: Literal["en", "zh"]) -> stepper.Pause:
+    """Step mode: say what comes next, and wait for a key that means something."""
+
+    def ask(upcoming: Step | None, previous: Step | None) -> stepper.Answer:
+        if upcoming is not None:
+            print(f"\n→ {pick(upcoming.title, lang)}")
+        print(pick(stepper.help_line(upcoming is not None, previous is not None), lang), flush=True)
+        while True:
+            answer = stepper.decide(_key(), previous is not None)
+            if answer is not None:
+                return answer
+
+    return ask
+
+
+def _key() -> str:
+    """One key from a terminal; from anything else the first character of a line, "" at its end."""
+    if not sys.stdin.isatty():
+        line = sys.stdin.readline()
+        return line[:1]
+    import termios
+    import tty
+
+    descriptor = sys.stdin.fileno()
+    before = termios.tcgetattr(descriptor)
+    try:
+        tty.setcbreak(descriptor)
+        return os.read(descriptor, 1).decode("ascii", "replace")
+    finally:
+        termios.tcsetattr(descriptor, termios.TCSADRAIN, before)

@@ -1,0 +1,113 @@
+"""`lab up [WHAT]`: boot a topology, or a scenario's topology and manifests, and leave it running in the background."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import traceback
+from pathlib import Path
+from typing import Any, TextIO
+
+from lab.cluster.wanted import Wanted
+from lab.errors import LabError
+from lab.fabric import host, registry, requirements, sandbox
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add the verb."""
+    parser = subparsers.add_parser("up", help="boot a lab and leave it running; `lab exec`, `lab shell` and `lab down` find it")
+    parser.add_argument("what", nargs="?", default="zenlin", metavar="TOPOLOGY|SCENARIO", help="a name from `lab list`, or a path")
+    parser.add_argument("--name", help="what to call the lab (default: the name of what it is made from)")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Claim the name, start the sandbox, pass on what it tells until it is ready."""
+    default, wanted = recipe(args.what)
+    requirements.check_machine()
+    host.load_modules()
+    entry = registry.claim(args.name or default, args.what)
+    try:
+        return _start(entry, wanted)
+    except BaseException:
+        registry.kill(entry)
+        registry.remove(entry)
+        raise
+
+
+def recipe(what: str) -> tuple[str, Wanted]:
+    """The lab's default name and what to boot, for the name or path of a topology or scenario. Raises UsageError or InputError."""
+    from lab.cli import run as run_verb
+    from lab.model import catalog, load
+    from lab.scenario import loader
+
+    if Path(what).name in {folder.name for folder in catalog.list_scenarios()} or (Path(what) / catalog.SCENARIO_SCRIPT).is_file():
+        scenario = loader.load_scenario(catalog.find_scenario(what))
+        return scenario.name, run_verb.recipe(scenario, None)
+    path = catalog.find_topology(what)
+    topology = load.read_topology(path)
+    return topology.name, Wanted(topology)
+
+
+def _start(entry: registry.Entry, wanted: Wanted) -> int:
+    from lab.cluster import control
+
+    server = control.listen(entry.socket)
+    told, tell = os.pipe()
+    log = os.open(entry.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+
+    def body() -> int:
+        os.close(told)
+        with os.fdopen(tell, "w", encoding="utf-8", buffering=1) as channel:
+            return _inside(wanted, server, channel, log)
+
+    init = sandbox.spawn(body, dies_with_front=False)
+    entry = registry.record(entry, init)
+    os.close(tell)
+    server.close()
+    with os.fdopen(told, encoding="utf-8") as channel:
+        _follow(entry, channel)
+    print(f"{entry.name} is up: `lab shell {wanted.topology.master.name}`, `lab inspect`, `lab down {entry.name}`")
+    return 0
+
+
+def _follow(entry: registry.Entry, channel: TextIO) -> None:
+    """Print the boot's progress until the lab says that it is ready. Raises LabError when it says otherwise, or nothing any more."""
+    for line in channel:
+        told = json.loads(line)
+        if "error" in told:
+            error = LabError(told["error"])
+            error.status = told["status"]
+            raise error
+        if "ready" in told:
+            return
+        if told["seconds"] is not None:
+            print(f"  {told['what']:34} {told['seconds'] * 1000:6.0f} ms", flush=True)
+    raise LabError(f"the lab ended while it was booting:\n{entry.log.read_text(encoding='utf-8', errors='replace')[-2000:]}")
+
+
+def _inside(wanted: Wanted, server: Any, channel: TextIO, log: int) -> int:
+    """The lab process: boot, say so, then answer requests until killed."""
+    nothing = os.open("/dev/null", os.O_RDONLY)
+    for old, new in ((nothing, 0), (log, 1), (log, 2)):
+        os.dup2(old, new)
+    from lab.cluster import control
+    from lab.cluster.boot import boot
+
+    def progress(what: str, seconds: float | None) -> None:
+        channel.write(json.dumps({"what": what, "seconds": seconds}) + "\n")
+
+    try:
+        cluster = boot(wanted, progress)
+    except LabError as error:
+        channel.write(json.dumps({"error": str(error), "status": error.status}) + "\n")
+        return error.status
+    except Exception:
+        traceback.print_exc(file=sys.stderr)
+        return 70
+    channel.write(json.dumps({"ready": True}) + "\n")
+    channel.close()
+    control.serve(server, cluster)
+    return 0

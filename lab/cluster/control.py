@@ -1,0 +1,166 @@
+"""How commands in other terminals reach a lab: one request, one answer, over a private unix socket.
+
+A request is a JSON object in one datagram of a SOCK_SEQPACKET connection, and so is the answer. `enter` also passes descriptors: the
+namespaces of a machine. The caller joins them and runs the command itself, so that terminal, input and exit status are its own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+from pathlib import Path
+from typing import Any
+
+from lab.cluster.facade import Cluster
+from lab.errors import LabError, UsageError
+from lab.fabric import kernel, process
+
+_LIMIT = 1 << 20
+_SANDBOX_KINDS = ("user", "ipc", "pid")
+_MACHINE_KINDS = ("net", "uts", "mnt")
+KINDS = _SANDBOX_KINDS + _MACHINE_KINDS
+"""The order in which the descriptors of an `enter` answer come, and in which they have to be joined."""
+
+
+def listen(path: Path) -> socket.socket:
+    """A listening socket at `path`, for the user alone."""
+    server = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    before = os.umask(0o177)
+    try:
+        server.bind(str(path))
+    finally:
+        os.umask(before)
+    server.listen(16)
+    return server
+
+
+def serve(server: socket.socket, cluster: Cluster) -> None:
+    """Answer requests until the process is told to end."""
+    while True:
+        connection, _ = server.accept()
+        with connection, contextlib.suppress(OSError):
+            connection.settimeout(5.0)
+            _answer(connection, cluster)
+
+
+def _answer(connection: socket.socket, cluster: Cluster) -> None:
+    descriptors: list[int] = []
+    borrowed: list[int] = []
+    try:
+        request = json.loads(connection.recv(_LIMIT))
+        if request.get("verb") == "enter":
+            host = cluster.host(resolve(cluster, str(request.get("who"))))
+            borrowed = [os.open(f"/proc/self/ns/{kind}", os.O_RDONLY | os.O_CLOEXEC) for kind in _SANDBOX_KINDS]
+            descriptors = borrowed + [host.namespace.fds[kind] for kind in _MACHINE_KINDS]
+            answer: dict[str, Any] = {"name": host.name, "kind": host.kind, "prompt": host.prompt}
+        elif request.get("verb") == "inspect":
+            answer = inspect(cluster)
+        else:
+            raise UsageError(f"unknown request {request!r}")
+    except LabError as error:
+        answer = {"error": str(error), "status": error.status}
+    except (ValueError, AttributeError) as error:
+        answer = {"error": f"not a request: {error}", "status": 2}
+    socket.send_fds(connection, [json.dumps(answer).encode()], descriptors)
+    for descriptor in borrowed:
+        os.close(descriptor)
+
+
+def resolve(cluster: Cluster, who: str) -> str:
+    """The machine that `who` names: its whole name, or the beginning of exactly one name."""
+    names = list(cluster.network.nameToNode)
+    begun = [name for name in names if name.startswith(who)]
+    if who in names or len(begun) != 1:
+        return who
+    return str(begun[0])
+
+
+def inspect(cluster: Cluster) -> dict[str, Any]:
+    """What is in the lab, for `lab inspect`."""
+    return {
+        "topology": cluster.topology.name,
+        "machines": [
+            {
+                "name": host.name,
+                "kind": host.kind,
+                "interfaces": {interface.name: _address(interface) for interface in host.intfList()},
+                "daemons": {name: daemon.pid for name, daemon in cluster.daemons.get(host.name, {}).items()},
+            }
+            for host in cluster.network.hosts
+        ],
+        "pods": [
+            {"name": pod.name, "namespace": pod.namespace, "node": pod.node_name, "ip": str(pod.pod_ip)} for pod in cluster.pod_objects.values()
+        ],
+        "services": [
+            {
+                "name": service.name,
+                "namespace": service.namespace,
+                "clusterIP": str(service.cluster_ip),
+                "ports": [f"{port.port}/{port.protocol}" for port in service.ports],
+            }
+            for service in cluster.services
+        ],
+    }
+
+
+def _address(interface: Any) -> str:
+    return f"{interface.ip}/{interface.prefixLen}" if interface.ip else ""
+
+
+def ask(path: Path, request: dict[str, Any]) -> tuple[dict[str, Any], list[int]]:
+    """One request to the lab that listens at `path`: its answer, and the descriptors that came with it.
+
+    Raises LabError when nobody answers; an error that the lab answers is raised as UsageError.
+    """
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as connection:
+        connection.settimeout(10.0)
+        try:
+            connection.connect(str(path))
+            connection.sendall(json.dumps(request).encode())
+            text, descriptors, _, _ = socket.recv_fds(connection, _LIMIT, len(KINDS))
+        except OSError as error:
+            raise LabError(f"the lab does not answer at {path}: {error.strerror or error}; `lab ps` shows its state") from error
+    answer = json.loads(text or b"{}")
+    if "error" in answer:
+        raise UsageError(answer["error"])
+    return answer, descriptors
+
+
+def enter(descriptors: list[int], argv: list[str], directory: str) -> int:
+    """Run a command in the machine that `enter`'s descriptors stand for, on the caller's terminal, and return its exit status."""
+    from lab.fabric.sandbox import exit_status
+
+    for kind, descriptor in zip(KINDS, descriptors, strict=True):
+        # Joining the user namespace one is in is refused (root's lab has the host's).
+        if os.fstat(descriptor).st_ino != os.stat(f"/proc/self/ns/{kind}").st_ino:
+            kernel.setns(descriptor)
+        os.close(descriptor)
+    child = os.fork()
+    if child == 0:
+        _exec(argv, directory)
+    import signal
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGQUIT, signal.SIG_IGN)
+    _, status = os.waitpid(child, 0)
+    return exit_status(status)
+
+
+def _exec(argv: list[str], directory: str) -> None:
+    """The child's part: become the command, or exit as a shell does, 127 for not found and 126 for not executable."""
+    status = 126
+    try:
+        with contextlib.suppress(OSError):
+            os.chdir(directory)
+        environment = process.environment()
+        os.environ["PATH"] = environment["PATH"]
+        os.execvpe(argv[0], argv, environment)
+    except FileNotFoundError:
+        status = 127
+        os.write(2, f"{argv[0]}: command not found\n".encode())
+    except OSError as error:
+        os.write(2, f"{argv[0]}: {error.strerror}\n".encode())
+    finally:
+        os._exit(status)

@@ -1,0 +1,104 @@
+"""What a scenario's author, a test or a control command holds of a running lab."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from typing import TypeVar
+
+from lab.errors import UsageError
+from lab.fabric.daemon import Daemon
+from lab.fabric.mininet import Host, Network
+from lab.model.objects import Endpoints, Pod, Service
+from lab.model.topology import Topology
+
+Thing = TypeVar("Thing")
+
+
+class Cluster:
+    """A running cluster. `network` is the Mininet network; `daemons` are by machine and name: daemons["zenlin"]["etcd"]."""
+
+    def __init__(self, topology: Topology, network: Network) -> None:
+        self.topology = topology
+        self.network = network
+        self.daemons: dict[str, dict[str, Daemon]] = {}
+        self.pod_objects: dict[str, Pod] = {}
+        self.services: tuple[Service, ...] = ()
+        self.all_endpoints: tuple[Endpoints, ...] = ()
+
+    def hosts(self, kind: str) -> list[Host]:
+        """The machines of one kind, in the order they were made."""
+        return [host for host in self.network.hosts if host.kind == kind]
+
+    @property
+    def nodes(self) -> list[Host]:
+        """The cluster's nodes, master first where the topology says so."""
+        return self.hosts("node")
+
+    @property
+    def pods(self) -> list[Host]:
+        """The pods."""
+        return self.hosts("pod")
+
+    @property
+    def clients(self) -> list[Host]:
+        """The machines outside the cluster."""
+        return self.hosts("client")
+
+    @property
+    def master(self) -> Host:
+        """The node that etcd runs on."""
+        return self.node(self.topology.master.name)
+
+    def host(self, name: str) -> Host:
+        """Any machine by its name. Raises UsageError with the names there are."""
+        found: Host = _pick("machine", self.network.nameToNode, name)
+        return found
+
+    def node(self, name: str) -> Host:
+        """A node by its name."""
+        return _pick("node", _by_name(self.nodes), name)
+
+    def pod(self, name: str) -> Host:
+        """A pod by its name."""
+        return _pick("pod", _by_name(self.pods), name)
+
+    def client(self, name: str = "client") -> Host:
+        """A machine outside the cluster by its name."""
+        return _pick("client", _by_name(self.clients), name)
+
+    def pod_object(self, name: str) -> Pod:
+        """The Kubernetes object of a pod."""
+        return _pick("pod", self.pod_objects, name)
+
+    def service(self, name: str, namespace: str = "default") -> Service:
+        """A service by its name."""
+        return _pick("service", {one.name: one for one in self.services if one.namespace == namespace}, name)
+
+    def endpoints(self, name: str, namespace: str = "default") -> Endpoints:
+        """The endpoints of a service by its name."""
+        return _pick("endpoints", {one.name: one for one in self.all_endpoints if one.namespace == namespace}, name)
+
+    def daemon(self, machine: str, name: str) -> Daemon:
+        """A daemon by its machine's and its own name: ("zenlinnode1", "flanneld")."""
+        return _pick("daemon", _pick("machine with daemons", self.daemons, machine), name)
+
+    def stop(self) -> None:
+        """Kill every daemon and let go of every machine."""
+        for daemons in self.daemons.values():
+            for daemon in daemons.values():
+                daemon.kill()
+        self.daemons.clear()
+        self.network.stop()
+
+
+def _by_name(hosts: Iterable[Host]) -> dict[str, Host]:
+    return {host.name: host for host in hosts}
+
+
+def _pick(what: str, things: Mapping[str, Thing], name: str) -> Thing:
+    if name in things:
+        return things[name]
+    near = difflib.get_close_matches(name, things, n=1)
+    hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(sorted(things)) or 'none'}"
+    raise UsageError(f"no {what} is named {name!r}; {hint}")

@@ -1,0 +1,135 @@
+"""Long-running processes of the lab: programs executed in a machine, and Python daemons forked from this warm process.
+
+Each has a log file of its own, outside the machines (in the sandbox's /run), and ends at the latest with the sandbox.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from lab.errors import BootError
+from lab.fabric import process
+from lab.fabric.namespace import Namespace
+
+LOGS = Path("/run/lab/log")
+"""Where the logs are, in the sandbox's own /run."""
+
+LOG_TAIL = 8
+"""Lines of a daemon's log that go into the error message when it did not come up."""
+
+
+class Daemon:
+    """A running daemon. `name` is what people call it: `etcd`, `flanneld`, the name of a container."""
+
+    def __init__(self, name: str, namespace: Namespace, pid: int, log: Path) -> None:
+        self.name = name
+        self.namespace = namespace
+        self.pid = pid
+        self.log = log
+        self._status: int | None = None
+
+    def ended(self) -> int | None:
+        """None while it runs; afterwards its exit status, negative for a signal."""
+        if self._status is None:
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            if pid:
+                self._status = os.waitstatus_to_exitcode(status)
+        return self._status
+
+    def stop(self, timeout: float = 5.0) -> None:
+        """SIGTERM, and SIGKILL for its process group after `timeout` seconds."""
+        if self.ended() is not None:
+            return
+        os.kill(self.pid, signal.SIGTERM)
+        deadline = time.monotonic() + timeout
+        while self.ended() is None and time.monotonic() < deadline:
+            time.sleep(0.002)
+        if self.ended() is None:
+            self.kill()
+
+    def kill(self) -> None:
+        """SIGKILL for its process group."""
+        if self.ended() is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.pid, signal.SIGKILL)
+            self._status = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+
+    def wait_until(self, ready: Callable[[], bool], timeout: float, what: str) -> None:
+        """Wait for `ready()`. Raises BootError with the end of the log when the daemon ends first or `timeout` seconds pass."""
+        deadline = time.monotonic() + timeout
+        while not ready():
+            status = self.ended()
+            if status is not None:
+                raise BootError(f"{self.namespace.name}: {self.name} ended with status {status} before {what}\n{self.last_words()}")
+            if time.monotonic() > deadline:
+                raise BootError(f"{self.namespace.name}: {self.name}: no {what} after {timeout:g} s\n{self.last_words()}")
+            time.sleep(0.002)
+
+    def last_words(self) -> str:
+        """The end of its log, indented."""
+        lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines()
+        return "\n".join(f"    {line}" for line in lines[-LOG_TAIL:])
+
+
+def _log(namespace: Namespace, name: str) -> Path:
+    LOGS.mkdir(parents=True, exist_ok=True)
+    return LOGS / f"{namespace.name}.{name}.log"
+
+
+def execute(namespace: Namespace, name: str, argv: Sequence[str], env: Mapping[str, str] | None = None) -> Daemon:
+    """Start a program as a daemon. Raises CommandError when it cannot be executed."""
+    log = _log(namespace, name)
+    with log.open("ab") as sink:
+        child = process.spawn(namespace, argv, stdout=sink, stderr=subprocess.STDOUT, env=process.environment(env))
+    child.returncode = 0  # this object must never wait: Daemon does, by pid
+    return Daemon(name, namespace, child.pid, log)
+
+
+def fork(namespace: Namespace, name: str, main: Callable[[], int]) -> Daemon:
+    """Start a Python daemon: a fork of this process that enters the machine and runs `main`.
+
+    What this process has imported need not be imported again. Must be called while this process has one thread.
+    """
+    log = _log(namespace, name)
+    pid = os.fork()
+    if pid == 0:
+        _become(namespace, log, main)
+    return Daemon(name, namespace, pid, log)
+
+
+def _become(namespace: Namespace, log: Path, main: Callable[[], int]) -> None:
+    status = 70
+    try:
+        os.setsid()
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_DFL)
+        sink = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        nothing = os.open("/dev/null", os.O_RDONLY)
+        for old, new in ((nothing, 0), (sink, 1), (sink, 2)):
+            os.dup2(old, new)
+        namespace.join()
+        os.closerange(3, _highest_descriptor() + 1)
+        os.environ.update(process.environment())
+        sys.stdout = os.fdopen(1, "w", encoding="utf-8", buffering=1, closefd=False)
+        sys.stderr = os.fdopen(2, "w", encoding="utf-8", buffering=1, closefd=False)
+        status = main()
+    except SystemExit as end:
+        status = end.code if isinstance(end.code, int) else 1
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+    finally:
+        with contextlib.suppress(Exception):
+            sys.stdout.flush()
+            sys.stderr.flush()
+        os._exit(status)
+
+
+def _highest_descriptor() -> int:
+    return max(int(name) for name in os.listdir("/proc/self/fd"))

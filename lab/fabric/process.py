@@ -1,0 +1,119 @@
+"""The one door to processes: run a command in a machine of the lab and get all that came back."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shlex
+import signal
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from lab.errors import CommandError
+from lab.fabric.namespace import Namespace
+
+SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+"""An ordinary user's PATH on Debian lacks the sbin directories, where iptables and nginx live."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What came back from one command.
+
+    where     name of the machine it ran on
+    command   as a person would type it
+    status    exit status; -N when signal N ended it
+    seconds   wall time
+    """
+
+    where: str
+    command: str
+    status: int
+    stdout: str
+    stderr: str
+    seconds: float
+
+
+def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The environment of every command of the lab: the caller's, with the system's PATH and messages in plain English."""
+    own = {key: value for key, value in os.environ.items() if not key.startswith(("LC_", "LANG"))}
+    path = own.get("PATH", "")
+    own["PATH"] = f"{path}:{SYSTEM_PATH}" if path else SYSTEM_PATH
+    return own | {"LC_ALL": "C.UTF-8", "HOME": home()} | dict(extra or {})
+
+
+def home() -> str:
+    """root's home directory, or / where the user that root stands for may not enter it."""
+    return "/root" if os.access("/root", os.R_OK | os.X_OK) else "/"
+
+
+def spawn(namespace: Namespace, argv: Sequence[str], **options: Any) -> subprocess.Popen[bytes]:
+    """Start a process in a machine, in a session of its own. `options` as for subprocess.Popen.
+
+    Raises CommandError when the program is not there or cannot be executed.
+    """
+    options.setdefault("stdin", subprocess.DEVNULL)
+    options.setdefault("env", environment())
+    options.setdefault("cwd", home())
+    options.setdefault("start_new_session", True)
+    try:
+        with namespace.entered():
+            return subprocess.Popen(list(argv), **options)
+    except OSError as error:
+        raise CommandError(f"{namespace.name}: cannot run {argv[0]}: {error.strerror}; `lab doctor` tells how to get it") from error
+
+
+def run(
+    namespace: Namespace,
+    command: str | Sequence[str],
+    timeout: float = 10.0,
+    stdin: str | None = None,
+) -> Result:
+    """Run a command in a machine and wait for it.
+
+    command   a str is what a person typed, and bash reads it; a sequence is executed as it is
+    timeout   seconds; then its whole process group is killed and CommandError raised
+    stdin     text to feed it; None: /dev/null
+    """
+    argv = ["bash", "-c", command] if isinstance(command, str) else list(command)
+    shown = command if isinstance(command, str) else shlex.join(command)
+    begun = time.monotonic()
+    process = spawn(
+        namespace,
+        argv,
+        stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    try:
+        out, err = process.communicate(None if stdin is None else stdin.encode(), timeout=timeout)
+    except subprocess.TimeoutExpired as error:
+        kill_group(process)
+        raise CommandError(f"{namespace.name}: `{shown}` did not end within {timeout:g} s and was killed") from error
+    except BaseException:
+        kill_group(process)
+        raise
+    seconds = time.monotonic() - begun
+    return Result(namespace.name, shown, process.returncode, _text(out), _text(err), seconds)
+
+
+def must(result: Result) -> str:
+    """The standard output of a command that has to succeed. Raises CommandError with both its streams otherwise."""
+    if result.status != 0:
+        said = (result.stderr or result.stdout).strip()
+        raise CommandError(f"{result.where}: `{result.command}` ended with status {result.status}: {said}")
+    return result.stdout
+
+
+def kill_group(process: subprocess.Popen[bytes]) -> None:
+    """Kill a process that `spawn` started, and what it started, and reap it."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+
+
+def _text(raw: bytes) -> str:
+    return raw.decode("utf-8", "replace")

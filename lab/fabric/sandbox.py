@@ -1,0 +1,222 @@
+"""The sandbox: namespaces in which a whole lab lives, so that the end of one process is the end of everything.
+
+    front       the user's process; stays in the host's namespaces, passes signals on, returns the lab's exit status
+    └ init      PID 1 of the sandbox: sets up mounts, reaps orphans, ends with the lab (or with the front)
+      └ lab     runs `body`; its children are the lab's daemons and commands
+
+When init ends, for whatever reason, the kernel kills every process of the PID namespace, and with the last of them go the network
+namespaces, links, rules and mounts: pid_namespaces(7). The front is init's parent and init asks for SIGKILL when it dies, so even
+`kill -9` of the front leaves nothing. As an ordinary user the front first enters a user namespace of its own.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from lab.errors import MachineError
+from lab.fabric import kernel
+
+Body = Callable[[], int]
+
+_PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+_WATCHED = (signal.SIGCHLD, *_PASSED_ON)
+_SI_KERNEL = 0x80
+"""si_code of a signal that the kernel sent, such as the terminal's SIGINT; sigaction(2)."""
+
+GRACE = 5.0
+"""Seconds the lab has to write its reports after a signal before the front kills it."""
+
+
+def run(body: Body) -> int:
+    """Run `body` inside a new sandbox and return its exit status; everything it made is gone on return.
+
+    Raises MachineError when the sandbox cannot be made. Must be called from a single-threaded process.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _WATCHED)
+    try:
+        return _attend(spawn(body, dies_with_front=True))
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def spawn(body: Body, dies_with_front: bool) -> int:
+    """Start a sandbox and return the pid of its init, once init is set up.
+
+    dies_with_front   False: the sandbox gets a session of its own and outlives the caller (`lab up`)
+    Raises MachineError when a namespace or mount is refused.
+    """
+    _flush(sys.stdout, sys.stderr)
+    if os.geteuid() != 0:
+        _enter_user_namespace()
+    try:
+        kernel.unshare(kernel.CLONE_NEWPID)
+    except OSError as error:
+        raise MachineError(f"cannot make a PID namespace: {error}\n{_privilege_hint()}") from error
+    told, tell = os.pipe()
+    init = os.fork()
+    if init == 0:
+        os.close(told)
+        _exit_with(lambda: _init(body, tell, dies_with_front))
+    os.close(tell)
+    _children_stay_here()
+    with os.fdopen(told, encoding="utf-8") as channel:
+        trouble = channel.read()
+    if trouble:
+        os.waitpid(init, 0)
+        raise MachineError(trouble)
+    return init
+
+
+def _children_stay_here() -> None:
+    """Undo unshare(CLONE_NEWPID) for later forks, so that one process can make one sandbox after another."""
+    own = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        kernel.setns(own, kernel.CLONE_NEWPID)
+    finally:
+        os.close(own)
+
+
+def _exit_with(body: Body) -> None:
+    """End this (forked) process with the status of `body`, whatever happens in it."""
+    status = 70
+    try:
+        status = body()
+    except SystemExit as end:
+        status = end.code if isinstance(end.code, int) else 1
+    except KeyboardInterrupt:
+        status = 128 + signal.SIGINT
+    except BaseException:  # the last frame of a process: the traceback is a defect's only trace
+        sys.excepthook(*sys.exc_info())
+    finally:
+        _flush(sys.stdout, sys.stderr)
+        os._exit(status)
+
+
+def _flush(*streams: object) -> None:
+    for stream in streams:
+        try:
+            stream.flush()  # type: ignore[attr-defined]
+        except (OSError, ValueError, AttributeError):
+            continue  # a closed terminal must not change the exit status
+
+
+def _enter_user_namespace() -> None:
+    """Become root of a user namespace in which only this user exists; user_namespaces(7)."""
+    uid, gid = os.geteuid(), os.getegid()
+    try:
+        kernel.unshare(kernel.CLONE_NEWUSER)
+        Path("/proc/self/setgroups").write_text("deny", encoding="ascii")
+        Path("/proc/self/uid_map").write_text(f"0 {uid} 1", encoding="ascii")
+        Path("/proc/self/gid_map").write_text(f"0 {gid} 1", encoding="ascii")
+    except OSError as error:
+        raise MachineError(f"cannot make a user namespace: {error}\n{_privilege_hint()}") from error
+
+
+def _privilege_hint() -> str:
+    restricted = Path("/proc/sys/kernel/apparmor_restrict_unprivileged_userns")
+    if restricted.exists() and restricted.read_text().strip() == "1":
+        return "AppArmor on this machine reserves user namespaces for root: run the lab with sudo."
+    return "Run the lab with sudo, or allow user namespaces (sysctl user.max_user_namespaces); `lab doctor` tells more."
+
+
+def _init(body: Body, tell: int, dies_with_front: bool) -> int:
+    """PID 1: set up, start the lab, reap until it ends."""
+    if dies_with_front:
+        kernel.die_with_parent(signal.SIGKILL)
+        # The front may have died before the prctl: in a new PID namespace getppid() says 0 for a parent outside, so ask the kernel
+        # through the front's end of the pipe instead, which is closed with it.
+        if _reader_gone(tell):
+            return 1
+    else:
+        os.setsid()
+    try:
+        _furnish()
+    except OSError as error:
+        os.write(tell, f"cannot set up the sandbox: {error}\n{_privilege_hint()}".encode())
+        return MachineError.status
+    signal.pthread_sigmask(signal.SIG_BLOCK, _WATCHED)
+    lab = os.fork()
+    if lab == 0:
+        os.close(tell)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _WATCHED)
+        _exit_with(body)
+    os.close(tell)
+    return _reap(lab)
+
+
+def _reader_gone(pipe: int) -> bool:
+    import select
+
+    poll = select.poll()
+    poll.register(pipe, 0)
+    return any(event & select.POLLERR for _, event in poll.poll(0))
+
+
+def _furnish() -> None:
+    """The sandbox's own namespaces and the mounts that must differ from the host's."""
+    kernel.unshare(kernel.CLONE_NEWNS | kernel.CLONE_NEWNET | kernel.CLONE_NEWUTS | kernel.CLONE_NEWIPC)
+    kernel.mount("none", "/", flags=kernel.MS_REC | kernel.MS_PRIVATE)
+    kernel.mount("proc", "/proc", "proc", kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC)
+    kernel.mount("tmpfs", "/run", "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV, "mode=755")
+    os.umask(0o022)
+
+
+def _reap(lab: int) -> int:
+    """Reap every child that ends, pass signals on to the lab, and return the lab's exit status."""
+    while True:
+        caught = signal.sigwaitinfo(_WATCHED)
+        if caught.si_signo != signal.SIGCHLD:
+            os.kill(lab, caught.si_signo)
+            continue
+        for pid, status in _ended():
+            if pid == lab:
+                return exit_status(status)
+
+
+def _ended() -> Iterable[tuple[int, int]]:
+    while True:
+        try:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return
+        if pid == 0:
+            return
+        yield pid, status
+
+
+def exit_status(status: int) -> int:
+    """A shell's reading of a wait status: 128 + the signal's number for a killed process."""
+    code = os.waitstatus_to_exitcode(status)
+    return code if code >= 0 else 128 - code
+
+
+def _attend(init: int) -> int:
+    """The front's whole work while the lab runs: pass signals on, wait for init."""
+    deadline: float | None = None
+    while True:
+        if deadline is None:
+            caught = signal.sigwaitinfo(_WATCHED)
+        else:
+            timed = signal.sigtimedwait(_WATCHED, max(0.0, deadline - time.monotonic()))
+            if timed is None:
+                os.kill(init, signal.SIGKILL)
+                deadline = None
+                continue
+            caught = timed
+        if caught.si_signo == signal.SIGCHLD:
+            pid, status = os.waitpid(init, os.WNOHANG)
+            if pid == init:
+                return exit_status(status)
+            continue
+        # What the terminal sends goes to its whole foreground group: the lab has it already.
+        if caught.si_code != _SI_KERNEL:
+            os.kill(init, caught.si_signo)
+        if caught.si_signo != signal.SIGINT:
+            deadline = deadline or time.monotonic() + GRACE
+
+

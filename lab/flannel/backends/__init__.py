@@ -1,0 +1,1 @@
+"""How packets travel between nodes, one module a backend; `base` says what each must offer."""

@@ -1,0 +1,85 @@
+"""Which topologies and scenarios there are: the shipped ones by name, a user's own ones by path. Reads folders, no file's content."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from lab.errors import UsageError
+from lab.model.names import did_you_mean
+
+_PACKAGE = Path(__file__).resolve().parent.parent
+TOPOLOGY_SUFFIXES = (".yaml", ".yml")
+SCENARIO_SCRIPT = "scenario.py"
+"""What makes a folder a scenario."""
+
+
+def shipped(kind: str) -> Path | None:
+    """The folder of shipped `topologies` or `scenarios`: beside the package in a checkout, inside it when installed; None: neither."""
+    return next((folder for folder in (_PACKAGE.parent / kind, _PACKAGE / "_data" / kind) if _is_ours(folder, kind)), None)
+
+
+def _is_ours(folder: Path, kind: str) -> bool:
+    """Site-packages may hold somebody else's folder of that name: the one beside the package counts only in our own source tree."""
+    if folder.parent == _PACKAGE.parent and not (_PACKAGE.parent / "setup.py").is_file():
+        return False
+    return folder.is_dir()
+
+
+def list_topologies() -> tuple[Path, ...]:
+    """The shipped topologies' files, sorted by name."""
+    folder = shipped("topologies")
+    return tuple(sorted(folder.glob("*.yaml"))) if folder else ()
+
+
+def list_scenarios() -> tuple[Path, ...]:
+    """The shipped scenarios' folders, sorted by name."""
+    folder = shipped("scenarios")
+    return tuple(sorted(script.parent for script in folder.glob(f"*/{SCENARIO_SCRIPT}"))) if folder else ()
+
+
+def find_topology(name_or_path: str) -> Path:
+    """The file of a topology: a shipped one's name, or a path (it has a slash or ends in .yaml or .yml).
+
+    Raises UsageError, with the known names, when there is none.
+    """
+    if _is_path(name_or_path) or name_or_path.endswith(TOPOLOGY_SUFFIXES):
+        path = Path(name_or_path).expanduser()
+        if path.is_dir():
+            raise UsageError(f"{name_or_path} is a folder; name the topology's YAML file in it")
+        if not path.exists():
+            raise UsageError(f"there is no file {name_or_path}; shipped topologies are {_listed(list_topologies())}")
+        return path
+    return _by_name(name_or_path, list_topologies(), "topology", "my-topology.yaml")
+
+
+def find_scenario(name_or_path: str) -> Path:
+    """The folder of a scenario: a shipped one's name, or a path (it has a slash, or is `.` or `..`).
+
+    Raises UsageError, with the known names, when there is none.
+    """
+    if _is_path(name_or_path):
+        path = Path(name_or_path).expanduser()
+        if not (path / SCENARIO_SCRIPT).is_file():
+            what = "has no" if path.is_dir() else "is not a folder with a"
+            raise UsageError(f"{name_or_path} {what} {SCENARIO_SCRIPT}; shipped scenarios are {_listed(list_scenarios())}")
+        return path
+    return _by_name(name_or_path, list_scenarios(), "scenario", "./my-scenario/")
+
+
+def _is_path(text: str) -> bool:
+    return "/" in text or text in (".", "..")
+
+
+def _by_name(name: str, known: Iterable[Path], what: str, example: str) -> Path:
+    """By comparing with what is there, so that no name can lead out of the folder."""
+    paths = {path.stem if path.suffix in TOPOLOGY_SUFFIXES else path.name: path for path in known}
+    if name in paths:
+        return paths[name]
+    hint = did_you_mean(name, paths)
+    raise UsageError(f"unknown {what} `{name}`{hint}; shipped ones are {_listed(paths.values())}, your own is a path such as {example}")
+
+
+def _listed(paths: Iterable[Path]) -> str:
+    names = [path.stem if path.suffix in TOPOLOGY_SUFFIXES else path.name for path in paths]
+    return ", ".join(names) or "none"

@@ -1,0 +1,58 @@
+"""Names: what Kubernetes and Linux allow, and what a mistyped one may have meant. Pure."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable, Sequence
+
+MAX_LABEL = 63
+MAX_SUBDOMAIN = 253
+MAX_INTERFACE = 15
+"""IFNAMSIZ of the kernel, without the final zero byte."""
+
+_LABEL = re.compile(r"[a-z0-9](?:[-a-z0-9]*[a-z0-9])?\Z")
+_INTERFACE = re.compile(r"[A-Za-z0-9_][-A-Za-z0-9_.]*\Z")
+
+
+def label_trouble(name: str) -> str:
+    """Why `name` is no DNS label (RFC 1123), as the end of a sentence; empty when it is one."""
+    if len(name) > MAX_LABEL:
+        return f"has {len(name)} characters; a name is a hostname and has at most {MAX_LABEL}"
+    if not _LABEL.match(name):
+        return f"`{name}` is not a DNS label; use lower-case letters, digits and `-`, with a letter or digit at both ends"
+    return ""
+
+
+def subdomain_trouble(name: str) -> str:
+    """Why `name` is no DNS subdomain (labels joined by dots), as the end of a sentence; empty when it is one."""
+    if len(name) > MAX_SUBDOMAIN:
+        return f"has {len(name)} characters; a name has at most {MAX_SUBDOMAIN}"
+    if not all(_LABEL.match(part) for part in name.split(".")):
+        return f"`{name}` is not a DNS name; use lower-case letters, digits, `-` and `.`, with a letter or digit at both ends"
+    return ""
+
+
+def interface_trouble(name: str) -> str:
+    """Why `name` cannot be a network interface of a machine, as the end of a sentence; empty when it can."""
+    if len(name) > MAX_INTERFACE:
+        return f"`{name}` has {len(name)} characters; the kernel takes at most {MAX_INTERFACE} for an interface"
+    if not _INTERFACE.match(name):
+        return f"`{name}` is no interface name; use letters, digits, `-`, `_` and `.`"
+    return ""
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """`; did you mean X?` when a known word is close to this one, else nothing."""
+    known = list(known)
+    lower = {one.lower().replace("_", "").replace("-", ""): one for one in known}
+    found = lower.get(word.lower().replace("_", "").replace("-", ""))
+    if not found:
+        close = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
+        found = close[0] if close else None
+    return f"; did you mean {found}?" if found else ""
+
+
+def one_of(words: Sequence[str]) -> str:
+    """`a`, `a or b`, `a, b or c`."""
+    return " or ".join(filter(None, (", ".join(words[:-1]), words[-1])))

@@ -1,0 +1,96 @@
+"""Which address and which name a new pod gets. Pure: no file, no clock, and the dice are handed in."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Container
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+
+from lab.errors import UsageError
+from lab.model.objects import Deployment
+
+ALPHABET = "bcdfghjklmnpqrstvwxz0123456789"
+"""What a pod's random suffix is made of in v1.7 (`q37zh`, `1f9h4`): no vowels, so that no words appear. Later versions also drop 0, 1, 3."""
+
+SUFFIX_LENGTH = 5
+MAX_BASE = 58
+"""A generated name is cut to this many characters before its suffix, so that both fit into a label of 63 (apiserver's names package)."""
+
+_FNV_OFFSET, _FNV_PRIME = 0x811C9DC5, 0x01000193
+
+
+class HostLocal:
+    """The pod addresses of one node, handed out as CNI's host-local plugin does: the next free one after the last, round the subnet.
+
+    bridge   the bridge's address and the subnet's length, 10.244.1.1/24; the first pod gets the address after it, 10.244.1.2
+    """
+
+    def __init__(self, bridge: IPv4Interface) -> None:
+        self.bridge = bridge
+        self.taken: dict[IPv4Address, str] = {}
+        self._last = bridge.ip
+
+    @property
+    def subnet(self) -> IPv4Network:
+        """The node's subnet."""
+        return self.bridge.network
+
+    def take(self, wanted: IPv4Address | None = None, pod: str = "") -> IPv4Address:
+        """An address that nobody has: the wanted one, else the next free one. `pod`: who gets it, for messages.
+
+        Raises UsageError when the subnet is exhausted, or the wanted address is outside of it or taken.
+        """
+        address = self._next_free(pod) if wanted is None else self._granted(wanted, pod)
+        self.taken[address] = pod or "another pod"
+        self._last = address
+        return address
+
+    def release(self, address: IPv4Address) -> None:
+        """Free an address. One that nobody has changes nothing, like a repeated DEL of a CNI plugin."""
+        self.taken.pop(address, None)
+
+    def _granted(self, wanted: IPv4Address, pod: str) -> IPv4Address:
+        who = f"pod {pod}: " if pod else ""
+        if wanted not in self.subnet:
+            raise UsageError(f"{who}the address {wanted} is outside of its node's subnet {self.subnet}; use one in it, or none")
+        if owner := self._owner(wanted):
+            raise UsageError(f"{who}the address {wanted} belongs to {owner}; use another one, or none")
+        return wanted
+
+    def _owner(self, address: IPv4Address) -> str:
+        if address == self.bridge.ip:
+            return "the node's bridge"
+        if address in (self.subnet.network_address, self.subnet.broadcast_address):
+            return f"the subnet {self.subnet} itself"
+        return self.taken.get(address, "")
+
+    def _next_free(self, pod: str) -> IPv4Address:
+        first, size = int(self.subnet.network_address), self.subnet.num_addresses
+        begin = int(self._last) - first + 1
+        for step in range(size):
+            address = IPv4Address(first + (begin + step) % size)
+            if not self._owner(address):
+                return address
+        who = f"pod {pod}" if pod else "another pod"
+        raise UsageError(f"no address left in {self.subnet} for {who}: its {len(self.taken)} are taken; delete pods or use another node")
+
+
+def template_hash(deployment: Deployment) -> str:
+    """The decimal number in the names of a deployment's pods: a 32-bit FNV-1a hash of its template, as v1.7 writes pod-template-hash.
+
+    Kubernetes hashes a dump of its own Go structures, which YAML does not determine; these numbers look alike, are the same for equal
+    templates and other ones when the template changes.
+    """
+    value = _FNV_OFFSET
+    for byte in repr((deployment.labels, deployment.containers)).encode():
+        value = (value ^ byte) * _FNV_PRIME & 0xFFFFFFFF
+    return str(value)
+
+
+def pod_name(deployment: Deployment, taken: Container[str], dice: random.Random) -> str:
+    """A new name for a pod of a deployment, `nginx-deployment-1885164871-dzls7`, that is not among those taken."""
+    base = f"{deployment.name}-{template_hash(deployment)}-"[:MAX_BASE]
+    while True:
+        name = base + "".join(dice.choice(ALPHABET) for _ in range(SUFFIX_LENGTH))
+        if name not in taken:
+            return name

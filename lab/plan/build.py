@@ -1,0 +1,185 @@
+"""From a topology to the operations that build its lab: the underlay first, a bridge a node later, then pods as they come. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+
+from lab.model.objects import Pod
+from lab.model.topology import DOCKER_DEFAULT, Machine, Node, Segment, Topology
+from lab.plan import files
+from lab.plan.operations import (
+    AddBridge,
+    AddNamespace,
+    AddPort,
+    AddRoute,
+    AddWire,
+    Interface,
+    Kind,
+    Operation,
+    SetAddress,
+    SetSysctl,
+    WriteFile,
+)
+
+ANYWHERE = IPv4Network("0.0.0.0/0")
+SWITCH_BRIDGE = "br0"
+
+_DOCKER, _CNI, _IDLE, _VETH, _SWITCH = "02:42", "0a:58", "02:64", "02:76", "02:73"
+
+
+def mac_of(address: IPv4Address, prefix: str = _DOCKER) -> str:
+    """A locally administered MAC that carries an IPv4 address in its last four bytes, as docker (02:42) and CNI (0a:58) make them."""
+    return prefix + "".join(f":{byte:02x}" for byte in address.packed)
+
+
+def veth_of(namespace: str, pod: str) -> str:
+    """Name of the node's end of a pod's wire: `veth` and eight hex digits, the same in every run (docker's are random)."""
+    return "veth" + hashlib.sha256(f"{namespace}/{pod}".encode()).hexdigest()[:8]
+
+
+def plan_underlay(topology: Topology) -> tuple[Operation, ...]:
+    """What makes the machines of a topology and the wires between them: router, switches, nodes, clients; no pods, no pod bridge."""
+    return tuple(_underlay(topology))
+
+
+def plan_bridge(topology: Topology, node_name: str, subnet: IPv4Interface, mtu: int) -> tuple[Operation, ...]:
+    """What makes a node's pod bridge.
+
+    subnet   FLANNEL_SUBNET: the bridge's own address with the subnet's length, 10.244.1.1/24
+    mtu      FLANNEL_MTU, bytes
+    """
+    by = "docker starts with --bip and --mtu from" if topology.bridge == "docker0" else "the CNI bridge plugin reads"
+    bridge = Interface(node_name, topology.bridge, mac_of(subnet.ip, _pod_mac_prefix(topology)))
+    return (
+        AddBridge(f"the bridge that {node_name}'s pods hang on", bridge, mtu),
+        SetAddress(f"{by} flannel's subnet.env: the subnet leased to {node_name}", bridge, subnet),
+    )
+
+
+def plan_pod(topology: Topology, pod: Pod, bridge: IPv4Interface, mtu: int) -> tuple[Operation, ...]:
+    """What makes one scheduled pod: its namespace, its wire to the node's bridge, its address, its routes, its files.
+
+    bridge   address and prefix length of the node's pod bridge
+    mtu      of the pod's eth0, bytes
+    Raises ValueError for a pod without node or address.
+    """
+    if not pod.node_name or pod.pod_ip is None:
+        raise ValueError(f"pod {pod.namespace}/{pod.name} has no node or no address yet")
+    eth0 = Interface(pod.name, "eth0", mac_of(pod.pod_ip, _pod_mac_prefix(topology)))
+    veth = Interface(pod.node_name, veth_of(pod.namespace, pod.name), mac_of(pod.pod_ip, _VETH))
+    address = IPv4Interface(f"{pod.pod_ip}/{bridge.network.prefixlen}")
+    return (
+        AddNamespace(f"the pod, on {pod.node_name}", pod.name, "pod"),
+        *_no_ipv6(pod.name),
+        AddWire(f"the pod's eth0 and its other end on {pod.node_name}", eth0, veth, mtu),
+        AddPort("onto the bridge; hairpin lets a pod reach itself through a service", veth, topology.bridge, hairpin=True),
+        SetAddress(f"the pod's address, from {pod.node_name}'s subnet", eth0, address),
+        *_pod_routes(topology, pod.name, bridge),
+        *(WriteFile("as kubelet writes it", pod.name, path, text) for path, text in files.of_pod(topology, pod).items()),
+    )
+
+
+def _pod_routes(topology: Topology, host: str, bridge: IPv4Interface) -> Iterator[Operation]:
+    yield AddRoute("everything else goes by way of the bridge", host, ANYWHERE, via=bridge.ip, dev="eth0")
+    if topology.bridge == "cni0":
+        yield AddRoute("the flannel plugin adds this one for the pod network", host, topology.networks.pod, via=bridge.ip, dev="eth0")
+
+
+def _pod_mac_prefix(topology: Topology) -> str:
+    return _DOCKER if topology.bridge == "docker0" else _CNI
+
+
+def _underlay(topology: Topology) -> Iterator[Operation]:
+    segments = topology.segments
+    if any(segment.gateway for segment in segments):
+        yield from _machine(topology, topology.router, "router", "stands between the networks")
+        yield from _forwarding(topology.router, "a router passes on what is not for itself")
+    for segment in segments:
+        if segment.switch:
+            yield from _switch(segment)
+    for node in topology.nodes:
+        yield from _machine(topology, node.name, "node", f"a {node.role} of the cluster")
+        yield from _node_settings(node)
+    for client in topology.clients:
+        yield from _machine(topology, client.name, "client", "outside the cluster")
+    cards = (f"eth{number}" for number in range(len(segments)))
+    for segment in segments:
+        yield from _segment(segment, Interface(topology.router, next(cards)) if segment.gateway else None, topology.mtu)
+    if topology.bridge == "cni0":
+        for node in topology.nodes:
+            yield from _idle_docker0(node)
+
+
+def _machine(topology: Topology, name: str, kind: Kind, reason: str) -> Iterator[Operation]:
+    yield AddNamespace(reason, name, kind)
+    yield from _no_ipv6(name)
+    for scope in ("all", "default"):
+        # A new namespace copies these from the machine underneath, whose distribution may be strict: pin the kernel's own default.
+        yield SetSysctl("accept a packet whatever way the answer would take", name, f"net/ipv4/conf/{scope}/rp_filter", "0")
+    for path, text in files.of_machine(topology, name).items():
+        yield WriteFile("names of the machines, in place of DNS" if path == files.HOSTS else "its own name", name, path, text)
+
+
+def _no_ipv6(host: str) -> Iterator[Operation]:
+    for scope in ("all", "default"):
+        yield SetSysctl("no IPv6 noise in captures", host, f"net/ipv6/conf/{scope}/disable_ipv6", "1")
+
+
+def _forwarding(host: str, reason: str) -> Iterator[Operation]:
+    yield SetSysctl(reason, host, "net/ipv4/ip_forward", "1")
+
+
+def _node_settings(node: Node) -> Iterator[Operation]:
+    yield from _forwarding(node.name, "docker sets it: a node passes on what its pods send")
+    yield SetSysctl("kube-proxy sets it: its rules must see what crosses a bridge", node.name, "net/bridge/bridge-nf-call-iptables", "1")
+    yield SetSysctl("kube-proxy sets it: node ports answer on 127.0.0.1", node.name, "net/ipv4/conf/all/route_localnet", "1")
+
+
+def _switch(segment: Segment) -> Iterator[Operation]:
+    yield AddNamespace(f"the switch of {segment.network}", segment.switch, "switch")
+    yield from _no_ipv6(segment.switch)
+    bridge = Interface(segment.switch, SWITCH_BRIDGE, _switch_mac(segment, 0))
+    yield AddBridge(f"the switch of {segment.network} joins its ports at layer 2", bridge)
+
+
+def _switch_mac(segment: Segment, port: int) -> str:
+    return f"{_SWITCH}:{segment.number >> 8:02x}:{segment.number & 255:02x}:{port >> 8:02x}:{port & 255:02x}"
+
+
+def _segment(segment: Segment, router: Interface | None, mtu: int) -> Iterator[Operation]:
+    """The wires of a segment, then the addresses, then the default routes. `router`: the router's card on it."""
+    cards = [(_card(machine), machine.address) for machine in segment.members]
+    if router and segment.gateway:
+        own = Interface(router.host, router.name, mac_of(segment.gateway))
+        cards.insert(0, (own, IPv4Interface(f"{segment.gateway}/{segment.network.prefixlen}")))
+    yield from _wires(segment, [card for card, _ in cards], mtu)
+    for card, address in cards:
+        yield SetAddress(f"{card.host} on {segment.network}", card, address)
+    for machine in segment.members:
+        if machine.gateway:
+            reason = "the way to every other network: the router"
+            yield AddRoute(reason, machine.name, ANYWHERE, via=machine.gateway, dev=machine.interface)
+
+
+def _card(machine: Machine) -> Interface:
+    return Interface(machine.name, machine.interface, mac_of(machine.address.ip))
+
+
+def _wires(segment: Segment, cards: list[Interface], mtu: int) -> Iterator[Operation]:
+    reason = f"a cable of {segment.network}"
+    if not segment.switch:
+        router, machine = cards
+        yield AddWire(reason, machine, router, mtu)
+        return
+    for number, card in enumerate(cards, 1):
+        port = Interface(segment.switch, f"port{number}", _switch_mac(segment, number))
+        yield AddWire(reason, card, port, mtu)
+        yield AddPort(f"{card.host} is on this switch", port, SWITCH_BRIDGE)
+
+
+def _idle_docker0(node: Node) -> Iterator[Operation]:
+    docker0 = Interface(node.name, "docker0", mac_of(node.address.ip, _IDLE))
+    yield AddBridge("docker's own bridge; with CNI no pod hangs on it", docker0)
+    yield SetAddress("docker's default range", docker0, DOCKER_DEFAULT)

@@ -1,0 +1,37 @@
+"""The text of the files that a machine or pod of the lab sees in place of the real machine's. Pure."""
+
+from __future__ import annotations
+
+from lab.model.objects import Pod
+from lab.model.topology import Topology
+
+HOSTS, HOSTNAME, RESOLV_CONF = "/etc/hosts", "/etc/hostname", "/etc/resolv.conf"
+
+CLUSTER_DOMAIN = "cluster.local"
+
+_LOCAL = "127.0.0.1\tlocalhost\n"
+_LOCAL_IPV6 = (
+    "::1\tlocalhost ip6-localhost ip6-loopback\n"
+    "fe00::0\tip6-localnet\n"
+    "fe00::0\tip6-mcastprefix\n"
+    "fe00::1\tip6-allnodes\n"
+    "fe00::2\tip6-allrouters\n"
+)
+
+
+def of_machine(topology: Topology, name: str) -> dict[str, str]:
+    """Path -> text for a node, client or router: every machine of the lab by name, and its own name."""
+    others = "".join(f"{machine.address.ip}\t{machine.name}\n" for machine in topology.machines)
+    return {HOSTS: _LOCAL + others, HOSTNAME: f"{name}\n"}
+
+
+def of_pod(topology: Topology, pod: Pod) -> dict[str, str]:
+    """Path -> text for a pod, as kubelet v1.7 writes them for the DNS policy ClusterFirst (the cluster's DNS has the tenth service
+    address).
+    """
+    domains = f"{pod.namespace}.svc.{CLUSTER_DOMAIN} svc.{CLUSTER_DOMAIN} {CLUSTER_DOMAIN}"
+    return {
+        HOSTS: f"# Kubernetes-managed hosts file.\n{_LOCAL}{_LOCAL_IPV6}{pod.pod_ip}\t{pod.name}\n",
+        HOSTNAME: f"{pod.name}\n",
+        RESOLV_CONF: f"nameserver {topology.networks.service.network_address + 10}\nsearch {domains}\noptions ndots:5\n",
+    }

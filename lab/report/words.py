@@ -1,0 +1,69 @@
+"""Every word that a writer says by itself, in both languages."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from lab.model.text import Text
+
+Language = Literal["en", "zh"]
+
+WORDS = {
+    "topology": Text("topology", "拓扑"),
+    "steps": Text("{n} steps", "共 {n} 步"),
+    "booting": Text("Booting", "启动中"),
+    "ready": Text("The lab is up after {seconds}.", "实验环境就绪，用时 {seconds}。"),
+    "step": Text("Step {number} of {total}", "第 {number} 步，共 {total} 步"),
+    "again": Text("again", "重做"),
+    "folded": Text("… {n} more lines; --verbose shows them …", "…… 省略 {n} 行，加 --verbose 显示全部 ……"),
+    "status": Text("exit status {status}", "退出状态 {status}"),
+    "signal": Text("ended by signal {signal}", "被信号 {signal} 终止"),
+    "attempts": Text("attempt {n}, the last one", "第 {n} 次尝试，也是最后一次"),
+    "note": Text("Note", "说明"),
+    "equal": Text("expected", "预期"),
+    "lines": Text("expected", "预期"),
+    "contains": Text("expected to contain", "预期包含"),
+    "lacks": Text("expected not to contain", "预期不包含"),
+    "matches": Text("expected to match", "预期匹配"),
+    "between": Text("expected", "预期"),
+    "split": Text("expected", "预期"),
+    "json": Text("expected to have", "预期含有"),
+    "actual": Text("really", "实际"),
+    "diff": Text("- expected, + real:", "- 预期，+ 实际："),
+    "empty": Text("(nothing)", "（空）"),
+    "passed": Text("passed", "通过"),
+    "failed": Text("failed", "失败"),
+    "skipped": Text("skipped", "跳过"),
+    "error": Text("error", "出错"),
+    "head_step": Text("Step", "步骤"),
+    "head_result": Text("Result", "结果"),
+    "head_checks": Text("Checks", "检查"),
+    "head_time": Text("Time", "用时"),
+    "summary_good": Text(
+        "All {checks} checks held. {seconds} in all, {boot} of it to boot.",
+        "{checks} 项检查全部成立。总用时 {seconds}，其中启动 {boot}。",
+    ),
+    "summary_bad": Text(
+        "{failed} of {checks} checks failed. {seconds} in all, {boot} of it to boot.",
+        "{checks} 项检查中有 {failed} 项不成立。总用时 {seconds}，其中启动 {boot}。",
+    ),
+    "aborted": Text("The run was cut short: {reason}", "运行中断：{reason}"),
+}
+WORDS["status_check"] = Text("expected exit status", "预期退出状态")
+
+
+def say(key: str, language: Language, **values: object) -> str:
+    """The word or sentence, with its values filled in."""
+    return pick(WORDS[key], language).format(**values)
+
+
+def pick(text: Text, language: Language) -> str:
+    """The text in that language."""
+    return text.zh if language == "zh" else text.en
+
+
+def seconds(value: float) -> str:
+    """A duration for people: 3 significant digits at most, with its unit."""
+    if value < 0.0995:
+        return f"{value * 1000:.0f} ms"
+    return f"{value:.2f} s" if value < 9.995 else f"{value:.1f} s"

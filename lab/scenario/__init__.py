@@ -1,0 +1,13 @@
+"""Scenarios: steps with texts in two languages, checks, and the runner that turns them into events; a pytest plugin.
+
+The names an author needs: `from lab.scenario import Pin, Scenario, Text, checks`.
+"""
+
+from __future__ import annotations
+
+from lab.model.pins import Pin
+from lab.model.text import Text
+from lab.scenario import checks
+from lab.scenario.model import Scenario
+
+__all__ = ["Pin", "Scenario", "Text", "checks"]

@@ -1,0 +1,158 @@
+"""What happens during a run, as frozen data. The runner emits these; writers (lab.report) turn them into what people read.
+
+The order in one run: RunStarted, BootProgress..., then per step StepStarted, (CommandStarted, CommandRan | Noted | Checked)...,
+StepEnded, and RunEnded last. A step that the learner repeats starts and ends again; its last end counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from lab.model.text import Text
+from lab.scenario.checks import Verdict
+
+NOTHING = Text("", "")
+Status = Literal["passed", "failed", "skipped", "error"]
+
+
+@dataclass(frozen=True)
+class StepInfo:
+    """What is known of a step before it runs."""
+
+    key: str
+    title: Text
+
+
+@dataclass(frozen=True)
+class RunStarted:
+    """A run begins; nothing has been booted yet. `scenario` is its name, `folder` where it is."""
+
+    scenario: str
+    folder: str
+    title: Text
+    intro: Text
+    topology: str
+    steps: tuple[StepInfo, ...]
+
+
+@dataclass(frozen=True)
+class BootProgress:
+    """A part of the lab is being started (`seconds` None), or has come up and took that long."""
+
+    what: str
+    seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class Booted:
+    """The lab is up; `seconds` since RunStarted."""
+
+    seconds: float
+
+
+@dataclass(frozen=True)
+class StepStarted:
+    """A step begins. `number` is 1-based, of `total`; `repeat` counts how often the learner asked for it again."""
+
+    key: str
+    title: Text
+    why: Text
+    number: int
+    total: int
+    repeat: int = 0
+
+
+@dataclass(frozen=True)
+class CommandStarted:
+    """A command is about to run on machine `where`; `prompt` is what its shell would show. `number` counts within the step."""
+
+    number: int
+    where: str
+    prompt: str
+    command: str
+
+
+@dataclass(frozen=True)
+class CommandRan:
+    """What came back. `attempts`: how often it ran until its condition held or the time was over; only the last is shown."""
+
+    number: int
+    where: str
+    prompt: str
+    command: str
+    status: int
+    stdout: str
+    stderr: str
+    seconds: float
+    attempts: int = 1
+
+
+@dataclass(frozen=True)
+class Noted:
+    """A remark for the learner. `after` is how many commands of the step ran before it."""
+
+    text: Text
+    after: int
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A check was made. `command` is the number of the command it judges, 0 when it judges none alone."""
+
+    verdict: Verdict
+    command: int = 0
+
+
+@dataclass(frozen=True)
+class StepEnded:
+    """A step is over. `reason` says why it was skipped or what broke; both texts are empty when it passed or only checks failed."""
+
+    key: str
+    status: Status
+    seconds: float
+    checks: int
+    failed_checks: int
+    reason: Text = NOTHING
+
+
+@dataclass(frozen=True)
+class Counts:
+    """How the steps ended."""
+
+    passed: int = 0
+    failed: int = 0
+    skipped: int = 0
+    error: int = 0
+
+    @property
+    def ok(self) -> bool:
+        """Whether no step failed or broke."""
+        return not self.failed and not self.error
+
+
+@dataclass(frozen=True)
+class RunEnded:
+    """The run is over. `aborted` says what cut it short, empty texts when nothing did; `seconds` cover boot and steps."""
+
+    counts: Counts
+    checks: int
+    failed_checks: int
+    seconds: float
+    boot_seconds: float
+    aborted: Text = NOTHING
+
+    @property
+    def ok(self) -> bool:
+        """Whether every step that ran held, and the run came to its end."""
+        return self.counts.ok and not self.aborted.en
+
+
+Event = RunStarted | BootProgress | Booted | StepStarted | CommandStarted | CommandRan | Noted | Checked | StepEnded | RunEnded
+Emit = Callable[[Event], None]
+
+
+def to_json(event: Event) -> dict[str, Any]:
+    """The event as plain data, with its class's name under "event"."""
+    return {"event": type(event).__name__} | asdict(event)

@@ -1,0 +1,106 @@
+"""From a scenario's folder to a Scenario. Whatever is wrong with the author's script becomes one InputError with file and line.
+
+The script is compiled and executed here instead of imported, so that no cache file appears beside it and two scenarios, whose
+scripts have the same file name, do not meet in sys.modules.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+import traceback
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+
+from lab.errors import InputError, Problem, UsageError
+from lab.scenario.model import Scenario
+
+SCRIPT = "scenario.py"
+
+
+def known_scenarios(roots: Sequence[Path]) -> dict[str, Path]:
+    """Name -> folder of every scenario below the given directories; an earlier directory wins."""
+    found: dict[str, Path] = {}
+    for root in roots:
+        for script in sorted(root.glob(f"*/{SCRIPT}")):
+            found.setdefault(script.parent.name, script.parent)
+    return found
+
+
+def find_scenario(word: str, roots: Sequence[Path]) -> Path:
+    """The folder that a person means: a name below one of `roots`, or a path to a folder or to its script.
+
+    Raises UsageError that lists the known names.
+    """
+    known = known_scenarios(roots)
+    if word in known:
+        return known[word]
+    path = Path(word)
+    if path.name == SCRIPT and path.is_file():
+        return path.parent
+    if (path / SCRIPT).is_file():
+        return path
+    names = ", ".join(known) or "none here"
+    raise UsageError(f"no scenario {word!r}: neither a known name ({names}) nor a folder with a {SCRIPT}")
+
+
+def load_scenario(folder: str | Path) -> Scenario:
+    """Read <folder>/scenario.py, and check what it declares.
+
+    Raises InputError, with every problem that can be found at once.
+    """
+    folder = Path(folder)
+    script = folder / SCRIPT
+    file = str(script)
+    try:
+        source = script.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        text = (error.strerror or str(error)) if isinstance(error, OSError) else f"not UTF-8 text: {error}"
+        raise InputError([Problem(file, 0, "", f"cannot read it: {text}")]) from error
+    scenario = _execute(source, file, folder.resolve().name)
+    if not isinstance(scenario, Scenario):
+        text = "it must set `scenario = Scenario(...)` at its top level (from lab.scenario import Scenario)"
+        raise InputError([Problem(file, 0, "scenario", text)])
+    scenario.folder = folder.resolve()
+    problems = scenario.problems(file)
+    if problems:
+        raise InputError([_with_line(problem, source) for problem in problems])
+    return scenario
+
+
+def _execute(source: str, file: str, name: str) -> object:
+    module = ModuleType("lab_scenario_" + re.sub(r"\W", "_", name))
+    module.__file__ = file
+    try:
+        code = compile(source, file, "exec")
+        sys.modules[module.__name__] = module
+        exec(code, module.__dict__)  # noqa: S102 - running the author's script is the purpose
+    except SyntaxError as error:
+        if error.filename != file:
+            raise InputError([_place(error, file)]) from error
+        raise InputError([Problem(file, error.lineno or 0, "", f"not valid Python: {error.msg}")]) from error
+    except (Exception, SystemExit) as error:
+        raise InputError([_place(error, file)]) from error
+    return module.__dict__.get("scenario")
+
+
+def _place(error: BaseException, file: str) -> Problem:
+    line = author_line(error, file)
+    return Problem(file, line, "", f"{type(error).__name__} while reading it: {error}")
+
+
+def author_line(error: BaseException, file: str) -> int:
+    """The line of `file` that an exception last came through, 0 when it did not."""
+    lines = [frame.lineno or 0 for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
+    return lines[-1] if lines else 0
+
+
+def _with_line(problem: Problem, source: str) -> Problem:
+    """Name the line of the Scenario(...) call for what is wrong with its arguments."""
+    if problem.line:
+        return problem
+    word = "manifests" if problem.field.startswith("manifests") else "Scenario("
+    lines = [number for number, line in enumerate(source.splitlines(), 1) if word in line and "import" not in line]
+    return replace(problem, line=lines[0]) if lines else problem

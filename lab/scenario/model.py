@@ -1,0 +1,129 @@
+"""A scenario as its author declares it: what to boot, and the steps that walk through it.
+
+    scenario = Scenario(title=Text("...", "..."), topology="zenlin", manifests=["nginx.yaml"])
+
+    @scenario.step(en="Every node carries the same rules", zh="每个节点上的规则相同")
+    def rules(lab):
+        for node in lab.nodes:
+            node.run("iptables-save -t nat | grep nginx").expect_lines(RULES)
+
+Steps run in the order of the file. Declaring never fails on content: `problems` tells what is wrong with the whole, all at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from ipaddress import IPv4Address
+from pathlib import Path
+from typing import Any, TypeVar
+
+from lab.errors import Problem
+from lab.model.pins import Pin
+from lab.model.text import Text
+
+Action = Callable[[Any], object]
+NOTHING = Text("", "")
+AnyAction = TypeVar("AnyAction", bound=Action)
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of a scenario.
+
+    key      the name of the author's function, unique in the scenario
+    title    one line
+    why      what the learner should understand here; empty texts when the title says it all
+    needs    keys of earlier steps; if one of them did not pass, this step is skipped
+    action   the author's function; it takes the view of the lab (lab.scenario.view.View)
+    file     where the function stands, and `line`, 1-based
+    """
+
+    key: str
+    title: Text
+    why: Text
+    needs: tuple[str, ...]
+    action: Action = field(repr=False, compare=False)
+    file: str
+    line: int
+
+
+@dataclass
+class Scenario:
+    """What a scenario's script declares under the name `scenario`.
+
+    topology    a name below topologies/, or a path
+    manifests   Kubernetes YAML files, relative to the scenario's folder
+    pins        pods whose name, node or address is not left to chance
+    intro       said before the first step
+    folder      where the scenario is; lab.scenario.loader fills it in
+    """
+
+    title: Text
+    topology: str = "zenlin"
+    manifests: Sequence[str] = ()
+    pins: Sequence[Pin] = ()
+    intro: Text = NOTHING
+    folder: Path = Path()
+    steps: list[Step] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        """Authors write a pin's address as text; ValueError when it is no address."""
+        self.pins = tuple(replace(pin, address=IPv4Address(pin.address)) if pin.address else pin for pin in self.pins)
+
+    @property
+    def name(self) -> str:
+        """The name of the folder."""
+        return self.folder.name
+
+    @property
+    def manifest_paths(self) -> tuple[Path, ...]:
+        """Where the manifests are."""
+        return tuple(self.folder / manifest for manifest in self.manifests)
+
+    def step(
+        self, *, en: str, zh: str, why_en: str = "", why_zh: str = "", needs: Sequence[str] = ()
+    ) -> Callable[[AnyAction], AnyAction]:
+        """Register the decorated function as the next step. Texts may be indented and broken into lines as the source likes."""
+
+        def register(action: AnyAction) -> AnyAction:
+            code = action.__code__
+            title, why = Text(_flat(en), _flat(zh)), Text(_flat(why_en), _flat(why_zh))
+            key = code.co_name
+            self.steps.append(Step(key, title, why, tuple(needs), action, code.co_filename, code.co_firstlineno))
+            return action
+
+        return register
+
+    def problems(self, file: str) -> list[Problem]:
+        """What is wrong with the declaration as a whole; `file` is the script's name, as the person named it."""
+        found = [] if self.steps else [Problem(file, 0, "scenario", "it has no steps; write @scenario.step functions")]
+        seen: set[str] = set()
+        for step in self.steps:
+            if step.key in seen:
+                found.append(Problem(file, step.line, step.key, "a second step has this name; name the function differently"))
+            for need in step.needs:
+                if need not in seen:
+                    known = f"earlier steps are {', '.join(sorted(seen))}" if seen else "no step comes before this one"
+                    found.append(Problem(file, step.line, f"{step.key}.needs", f"no earlier step is named {need!r}; {known}"))
+            seen.add(step.key)
+        for index, path in enumerate(self.manifest_paths):
+            if not path.is_file():
+                text = f"there is no file {self.manifests[index]!r} in the scenario's folder"
+                found.append(Problem(file, 0, f"manifests[{index}]", text))
+        return found
+
+
+def _flat(text: str) -> str:
+    """One paragraph a blank line, single blanks inside; no blank between two lines of Chinese."""
+    paragraphs = ["\n".join(line.strip() for line in part.splitlines() if line.strip()) for part in text.split("\n\n")]
+    return "\n\n".join(_join(paragraph) for paragraph in paragraphs if paragraph)
+
+
+def _join(paragraph: str) -> str:
+    lines = paragraph.split("\n")
+    joined = lines[0]
+    for line in lines[1:]:
+        wide = ord(joined[-1]) >= 0x2E80 and ord(line[0]) >= 0x2E80
+        joined += line if wide else f" {line}"
+    return joined

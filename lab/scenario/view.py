@@ -1,0 +1,257 @@
+"""What the author of a step holds: the running lab, where every command and every check leaves its event.
+
+A check that does not hold is recorded and the step goes on, so that one run shows everything that is wrong; the runner fails the
+step at its end. What cannot be run at all raises CommandError and ends the step.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
+
+from lab.model.text import Text
+from lab.scenario import checks
+from lab.scenario.checks import Judge, Name, Verdict
+from lab.scenario.events import Checked, CommandRan, CommandStarted, Emit, Noted
+
+Value = TypeVar("Value")
+POLL_SECONDS = 0.02
+
+
+class ResultLike(Protocol):
+    """The part of lab.fabric.process.Result that is needed here."""
+
+    @property
+    def status(self) -> int: ...
+    @property
+    def stdout(self) -> str: ...
+    @property
+    def stderr(self) -> str: ...
+    @property
+    def seconds(self) -> float: ...
+
+
+class HostLike(Protocol):
+    """The part of a machine of the lab that is needed here."""
+
+    name: str
+    prompt: str
+
+    def run(self, command: str | Sequence[str], timeout: float = ...) -> Any:
+        """Run a command; CommandError if it cannot be run or takes too long."""
+
+
+@dataclass(frozen=True)
+class Clock:
+    """Time, handed in: `now` in seconds from anywhere, `sleep` for so many seconds."""
+
+    now: Callable[[], float]
+    sleep: Callable[[float], None]
+
+
+class Recorder:
+    """Numbers and emits what happens in one step, and counts its checks."""
+
+    def __init__(self, emit: Emit) -> None:
+        self.emit = emit
+        self.commands = 0
+        self.checks = 0
+        self.failed = 0
+
+    def begin(self, host: HostLike, command: str | Sequence[str]) -> CommandStarted:
+        """Announce a command."""
+        self.commands += 1
+        typed = command if isinstance(command, str) else shlex.join(command)
+        started = CommandStarted(self.commands, host.name, host.prompt, typed)
+        self.emit(started)
+        return started
+
+    def end(self, started: CommandStarted, result: ResultLike, attempts: int = 1) -> None:
+        """Record what the announced command gave back."""
+        head = (started.number, started.where, started.prompt, started.command)
+        self.emit(CommandRan(*head, result.status, result.stdout, result.stderr, result.seconds, attempts))
+
+    def check(self, verdict: Verdict, command: int = 0) -> bool:
+        """Record a verdict; whether it held."""
+        self.checks += 1
+        self.failed += not verdict.ok
+        self.emit(Checked(verdict, command))
+        return verdict.ok
+
+
+class Outcome:
+    """What a command gave back, ready to be judged. Every `expect` records a check and returns the outcome, so they chain."""
+
+    def __init__(self, recorder: Recorder, number: int, result: ResultLike) -> None:
+        self._recorder = recorder
+        self._number = number
+        self.result = result
+        self.status = result.status
+        self.stdout = result.stdout
+        self.stderr = result.stderr
+        self.seconds = result.seconds
+
+    @property
+    def lines(self) -> list[str]:
+        """The standard output, line by line."""
+        return self.stdout.splitlines()
+
+    def judge(self, judge: Judge, value: object = None) -> Outcome:
+        """Let any judge of lab.scenario.checks look at `value`, or at the standard output."""
+        self._recorder.check(judge(self.stdout if value is None else value), self._number)
+        return self
+
+    def expect_lines(self, expected: Sequence[str], name: Name = None) -> Outcome:
+        """The standard output is exactly these lines, in order."""
+        return self.judge(checks.lines(name, expected))
+
+    def expect(self, text: str, name: Name = None) -> Outcome:
+        """The standard output contains the text."""
+        return self.judge(checks.contains(name, text))
+
+    def lacks(self, text: str, name: Name = None) -> Outcome:
+        """Neither standard output nor standard error contains the text."""
+        return self.judge(checks.lacks(name, text), self.stdout + self.stderr)
+
+    def expect_match(self, pattern: str, name: Name = None) -> Outcome:
+        """The regular expression is found in the standard output; ^ and $ match at lines."""
+        return self.judge(checks.matches(name, pattern))
+
+    def expect_status(self, *allowed: int, name: Name = None) -> Outcome:
+        """The exit status is one of these; 0 when none is given."""
+        return self.judge(checks.status(name, *(allowed or (0,))), self.status)
+
+    def expect_json(self, expected: dict[str, Any], name: Name = None) -> Outcome:
+        """The standard output is a JSON object that has at least these keys and values."""
+        return self.judge(checks.json(name, expected))
+
+
+class Machine:
+    """A node, pod or client of the lab, as a step sees it. Whatever else the real one offers passes through."""
+
+    def __init__(self, host: HostLike, recorder: Recorder, clock: Clock) -> None:
+        self._host = host
+        self._recorder = recorder
+        self._clock = clock
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._host, name)
+
+    def run(self, command: str | Sequence[str], timeout: float = 10.0) -> Outcome:
+        """Run a command (a str as typed into bash, a sequence directly) and show it with what came back.
+
+        timeout   seconds. Raises CommandError when it takes longer or cannot be started.
+        """
+        started = self._recorder.begin(self._host, command)
+        result = self._host.run(command, timeout=timeout)
+        self._recorder.end(started, result)
+        return Outcome(self._recorder, started.number, result)
+
+    def until(self, command: str | Sequence[str], judge: Judge, timeout: float = 5.0) -> Outcome:
+        """Run a command again and again until its standard output satisfies the judge; shown and checked once, as it was last.
+
+        timeout   seconds for all attempts together; when they are over, the check has failed and the step goes on
+        """
+        started = self._recorder.begin(self._host, command)
+        deadline = self._clock.now() + timeout
+        attempts = 0
+        while True:
+            attempts += 1
+            result = self._host.run(command, timeout=max(deadline - self._clock.now(), POLL_SECONDS))
+            verdict = judge(result.stdout)
+            if verdict.ok or self._clock.now() >= deadline:
+                break
+            self._clock.sleep(POLL_SECONDS)
+        self._recorder.end(started, result, attempts)
+        self._recorder.check(verdict, started.number)
+        return Outcome(self._recorder, started.number, result)
+
+
+class View:
+    """The lab in the hands of a step. Whatever else the cluster offers (pod_object, service, …) passes through."""
+
+    def __init__(self, cluster: Any, emit: Emit, clock: Clock) -> None:
+        self.cluster = cluster
+        self.recorder = Recorder(emit)
+        self._clock = clock
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.cluster, name)
+
+    @property
+    def nodes(self) -> list[Machine]:
+        """Every node, in the topology's order."""
+        return [self._machine(host) for host in self.cluster.nodes]
+
+    @property
+    def pods(self) -> list[Machine]:
+        """Every pod."""
+        return [self._machine(host) for host in self.cluster.pods]
+
+    @property
+    def clients(self) -> list[Machine]:
+        """Every machine outside the cluster."""
+        return [self._machine(host) for host in self.cluster.clients]
+
+    def host(self, name: str) -> Machine:
+        """Any machine by its name; UsageError if there is none."""
+        return self._machine(self.cluster.host(name))
+
+    def node(self, name: str) -> Machine:
+        """A node by its name."""
+        return self._machine(self.cluster.node(name))
+
+    def pod(self, name: str) -> Machine:
+        """A pod by its name."""
+        return self._machine(self.cluster.pod(name))
+
+    def client(self, name: str = "client") -> Machine:
+        """A machine outside the cluster."""
+        return self._machine(self.cluster.client(name))
+
+    def say(self, *, en: str, zh: str) -> None:
+        """A remark that the learner reads at this place."""
+        self.recorder.emit(Noted(Text(en, zh), self.recorder.commands))
+
+    def check(self, judge: Judge, actual: object) -> bool:
+        """Let a judge of lab.scenario.checks look at any value; whether it held."""
+        return self.recorder.check(judge(actual))
+
+    def expect_equal(self, name: Name, actual: object, expected: object) -> bool:
+        """The value is exactly the expected one."""
+        return self.check(checks.equal(name, expected), actual)
+
+    def expect_between(self, name: Name, actual: float, low: float, high: float) -> bool:
+        """The number is at least `low` and at most `high`."""
+        return self.check(checks.between(name, low, high), actual)
+
+    def expect_even_split(self, name: Name, actual: dict[str, int], among: Sequence[str]) -> bool:
+        """A random choice fell about equally often on each of `among` (lab.scenario.checks.even_split)."""
+        return self.check(checks.even_split(name, among), actual)
+
+    def until(self, judge: Judge, probe: Callable[[], Value], timeout: float = 5.0) -> Value:
+        """Call `probe` until its value satisfies the judge or `timeout` seconds are over; the last value. Checked once."""
+        deadline = self._clock.now() + timeout
+        while True:
+            value = probe()
+            verdict = judge(value)
+            if verdict.ok or self._clock.now() >= deadline:
+                self.recorder.check(verdict)
+                return value
+            self._clock.sleep(POLL_SECONDS)
+
+    def hold(self, judge: Judge, probe: Callable[[], Value], seconds: float) -> Value:
+        """Call `probe` for so many seconds: its value must satisfy the judge all the time. Checked once, as it was last."""
+        deadline = self._clock.now() + seconds
+        while True:
+            value = probe()
+            verdict = judge(value)
+            if not verdict.ok or self._clock.now() >= deadline:
+                self.recorder.check(verdict)
+                return value
+            self._clock.sleep(POLL_SECONDS)
+
+    def _machine(self, host: HostLike) -> Machine:
+        return Machine(host, self.recorder, self._clock)

@@ -1,0 +1,101 @@
+"""Which program an image name stands for. Pure.
+
+There are no images in the lab: the machine's own programs run in the pod's namespaces. A pod's explicit command is always run as it
+is; only a container without one needs a known image.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from lab.model.objects import Container, Pod
+
+NGINX_PID = "/run/nginx.pid"
+NGINX_LOGS = "/var/log/nginx"
+
+
+@dataclass(frozen=True)
+class Workload:
+    """What a container runs.
+
+    argv    the command line; empty: nothing but the pod's namespaces
+    files   (path, text), written in the pod before the start
+    port    a TCP port that answers when the workload is ready; 0: ready when started
+    """
+
+    argv: tuple[str, ...]
+    files: tuple[tuple[str, str], ...] = ()
+    port: int = 0
+
+
+KNOWN_IMAGES = {
+    "nginx": "the machine's nginx on port 80, serving a page that names the pod",
+    "ubuntu": "a shell that waits, unless the pod has a command of its own",
+    "busybox": "as ubuntu",
+    "pause": "nothing: an address that answers ping",
+}
+"""Image name without registry and tag, and what it means here."""
+
+
+def base_name(image: str) -> str:
+    """`registry:5000/library/nginx:1.8@sha256:…` -> `nginx`."""
+    last = image.split("@")[0].rsplit("/", 1)[-1]
+    return last.split(":")[0]
+
+
+def is_known(container: Container) -> bool:
+    """Whether the lab can run this container."""
+    return bool(container.command) or base_name(container.image) in KNOWN_IMAGES
+
+
+def workload(pod: Pod, container: Container) -> Workload:
+    """What to run for a container that `is_known`."""
+    if container.command:
+        return Workload((*container.command, *container.args))
+    image = base_name(container.image)
+    if image == "nginx" and not container.args:
+        return _nginx(pod, container)
+    if container.args:
+        return Workload(container.args)
+    return Workload(())
+
+
+def _nginx(pod: Pod, container: Container) -> Workload:
+    port = container.ports[0].container_port if container.ports else 80
+    return Workload(
+        ("nginx", "-g", "daemon off;"),
+        (("/etc/nginx/nginx.conf", nginx_configuration(port)), ("/run/nginx/html/index.html", page(pod))),
+        port,
+    )
+
+
+def page(pod: Pod) -> str:
+    """What the pod's web server answers: lines that name the pod, so that a client sees which back end it reached."""
+    return f"Welcome to nginx!\npod: {pod.name}\naddress: {pod.pod_ip}\nnode: {pod.node_name}\n"
+
+
+def nginx_configuration(port: int) -> str:
+    """A configuration for one pod: one worker, no modules of the distribution, every file in places that are the pod's own.
+
+    `user root` because as an ordinary user's lab root is the only user there is.
+    """
+    return f"""\
+user root;
+worker_processes 1;
+pid {NGINX_PID};
+error_log {NGINX_LOGS}/error.log;
+events {{ worker_connections 512; }}
+http {{
+    access_log {NGINX_LOGS}/access.log;
+    default_type text/plain;
+    client_body_temp_path /run/nginx/body;
+    proxy_temp_path /run/nginx/proxy;
+    fastcgi_temp_path /run/nginx/fastcgi;
+    uwsgi_temp_path /run/nginx/uwsgi;
+    scgi_temp_path /run/nginx/scgi;
+    server {{
+        listen {port};
+        root /run/nginx/html;
+    }}
+}}
+"""

@@ -1,0 +1,149 @@
+"""The sandbox: what is in it is apart from the host, and nothing of it outlives it, however it ends."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from lab.fabric import sandbox
+
+Sandboxed = Callable[[Callable[[], object]], None]
+pytestmark = pytest.mark.e2e
+
+
+def test_body_status_is_the_result() -> None:
+    assert sandbox.run(lambda: 0) == 0
+    assert sandbox.run(lambda: 37) == 37
+
+
+def test_one_process_makes_one_sandbox_after_another() -> None:
+    assert [sandbox.run(lambda number=number: number) for number in range(5)] == list(range(5))
+
+
+def test_a_killed_lab_gives_128_and_the_signal() -> None:
+    assert sandbox.run(lambda: os.kill(os.getpid(), signal.SIGKILL) or 0) == 128 + signal.SIGKILL
+
+
+def test_an_exception_is_no_success(capfd: pytest.CaptureFixture[str]) -> None:
+    def body() -> int:
+        raise RuntimeError("a defect")
+
+    assert sandbox.run(body) == 70
+    assert "a defect" in capfd.readouterr().err
+
+
+def test_it_sees_no_link_of_the_host(sandboxed: Sandboxed) -> None:
+    def body() -> None:
+        assert [name for _, name in socket.if_nameindex() if name not in ("lo", "ifb0", "ifb1", "tunl0", "sit0", "ip6tnl0", "erspan0")] == []
+
+    sandboxed(body)
+
+
+def test_the_lab_is_the_second_process_of_its_pid_namespace(sandboxed: Sandboxed) -> None:
+    def body() -> None:
+        assert os.getpid() == 2
+        assert sorted(int(name) for name in os.listdir("/proc") if name.isdigit()) == [1, 2]
+
+    sandboxed(body)
+
+
+def test_the_hosts_run_directory_is_out_of_reach(sandboxed: Sandboxed, tmp_path: Path) -> None:
+    host = sorted(os.listdir("/run"))
+
+    def body() -> None:
+        assert os.listdir("/run") == []
+        Path("/run/something").touch()
+
+    sandboxed(body)
+    assert sorted(os.listdir("/run")) == host
+
+
+def test_the_hosts_name_stays(sandboxed: Sandboxed) -> None:
+    before = socket.gethostname()
+
+    def body() -> None:
+        socket.sethostname("elsewhere")
+
+    sandboxed(body)
+    assert socket.gethostname() == before
+
+
+def test_orphans_are_reaped(sandboxed: Sandboxed) -> None:
+    def body() -> None:
+        read, write = os.pipe()
+        if os.fork() == 0:
+            grandchild = os.fork()
+            if grandchild:
+                os.write(write, str(grandchild).encode())
+            os._exit(0)
+        os.wait()
+        orphan = int(os.read(read, 20))
+        deadline = time.monotonic() + 5
+        while Path(f"/proc/{orphan}").exists():
+            assert time.monotonic() < deadline, "PID 1 did not reap an orphan"
+
+    sandboxed(body)
+
+
+FRONT = """
+    import os, subprocess, sys, time
+    from lab.fabric import sandbox
+    def body():
+        child = subprocess.Popen(["sleep", "1000"], start_new_session=True)
+        print("ready", flush=True)
+        child.wait()
+        return 0
+    sys.exit(sandbox.run(body))
+"""
+
+
+def _front() -> subprocess.Popen[bytes]:
+    front = subprocess.Popen([sys.executable, "-c", textwrap.dedent(FRONT)], stdout=subprocess.PIPE, start_new_session=True)
+    assert front.stdout is not None and front.stdout.readline() == b"ready\n"
+    return front
+
+
+def _descendants(pid: int) -> set[int]:
+    found: set[int] = set()
+    for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+        found |= {int(child)} | _descendants(int(child))
+    return found
+
+
+def _wait_until_gone(handles: list[int], seconds: float = 5.0) -> None:
+    deadline = time.monotonic() + seconds
+    for handle in handles:
+        poll = select.poll()
+        poll.register(handle, select.POLLIN)
+        assert poll.poll(max(0.0, deadline - time.monotonic()) * 1000), "a process of the sandbox outlived its front"
+        os.close(handle)
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_nothing_outlives_the_front(number: signal.Signals) -> None:
+    front = _front()
+    processes = _descendants(front.pid)
+    assert len(processes) == 3, "init, lab and sleep"
+    handles = [os.pidfd_open(pid) for pid in processes]
+    front.send_signal(number)
+    _wait_until_gone(handles)
+    assert front.wait(5) != 0
+
+
+def test_nothing_outlives_pid_1() -> None:
+    front = _front()
+    processes = _descendants(front.pid)
+    handles = [os.pidfd_open(pid) for pid in processes]
+    os.kill(min(processes), signal.SIGKILL)
+    _wait_until_gone(handles)
+    assert front.wait(5) == 128 + signal.SIGKILL
