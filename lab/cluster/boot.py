@@ -125,7 +125,6 @@ def _start_flannel(cluster: Cluster) -> None:
     """Fork a flanneld into every node and wait until each has written its subnet file."""
     from lab.flannel import daemon as flanneld
 
-    flanneld.preload()
     endpoint = f"http://{cluster.topology.master.address.ip}:{etcd.CLIENT_PORT}"
     argv = ["--etcd-endpoints", endpoint, "--etcd-prefix", cluster.topology.flannel.etcd_prefix, "--iface", "eth0"]
     argv += ["--subnet-file", SUBNET_FILE, *(["--ip-masq"] if cluster.topology.flannel.ip_masq else [])]

@@ -6,11 +6,13 @@
 
 When init ends, for whatever reason, the kernel kills every process of the PID namespace, and with the last of them go the network
 namespaces, links, rules and mounts: pid_namespaces(7). The front is init's parent and init asks for SIGKILL when it dies, so even
-`kill -9` of the front leaves nothing. As an ordinary user the front first enters a user namespace of its own.
+`kill -9` of the front leaves nothing. For an ordinary user one more process stands between front and init: it enters a user namespace
+of its own, in which it is root.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
@@ -39,9 +41,35 @@ def run(body: Body) -> int:
     """
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _WATCHED)
     try:
-        return _attend(spawn(body, dies_with_front=True))
+        return _attend(spawn(body, dies_with_front=True)) if os.geteuid() == 0 else _run_apart(body)
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _run_apart(body: Body) -> int:
+    """Run the sandbox from a child process, which becomes root of a user namespace: this one stays who it is."""
+    _flush(sys.stdout, sys.stderr)
+    told, tell = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(told)
+        kernel.die_with_parent(signal.SIGKILL)
+        _exit_with(lambda: _front_of(body, tell))
+    os.close(tell)
+    status = _attend(child)
+    with os.fdopen(told, encoding="utf-8") as channel:
+        trouble = channel.read()
+    if trouble:
+        raise MachineError(trouble)
+    return status
+
+
+def _front_of(body: Body, tell: int) -> int:
+    try:
+        return _attend(spawn(body, dies_with_front=True))
+    except MachineError as error:
+        os.write(tell, str(error).encode())
+        return error.status
 
 
 def spawn(body: Body, dies_with_front: bool) -> int:
@@ -73,10 +101,14 @@ def spawn(body: Body, dies_with_front: bool) -> int:
 
 
 def _children_stay_here() -> None:
-    """Undo unshare(CLONE_NEWPID) for later forks, so that one process can make one sandbox after another."""
+    """Undo unshare(CLONE_NEWPID) for later forks, so that one process can make one sandbox after another.
+
+    Refused to the root of a user namespace, whose process makes only one.
+    """
     own = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
     try:
-        kernel.setns(own, kernel.CLONE_NEWPID)
+        with contextlib.suppress(PermissionError):
+            kernel.setns(own, kernel.CLONE_NEWPID)
     finally:
         os.close(own)
 

@@ -89,7 +89,8 @@ def decode(value: str) -> Attrs | None:
     try:
         fields = json.loads(value)
         data = fields.get("BackendData")
-        kind = fields.get("BackendType") or ""
+        kind = fields.get("BackendType", "")
+        kind = "" if kind is None else kind
         address = fields["PublicIP"]
         if not isinstance(address, str) or not isinstance(kind, str):
             return None

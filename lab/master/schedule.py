@@ -38,7 +38,7 @@ def pods_of(deployments: Iterable[Deployment], pods: Iterable[Pod], pins: Sequen
                     deployment.containers,
                     deployment.labels,
                     pin.node if pin else "",
-                    pin.address if pin else None,
+                    pin.pod_ip if pin else None,
                     deployment.name,
                 )
             )
@@ -49,7 +49,7 @@ def pods_of(deployments: Iterable[Deployment], pods: Iterable[Pod], pins: Sequen
 def _pinned(pod: Pod, pins: Sequence[Pin]) -> Pod:
     for pin in pins:
         if pin.name == pod.name and not pin.owner:
-            return replace(pod, node_name=pin.node or pod.node_name, pod_ip=pin.address or pod.pod_ip)
+            return replace(pod, node_name=pin.node or pod.node_name, pod_ip=pin.pod_ip or pod.pod_ip)
     return pod
 
 

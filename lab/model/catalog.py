@@ -15,15 +15,11 @@ SCENARIO_SCRIPT = "scenario.py"
 
 
 def shipped(kind: str) -> Path | None:
-    """The folder of shipped `topologies` or `scenarios`: beside the package in a checkout, inside it when installed; None: neither."""
-    return next((folder for folder in (_PACKAGE.parent / kind, _PACKAGE / "_data" / kind) if _is_ours(folder, kind)), None)
+    """The folder of shipped `topologies` or `scenarios`: inside the package when installed, beside it in a checkout; None: neither.
 
-
-def _is_ours(folder: Path, kind: str) -> bool:
-    """Site-packages may hold somebody else's folder of that name: the one beside the package counts only in our own source tree."""
-    if folder.parent == _PACKAGE.parent and not (_PACKAGE.parent / "setup.py").is_file():
-        return False
-    return folder.is_dir()
+    Inside first: beside an installed package lie other people's packages, and one of them may have a folder of that name.
+    """
+    return next((folder for folder in (_PACKAGE / "_data" / kind, _PACKAGE.parent / kind) if folder.is_dir()), None)
 
 
 def list_topologies() -> tuple[Path, ...]:

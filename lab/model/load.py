@@ -1,17 +1,17 @@
-"""A topology file -> Topology, or an InputError with every problem in it. Pure but for `read_topology`."""
+"""Files that people write -> what they declare, or an InputError with every problem in them. Pure but for `read_...`."""
 
 from __future__ import annotations
 
 import types
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
 from lab.errors import InputError, Problem
-from lab.model import checks, yamlfile
-from lab.model.names import did_you_mean, one_of
+from lab.model import checks, manifests, yamlfile
+from lab.model.names import did_you_mean, one_of, shown
 from lab.model.topology import Topology
 
 _SOLID = ("nodes", "clients", "networks", "name", "router")
@@ -49,6 +49,14 @@ def load_topology(text: str, file: str) -> Topology:
     if problems or topology is None:
         raise InputError(sorted(problems, key=lambda problem: problem.line))
     return topology
+
+
+def read_manifests(paths: Iterable[Path]) -> manifests.Objects:
+    """The Kubernetes objects of several files together.
+
+    Raises UsageError when a file cannot be read, InputError with all problems of all files.
+    """
+    return manifests.load_files((yamlfile.read_text(path, str(path)), str(path)) for path in paths)
 
 
 def _only_document(text: str, file: str) -> yamlfile.Part:
@@ -108,18 +116,6 @@ def _sentence(error: Mapping[str, Any]) -> str:
         return f"is {shown(error['input'])}; it must be {bound}"
     said = _TYPES.get(kind, "")
     return f"is {shown(error['input'])}; it {said}" if said else f"is wrong: {error['msg']}"
-
-
-def shown(value: Any) -> str:
-    """A value as it stands in YAML, shortened."""
-    if value is None:
-        return "empty"
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, (dict, list)):
-        return "a mapping" if isinstance(value, dict) else "a list"
-    text = str(value)
-    return text if len(text) <= 60 else text[:57] + "..."
 
 
 def keys_at(model: type[BaseModel], path: Sequence[str | int]) -> list[str]:

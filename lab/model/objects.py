@@ -71,7 +71,7 @@ class ServicePort:
 
 @dataclass(frozen=True)
 class Service:
-    """A service. `cluster_ip` is None for a headless one."""
+    """A service. `cluster_ip` is None for a headless one, and until the apiserver has chosen one; `headless` tells them apart."""
 
     name: str
     namespace: str
@@ -84,6 +84,7 @@ class Service:
     load_balancer_ips: tuple[IPv4Address, ...] = ()
     load_balancer_source_ranges: tuple[IPv4Network, ...] = ()
     external_traffic_policy: Literal["Cluster", "Local"] = "Cluster"
+    headless: bool = False
 
 
 @dataclass(frozen=True)

@@ -100,7 +100,7 @@ def _underlay(topology: Topology) -> Iterator[Operation]:
         if segment.switch:
             yield from _switch(segment)
     for node in topology.nodes:
-        yield from _machine(topology, node.name, "node", f"a {node.role} of the cluster")
+        yield from _machine(topology, node.name, "node", "the cluster's master" if node.role == "master" else "a worker of the cluster")
         yield from _node_settings(node)
     for client in topology.clients:
         yield from _machine(topology, client.name, "client", "outside the cluster")

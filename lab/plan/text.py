@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from lab.plan.operations import AddBridge, AddNamespace, AddPort, AddRoute, AddWire, Operation, SetAddress, SetSysctl, WriteFile
 
 COMMAND_WIDTH = 96
-"""Commands longer than this push their reason onto the next line (characters)."""
+"""The reasons of longer commands stand on the next line (characters)."""
 
 
 def machine_of(operation: Operation) -> str:
@@ -40,7 +40,7 @@ def render(operations: Iterable[Operation]) -> str:
 def _block(host: str, group: list[Operation]) -> str:
     kind = next((one.kind for one in group if isinstance(one, AddNamespace)), "")
     lines = [f"{host} ({kind})" if kind else host]
-    width = min(COMMAND_WIDTH, max(len(str(operation)) for operation in group))
+    width = max((len(str(operation)) for operation in group if len(str(operation)) <= COMMAND_WIDTH), default=0)
     for operation in group:
         command = str(operation)
         if len(command) > width:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, TextIO
 
 from lab.report.layout import fold, pad, visible, width, wrap
@@ -218,7 +219,7 @@ class TerminalWriter:
         columns = [max(map(width, column)) for column in zip(heads, *rows, strict=True)]
         self._line(self._style("bold", _cells(heads, columns)))
         for ended, row in zip(self._ended.values(), rows, strict=True):
-            self._line(_cells(row, columns, lambda text, one=ended: self._style(MARKS[one.status][1], text)))
+            self._line(_cells(row, columns, partial(self._style, MARKS[ended.status][1])))
 
     def _row(self, key: str, ended: StepEnded) -> list[str]:
         checks = f"{ended.checks - ended.failed_checks}/{ended.checks}" if ended.checks else ""

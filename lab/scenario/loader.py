@@ -1,7 +1,8 @@
 """From a scenario's folder to a Scenario. Whatever is wrong with the author's script becomes one InputError with file and line.
 
 The script is compiled and executed here instead of imported, so that no cache file appears beside it and two scenarios, whose
-scripts have the same file name, do not meet in sys.modules.
+scripts have the same file name, do not meet in sys.modules. The folder is a package of its own for the script: `from .other import
+name` reads other.py beside it.
 """
 
 from __future__ import annotations
@@ -9,41 +10,13 @@ from __future__ import annotations
 import re
 import sys
 import traceback
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
-from lab.errors import InputError, Problem, UsageError
+from lab.errors import InputError, Problem
+from lab.model.catalog import SCENARIO_SCRIPT
 from lab.scenario.model import Scenario
-
-SCRIPT = "scenario.py"
-
-
-def known_scenarios(roots: Sequence[Path]) -> dict[str, Path]:
-    """Name -> folder of every scenario below the given directories; an earlier directory wins."""
-    found: dict[str, Path] = {}
-    for root in roots:
-        for script in sorted(root.glob(f"*/{SCRIPT}")):
-            found.setdefault(script.parent.name, script.parent)
-    return found
-
-
-def find_scenario(word: str, roots: Sequence[Path]) -> Path:
-    """The folder that a person means: a name below one of `roots`, or a path to a folder or to its script.
-
-    Raises UsageError that lists the known names.
-    """
-    known = known_scenarios(roots)
-    if word in known:
-        return known[word]
-    path = Path(word)
-    if path.name == SCRIPT and path.is_file():
-        return path.parent
-    if (path / SCRIPT).is_file():
-        return path
-    names = ", ".join(known) or "none here"
-    raise UsageError(f"no scenario {word!r}: neither a known name ({names}) nor a folder with a {SCRIPT}")
 
 
 def load_scenario(folder: str | Path) -> Scenario:
@@ -52,7 +25,7 @@ def load_scenario(folder: str | Path) -> Scenario:
     Raises InputError, with every problem that can be found at once.
     """
     folder = Path(folder)
-    script = folder / SCRIPT
+    script = folder / SCENARIO_SCRIPT
     file = str(script)
     try:
         source = script.read_text(encoding="utf-8")
@@ -73,6 +46,11 @@ def load_scenario(folder: str | Path) -> Scenario:
 def _execute(source: str, file: str, name: str) -> object:
     module = ModuleType("lab_scenario_" + re.sub(r"\W", "_", name))
     module.__file__ = file
+    module.__package__ = module.__name__
+    module.__path__ = [str(Path(file).parent)]
+    for loaded in [loaded for loaded in sys.modules if loaded == module.__name__ or loaded.startswith(f"{module.__name__}.")]:
+        del sys.modules[loaded]
+    writing, sys.dont_write_bytecode = sys.dont_write_bytecode, True
     try:
         code = compile(source, file, "exec")
         sys.modules[module.__name__] = module
@@ -83,6 +61,8 @@ def _execute(source: str, file: str, name: str) -> object:
         raise InputError([Problem(file, error.lineno or 0, "", f"not valid Python: {error.msg}")]) from error
     except (Exception, SystemExit) as error:
         raise InputError([_place(error, file)]) from error
+    finally:
+        sys.dont_write_bytecode = writing
     return module.__dict__.get("scenario")
 
 
@@ -101,6 +81,6 @@ def _with_line(problem: Problem, source: str) -> Problem:
     """Name the line of the Scenario(...) call for what is wrong with its arguments."""
     if problem.line:
         return problem
-    word = "manifests" if problem.field.startswith("manifests") else "Scenario("
+    word = next((word for word in ("manifests", "pins") if problem.field.startswith(word)), "Scenario(")
     lines = [number for number, line in enumerate(source.splitlines(), 1) if word in line and "import" not in line]
     return replace(problem, line=lines[0]) if lines else problem

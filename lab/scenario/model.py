@@ -13,12 +13,11 @@ Steps run in the order of the file. Declaring never fails on content: `problems`
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
-from ipaddress import IPv4Address
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from lab.errors import Problem
+from lab.errors import Problem, UsageError
 from lab.model.pins import Pin
 from lab.model.text import Text
 
@@ -49,37 +48,14 @@ class Step:
 
 
 @dataclass
-class Scenario:
-    """What a scenario's script declares under the name `scenario`.
+class Chapter:
+    """Steps in their order.
 
-    topology    a name below topologies/, or a path
-    manifests   Kubernetes YAML files, relative to the scenario's folder
-    pins        pods whose name, node or address is not left to chance
-    intro       said before the first step
-    folder      where the scenario is; lab.scenario.loader fills it in
+    A long scenario keeps each chapter in a file of its own, with `chapter = Chapter()` and `@chapter.step`, and joins them:
+    `scenario = Scenario(..., steps=[*networks.chapter.steps, *service.chapter.steps])`.
     """
 
-    title: Text
-    topology: str = "zenlin"
-    manifests: Sequence[str] = ()
-    pins: Sequence[Pin] = ()
-    intro: Text = NOTHING
-    folder: Path = Path()
-    steps: list[Step] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        """Authors write a pin's address as text; ValueError when it is no address."""
-        self.pins = tuple(replace(pin, address=IPv4Address(pin.address)) if pin.address else pin for pin in self.pins)
-
-    @property
-    def name(self) -> str:
-        """The name of the folder."""
-        return self.folder.name
-
-    @property
-    def manifest_paths(self) -> tuple[Path, ...]:
-        """Where the manifests are."""
-        return tuple(self.folder / manifest for manifest in self.manifests)
+    steps: list[Step] = field(default_factory=list, kw_only=True)
 
     def step(
         self, *, en: str, zh: str, why_en: str = "", why_zh: str = "", needs: Sequence[str] = ()
@@ -95,18 +71,56 @@ class Scenario:
 
         return register
 
+
+@dataclass
+class Scenario(Chapter):
+    """What a scenario's script declares under the name `scenario`: a chapter with all that it runs on.
+
+    topology    a name below topologies/, or a path
+    manifests   Kubernetes YAML files, relative to the scenario's folder
+    pins        pods whose name, node or address is not left to chance
+    intro       said before the first step
+    folder      where the scenario is; lab.scenario.loader fills it in
+    """
+
+    title: Text = NOTHING
+    topology: str = "zenlin"
+    manifests: Sequence[str] = ()
+    pins: Sequence[Pin] = ()
+    intro: Text = NOTHING
+    folder: Path = Path()
+
+    @property
+    def name(self) -> str:
+        """The name of the folder."""
+        return self.folder.name
+
+    @property
+    def manifest_paths(self) -> tuple[Path, ...]:
+        """Where the manifests are."""
+        return tuple(self.folder / manifest for manifest in self.manifests)
+
     def problems(self, file: str) -> list[Problem]:
         """What is wrong with the declaration as a whole; `file` is the script's name, as the person named it."""
         found = [] if self.steps else [Problem(file, 0, "scenario", "it has no steps; write @scenario.step functions")]
         seen: set[str] = set()
         for step in self.steps:
             if step.key in seen:
-                found.append(Problem(file, step.line, step.key, "a second step has this name; name the function differently"))
+                found.append(
+                    Problem(step.file, step.line, step.key, "a second step has this name; name the function differently")
+                )
             for need in step.needs:
                 if need not in seen:
                     known = f"earlier steps are {', '.join(sorted(seen))}" if seen else "no step comes before this one"
-                    found.append(Problem(file, step.line, f"{step.key}.needs", f"no earlier step is named {need!r}; {known}"))
+                    found.append(
+                        Problem(step.file, step.line, f"{step.key}.needs", f"no earlier step is named {need!r}; {known}")
+                    )
             seen.add(step.key)
+        for index, pin in enumerate(self.pins):
+            try:
+                _ = pin.pod_ip
+            except UsageError as error:
+                found.append(Problem(file, 0, f"pins[{index}]", f"{error}; write it like 10.244.1.53"))
         for index, path in enumerate(self.manifest_paths):
             if not path.is_file():
                 text = f"there is no file {self.manifests[index]!r} in the scenario's folder"

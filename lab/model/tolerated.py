@@ -1,0 +1,37 @@
+"""Fields of the Kubernetes API that the lab accepts and ignores, because its network does not depend on them. v1.7's and later ones."""
+
+from __future__ import annotations
+
+OBJECT = ("status",)
+
+METADATA = (
+    *("annotations", "clusterName", "creationTimestamp", "deletionGracePeriodSeconds", "deletionTimestamp", "finalizers"),
+    *("generateName", "generation", "initializers", "managedFields", "ownerReferences", "resourceVersion", "selfLink", "uid"),
+)
+
+POD_SPEC = (
+    *("activeDeadlineSeconds", "affinity", "automountServiceAccountToken", "dnsConfig", "dnsPolicy", "enableServiceLinks"),
+    *("ephemeralContainers", "hostAliases", "hostIPC", "hostPID", "hostUsers", "hostname", "imagePullSecrets", "initContainers"),
+    *("nodeSelector", "os", "overhead", "preemptionPolicy", "priority", "priorityClassName", "readinessGates", "resourceClaims"),
+    *("resources", "restartPolicy", "runtimeClassName", "schedulerName", "schedulingGates", "securityContext", "serviceAccount"),
+    *("serviceAccountName", "setHostnameAsFQDN", "shareProcessNamespace", "subdomain", "terminationGracePeriodSeconds"),
+    *("tolerations", "topologySpreadConstraints", "volumes"),
+)
+
+CONTAINER = (
+    *("envFrom", "imagePullPolicy", "lifecycle", "livenessProbe", "readinessProbe", "resizePolicy", "resources", "restartPolicy"),
+    *("securityContext", "startupProbe", "stdin", "stdinOnce", "terminationMessagePath", "terminationMessagePolicy", "tty"),
+    *("volumeDevices", "volumeMounts", "workingDir"),
+)
+
+CONTAINER_PORT = ("hostIP", "hostPort")
+
+DEPLOYMENT_SPEC = ("minReadySeconds", "paused", "progressDeadlineSeconds", "revisionHistoryLimit", "rollbackTo", "strategy")
+
+SERVICE_SPEC = (
+    *("allocateLoadBalancerNodePorts", "clusterIPs", "deprecatedPublicIPs", "externalName", "healthCheckNodePort"),
+    *("internalTrafficPolicy", "ipFamilies", "ipFamily", "ipFamilyPolicy", "loadBalancerClass", "publishNotReadyAddresses"),
+    *("sessionAffinityConfig", "topologyKeys", "trafficDistribution"),
+)
+
+SERVICE_PORT = ("appProtocol",)
