@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
@@ -24,6 +25,7 @@ class Finding:
 def of_topology(topology: Topology) -> Iterator[Finding]:
     """Every problem of a topology that fits the schema. Ends early only where the rest would follow from what was found."""
     yield from wrong_names(topology)
+    yield from wrong_words(topology)
     yield from duplicate_names(topology)
     yield from not_one_master(topology)
     yield from bad_host_addresses(topology)
@@ -59,6 +61,15 @@ def wrong_names(topology: Topology) -> Iterator[Finding]:
             yield Finding((*path, "interface"), trouble)
 
 
+def wrong_words(topology: Topology) -> Iterator[Finding]:
+    """Texts with a form of their own: the Kubernetes version and flannel's etcd prefix."""
+    if not re.fullmatch(r"v[0-9]+\.[0-9]+\.[0-9]+", topology.kubernetes):
+        yield Finding(("kubernetes",), f"`{names.shown(topology.kubernetes)}` is no version; write it as v1.7.3")
+    prefix = topology.flannel.etcd_prefix
+    if not re.fullmatch(r"(/[-A-Za-z0-9._]+)+", prefix):
+        yield Finding(("flannel", "etcdPrefix"), f"`{names.shown(prefix)}` is no etcd prefix; write it as /coreos.com/network")
+
+
 def duplicate_names(topology: Topology) -> Iterator[Finding]:
     """Every machine has a name of its own, the router and the switches included."""
     taken = {topology.router: "the router"} if any(segment.gateway for segment in topology.segments) else {}
@@ -72,7 +83,9 @@ def duplicate_names(topology: Topology) -> Iterator[Finding]:
 def not_one_master(topology: Topology) -> Iterator[Finding]:
     """etcd and the control plane run on one node."""
     masters = [index for index, node in enumerate(topology.nodes) if node.role == "master"]
-    if not masters:
+    if not topology.nodes:
+        yield Finding(("nodes",), "is empty; a lab has at least one node, the master")
+    elif not masters:
         yield Finding(("nodes",), "no node is the master; give one of them `role: master`")
     for index in masters[1:]:
         first = topology.nodes[masters[0]].name
@@ -139,17 +152,21 @@ def bad_gateways(topology: Topology) -> Iterator[Finding]:
 
 def unreachable_machines(topology: Topology) -> Iterator[Finding]:
     """With more than one segment, every machine needs a way off its own."""
-    segments = topology.segments
+    routers = {segment.network: segment.gateway for segment in topology.segments}
+    shared = _node_networks(topology)
     for path, machine in _machines(topology):
-        routed = next(segment.gateway for segment in segments if segment.network == machine.address.network)
-        if machine.gateway is None and (routed or len(segments) > 1) and path[0] == "nodes":
-            yield Finding(path, f"{machine.name} has no gateway, so it cannot answer other networks; add `gateway:`{_such(routed)}")
-        elif machine.gateway is None and len(segments) > 1 and machine.address.network not in _node_networks(topology):
-            yield Finding(path, f"{machine.name} has no gateway, so it cannot reach any node; add `gateway:`{_such(routed)}")
+        network = machine.address.network
+        if machine.gateway is not None or (len(routers) == 1 and routers[network] is None):
+            continue
+        if path[0] == "nodes":
+            yield Finding(path, f"{machine.name} has no gateway, so it cannot answer other networks; {_add(routers[network], network)}")
+        elif network not in shared:
+            yield Finding(path, f"{machine.name} has no gateway, so it cannot reach any node; {_add(routers[network], network)}")
 
 
-def _such(gateway: IPv4Address | None) -> str:
-    return f" {gateway}" if gateway else ""
+def _add(gateway: IPv4Address | None, network: IPv4Network) -> str:
+    known = f" {gateway}" if gateway and gateway in network else " with an address of the router on its network"
+    return f"add `gateway:`{known}"
 
 
 def _node_networks(topology: Topology) -> set[IPv4Network]:

@@ -50,7 +50,7 @@ class Fields:
                 self.wrong("is missing; add it", key)
             return default
         if not isinstance(value, str):
-            self.wrong(f"is {shown(value)}; it must be text{'' if isinstance(value, (dict, list)) else ', put it in quotes'}", key)
+            self.wrong(f"is {shown(value)}; it must be text{'' if isinstance(value, (dict, list)) else ', in quotes'}", key)
             return default
         if trouble and (said := trouble(value)):
             self.wrong(said, key)

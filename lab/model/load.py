@@ -18,7 +18,7 @@ _SOLID = ("nodes", "clients", "networks", "name", "router")
 """Parts that others are judged by: with a wrong value in one of them, further checks would only guess."""
 
 _TYPES = {
-    "string_type": "must be text; put it in quotes",
+    "string_type": "must be text, in quotes if YAML takes it for something else",
     "int_type": "must be a whole number, without quotes",
     "int_from_float": "must be a whole number",
     "bool_type": "must be true or false",

@@ -51,7 +51,7 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     lower = {one.lower().replace("_", "").replace("-", ""): one for one in known}
     found = lower.get(word.lower().replace("_", "").replace("-", ""))
     if not found:
-        close = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
+        close = difflib.get_close_matches(word, known, n=1, cutoff=0.7)
         found = close[0] if close else None
     return f"; did you mean {found}?" if found else ""
 

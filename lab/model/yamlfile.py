@@ -128,13 +128,20 @@ def load_documents(text: str, file: str) -> tuple[Part, ...]:
 
 def _syntax_problem(error: yaml.MarkedYAMLError, file: str) -> Problem:
     mark = error.problem_mark or error.context_mark
+    if isinstance(error, _Stop):
+        return Problem(file, mark.line + 1, "", str(error.problem))
     said = ", ".join(text for text in (error.context, error.problem) if text)
-    advice = "; indent with spaces, not tabs" if said and "\\t" in said or "cannot start any token" in said else ""
+    advice = "; indent with spaces, not tabs" if "cannot start any token" in said else ""
     return Problem(file, mark.line + 1 if mark else 0, "", f"is not YAML: {said}{advice}")
 
 
 class _Stop(yaml.MarkedYAMLError):
-    """A limit is exceeded; ends the reading like a syntax error."""
+    """YAML, but not for us; ends the reading like a syntax error. `problem`: the end of a sentence that the file begins."""
+
+
+def _unfit_tag(event: Any) -> _Stop:
+    tag = event.tag.replace(_CORE, "!!")
+    return _Stop(problem=f"has the tag {tag}, which does not fit here; leave it out", problem_mark=event.start_mark)
 
 
 class _Builder:
@@ -162,6 +169,8 @@ class _Builder:
         self.count(1, event)
         if isinstance(event, yaml.ScalarEvent):
             part.value = self.scalar(event)
+        elif event.tag not in (None, "!", f"{_CORE}seq", f"{_CORE}map"):
+            raise _unfit_tag(event)
         elif isinstance(event, yaml.SequenceStartEvent):
             self.sequence(part, events, path)
         else:
@@ -173,16 +182,16 @@ class _Builder:
     def count(self, parts: int, event: Any) -> None:
         self.parts += parts
         if self.parts > MAX_PARTS:
-            raise _Stop(problem=f"more than {MAX_PARTS} parts, aliases counted in full", problem_mark=event.start_mark)
+            raise _Stop(problem=f"has more than {MAX_PARTS} parts, aliases counted in full; use fewer", problem_mark=event.start_mark)
 
     def check_depth(self, depth: int, event: Any) -> None:
         if depth > MAX_DEPTH:
-            raise _Stop(problem=f"more than {MAX_DEPTH} levels deep", problem_mark=event.start_mark)
+            raise _Stop(problem=f"is nested more than {MAX_DEPTH} levels deep; flatten it", problem_mark=event.start_mark)
 
     def alias(self, event: Any, path: Path) -> Part:
         part = self.anchors.get(event.anchor)
         if part is None:
-            raise _Stop(problem=f"the alias *{event.anchor} has no complete &{event.anchor} before it", problem_mark=event.start_mark)
+            raise _Stop(problem=f"uses the alias *{event.anchor} before its &{event.anchor} is complete; move it", problem_mark=event.start_mark)
         self.count(part.size, event)
         self.check_depth(len(path) + part.depth, event)
         return Part(event.start_mark.line + 1, part.value, part.keys, part.size, part.depth)
@@ -214,14 +223,14 @@ class _Builder:
     def merge(self, part: Part, source: Part) -> None:
         """YAML 1.1's `<<`: keys of another mapping, where this one does not have them itself."""
         if not isinstance(source.value, dict):
-            raise _Stop(problem="`<<` takes a mapping or a list of mappings", problem_mark=_Line(source.line - 1))
+            raise _Stop(problem="merges with `<<` what is no mapping; name a mapping's alias", problem_mark=_Line(source.line - 1))
         for key, item in source.value.items():
             if key not in part.value:
                 part.value[key], part.keys[key] = item, source.keys[key]
 
     def key(self, event: Any) -> str:
         if not isinstance(event, yaml.ScalarEvent):
-            raise _Stop(problem="a key must be a plain word", problem_mark=event.start_mark)
+            raise _Stop(problem="has a key that is no plain word; use text", problem_mark=event.start_mark)
         return str(event.value)
 
     def scalar(self, event: Any) -> Any:
@@ -233,7 +242,7 @@ class _Builder:
         wanted = kinds.get(tag.removeprefix(_CORE)) if tag.startswith(_CORE) else None
         value = text if wanted == (str,) else resolve(text)
         if wanted is None or type(value) not in wanted:
-            raise _Stop(problem=f"the tag {tag.replace(_CORE, '!!')} does not fit here; leave it out", problem_mark=event.start_mark)
+            raise _unfit_tag(event)
         return value
 
 

@@ -26,8 +26,6 @@ from lab.scenario.events import (
 
 HEAD, TAIL = 14, 6
 """How many lines of a long output are shown at its beginning and end."""
-MANY = 3
-"""Up to so many lines, expected and real values are shown beside a diff."""
 CODES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
 MARKS = {"passed": ("✓", "green"), "failed": ("✗", "red"), "error": ("✗", "red"), "skipped": ("-", "yellow")}
 
@@ -92,7 +90,7 @@ class TerminalWriter:
         self._titles = {step.key: self._pick(step.title) for step in event.steps}
         self._ended = {}
         self._line(self._style("bold", f"{event.scenario}: {self._pick(event.title)}"))
-        facts = f"{self._say('topology')}: {event.topology}   {self._say('steps', n=len(event.steps))}"
+        facts = f"{self._say('topology', name=event.topology)}   {self._say('steps', n=len(event.steps))}"
         self._line(self._style("dim", facts))
         self._prose(self._pick(event.intro))
         self._line()
@@ -153,8 +151,7 @@ class TerminalWriter:
             self._line(line)
 
     def _noted(self, event: Noted) -> None:
-        label = f"{self._say('note')}: " if self._language == "en" else f"{self._say('note')}："
-        for index, line in enumerate(wrap(label + self._pick(event.text), self._columns - 4)):
+        for index, line in enumerate(wrap(self._say("note", text=self._pick(event.text)), self._columns - 4)):
             self._line(("  » " if index == 0 else "    ") + self._style("yellow", line))
 
     def _checked(self, event: Checked) -> None:
@@ -168,28 +165,26 @@ class TerminalWriter:
             self._explain(verdict)
 
     def _explain(self, verdict: Verdict) -> None:
-        long = any(value.count("\n") >= MANY for value in (verdict.expected, verdict.actual))
-        if not (verdict.diff and long):
-            key = "status_check" if verdict.kind == "status" else verdict.kind
-            labels = self._say(key), self._say("actual")
-            column = max(map(width, labels))
-            for label, value in zip(labels, (verdict.expected, verdict.actual), strict=True):
-                head, hidden, tail = fold(visible(value).split("\n"), HEAD, TAIL)
-                shown = [*head, *([self._say("folded", n=hidden)] if hidden else []), *tail]
-                self._line(f"      {pad(label, column)}  {shown[0] or self._say('empty')}")
-                for line in shown[1:]:
-                    self._line(f"      {' ' * column}  {line}")
-        if verdict.diff:
+        if verdict.diff and "\n" in verdict.expected + verdict.actual:
             self._line(f"      {self._say('diff')}")
             for line in verdict.diff:
                 if not line.startswith(("---", "+++", "@@")):
                     self._line("      " + self._style({"-": "red", "+": "green"}.get(line[:1], ""), visible(line)))
+            return
+        labels = self._say("status_check" if verdict.kind == "status" else verdict.kind), self._say("actual")
+        column = max(map(width, labels))
+        for label, value in zip(labels, (verdict.expected, verdict.actual), strict=True):
+            head, hidden, tail = fold(visible(value).split("\n"), HEAD, TAIL)
+            shown = [*head, *([self._say("folded", n=hidden)] if hidden else []), *tail]
+            self._line(f"      {pad(label, column)}  {shown[0] or self._say('empty')}")
+            for line in shown[1:]:
+                self._line(f"      {' ' * column}  {line}")
 
     def _step_ended(self, event: StepEnded) -> None:
         self._ended[event.key] = event
         if event.reason.en:
             mark, colour = MARKS[event.status]
-            words = f"{self._say(event.status)}: {visible(self._pick(event.reason))}"
+            words = self._say("ended", status=self._say(event.status), reason=visible(self._pick(event.reason)))
             self._line(f"  {self._style(colour, mark)} {words}")
 
     def _run_ended(self, event: RunEnded) -> None:

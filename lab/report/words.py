@@ -9,7 +9,7 @@ from lab.model.text import Text
 Language = Literal["en", "zh"]
 
 WORDS = {
-    "topology": Text("topology", "拓扑"),
+    "topology": Text("topology: {name}", "拓扑：{name}"),
     "steps": Text("{n} steps", "共 {n} 步"),
     "booting": Text("Booting", "启动中"),
     "ready": Text("The lab is up after {seconds}.", "实验环境就绪，用时 {seconds}。"),
@@ -19,7 +19,7 @@ WORDS = {
     "status": Text("exit status {status}", "退出状态 {status}"),
     "signal": Text("ended by signal {signal}", "被信号 {signal} 终止"),
     "attempts": Text("attempt {n}, the last one", "第 {n} 次尝试，也是最后一次"),
-    "note": Text("Note", "说明"),
+    "note": Text("Note: {text}", "说明：{text}"),
     "equal": Text("expected", "预期"),
     "lines": Text("expected", "预期"),
     "contains": Text("expected to contain", "预期包含"),
@@ -35,6 +35,7 @@ WORDS = {
     "failed": Text("failed", "失败"),
     "skipped": Text("skipped", "跳过"),
     "error": Text("error", "出错"),
+    "ended": Text("{status}: {reason}", "{status}：{reason}"),
     "head_step": Text("Step", "步骤"),
     "head_result": Text("Result", "结果"),
     "head_checks": Text("Checks", "检查"),

@@ -98,7 +98,7 @@ def direct(lab):
     lab.pod("ubuntu-zenlinnode1").run(f"curl -s -m 2 http://{IP2}/").expect(
         f"pod: {POD2}", Text("from a pod on another node", "从另一节点的 Pod")
     )
-    lab.node("zenlinnode1").run(f"curl -s -m 2 http://{IP2}/?direct-1").expect(
+    lab.node("zenlinnode1").run(f"curl -s -m 2 'http://{IP2}/?direct-1'").expect(
         f"pod: {POD2}", Text("from another node", "从另一个节点")
     )
     logged_sources(
