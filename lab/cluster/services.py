@@ -19,6 +19,7 @@ class Services:
     def __init__(self, cluster: Cluster, dice: random.Random) -> None:
         self.cluster = cluster
         self.dice = dice
+        self.proxies = {host.name: apply.Syncer(runner(host), self._config(host)) for host in cluster.nodes}
 
     def apply(self, services: Sequence[Service]) -> None:
         """Make `services` the cluster's services, and its rules on every node follow."""
@@ -29,8 +30,8 @@ class Services:
         """Recompute all endpoints from the pods there are and bring every node's rules up to date."""
         pods = tuple(self.cluster.pod_objects.values())
         self.cluster.all_endpoints = tuple(endpoints.endpoints_for(service, pods) for service in self.cluster.services)
-        for host in self.cluster.nodes:
-            apply.sync(runner(host), self.cluster.services, self.cluster.all_endpoints, self._config(host))
+        for proxy in self.proxies.values():
+            proxy.sync(self.cluster.services, self.cluster.all_endpoints)
 
     def _config(self, host: Host) -> iptables_v17.ProxyConfig:
         topology = self.cluster.topology
@@ -45,7 +46,7 @@ class Services:
 def runner(host: Host) -> apply.Runner:
     """Runs kube-proxy's programs on a node. Raises CommandError when one fails."""
 
-    def run(argv: Sequence[str], stdin: str = "") -> str:
+    def run(argv: Sequence[str], stdin: str) -> str:
         return process.must(process.run(host.namespace, argv, timeout=60.0, stdin=stdin))
 
     return run

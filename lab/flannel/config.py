@@ -88,7 +88,9 @@ class _Reader:
         if low is None or high is None:
             return None
         if low > high:
-            self._wrong("SubnetMax", f"no subnet lies between SubnetMin {low} and SubnetMax {high}; widen the range or the Network")
+            self._wrong(
+                "SubnetMax", f"no subnet lies between SubnetMin {low} and SubnetMax {high}; widen the range or the Network"
+            )
         return Config(network, length, low, high, str(backend.get("type", "udp")), MappingProxyType(backend))
 
     def _wrong(self, name: str, text: str) -> None:

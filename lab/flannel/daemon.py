@@ -257,7 +257,9 @@ class Daemon:
                 self._log.info("Starting shutdown...")
                 return 0
             elif isinstance(message, Exception):
-                self._log.error("A part of flanneld failed: %s", message, exc_info=None if isinstance(message, OSError) else message)
+                self._log.error(
+                    "A part of flanneld failed: %s", message, exc_info=None if isinstance(message, OSError) else message
+                )
                 return 1
             elif message.kind == "removed":
                 self._log.error("Lease has been revoked. Shutting down daemon.")

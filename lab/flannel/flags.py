@@ -83,12 +83,22 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("-etcd-endpoints", "--etcd-endpoints", metavar="URLS", help="a comma-delimited list of etcd endpoints")
     parser.add_argument("-etcd-prefix", "--etcd-prefix", metavar="KEY", help="where flannel's keys are (/coreos.com/network)")
-    parser.add_argument("-iface", "--iface", metavar="NAME|IP", action="append", help="interface to the other nodes; repeat: first match")
-    parser.add_argument("-iface-regex", "--iface-regex", metavar="REGEX", action="append", help="the same by pattern, after --iface")
-    parser.add_argument("-public-ip", "--public-ip", metavar="IP", help="address that other nodes send to (the interface's)")
-    parser.add_argument("-subnet-file", "--subnet-file", metavar="FILE", help="where to write the subnet (/run/flannel/subnet.env)")
     parser.add_argument(
-        "-subnet-lease-renew-margin", "--subnet-lease-renew-margin", metavar="MINUTES", type=int, help="renew this long before expiry (60)"
+        "-iface", "--iface", metavar="NAME|IP", action="append", help="interface to the other nodes; repeat: first match"
+    )
+    parser.add_argument(
+        "-iface-regex", "--iface-regex", metavar="REGEX", action="append", help="the same by pattern, after --iface"
+    )
+    parser.add_argument("-public-ip", "--public-ip", metavar="IP", help="address that other nodes send to (the interface's)")
+    parser.add_argument(
+        "-subnet-file", "--subnet-file", metavar="FILE", help="where to write the subnet (/run/flannel/subnet.env)"
+    )
+    parser.add_argument(
+        "-subnet-lease-renew-margin",
+        "--subnet-lease-renew-margin",
+        metavar="MINUTES",
+        type=int,
+        help="renew this long before expiry (60)",
     )
     _switch(parser, "ip-masq", "masquerade what leaves the pod network")
     parser.add_argument("-healthz-ip", "--healthz-ip", metavar="IP", help="address of the health check (0.0.0.0)")

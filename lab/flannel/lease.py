@@ -99,7 +99,9 @@ def decode(value: str) -> Attrs | None:
         return None
 
 
-def reservation(subnet: IPv4Network, public_ip: IPv4Address, backend_type: str = "udp", prefix: str = "/coreos.com/network") -> tuple[str, str]:
+def reservation(
+    subnet: IPv4Network, public_ip: IPv4Address, backend_type: str = "udp", prefix: str = "/coreos.com/network"
+) -> tuple[str, str]:
     """The etcd key and value that reserve a subnet for a node: written without TTL before its flanneld starts.
 
     flanneld finds the lease by its own public IP and takes it over, and the key stays without TTL.
@@ -128,7 +130,9 @@ def diff(old: Mapping[IPv4Network, Lease], new: Mapping[IPv4Network, Lease]) -> 
     A renewed lease with the same attributes is no event.
     """
     gone = [LeaseEvent("removed", old[subnet]) for subnet in sorted(old) if subnet not in new]
-    came = [LeaseEvent("added", new[subnet]) for subnet in sorted(new) if subnet not in old or old[subnet].attrs != new[subnet].attrs]
+    came = [
+        LeaseEvent("added", new[subnet]) for subnet in sorted(new) if subnet not in old or old[subnet].attrs != new[subnet].attrs
+    ]
     return (*gone, *came)
 
 

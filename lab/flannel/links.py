@@ -38,7 +38,9 @@ def links() -> tuple[Link, ...]:
 def default_route_link() -> int | None:
     """The number of the interface that the IPv4 default route leaves by, None without such a route. Raises OSError."""
     with _netlink() as netlink:
-        routes = [message for message in netlink.get_routes(family=2, table=254) if message["dst_len"] == 0 and message.get("oif")]
+        routes = [
+            message for message in netlink.get_routes(family=2, table=254) if message["dst_len"] == 0 and message.get("oif")
+        ]
     if not routes:
         return None
     return int(min(routes, key=lambda message: message.get("priority") or 0).get("oif"))

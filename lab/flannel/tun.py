@@ -32,5 +32,7 @@ def open_tun(pattern: str, flags: int = IFF_TUN | IFF_NO_PI) -> tuple[int, str]:
         answer = fcntl.ioctl(fd, _TUNSETIFF, struct.pack("16sH22x", pattern.encode("ascii"), flags))
     except OSError as error:
         os.close(fd)
-        raise MachineError(f"cannot create the TUN device {pattern}: {error.strerror}; CAP_NET_ADMIN is needed, run as root") from error
+        raise MachineError(
+            f"cannot create the TUN device {pattern}: {error.strerror}; CAP_NET_ADMIN is needed, run as root"
+        ) from error
     return fd, answer[:16].rstrip(b"\0").decode("ascii")

@@ -46,14 +46,14 @@ def interface_trouble(name: str) -> str:
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """`; did you mean X?` when a known word is close to this one, else nothing."""
+    """` (did you mean X?)` when a known word is close to this one, else nothing."""
     known = list(known)
     lower = {one.lower().replace("_", "").replace("-", ""): one for one in known}
     found = lower.get(word.lower().replace("_", "").replace("-", ""))
     if not found:
         close = difflib.get_close_matches(word, known, n=1, cutoff=0.7)
         found = close[0] if close else None
-    return f"; did you mean {found}?" if found else ""
+    return f" (did you mean {found}?)" if found else ""
 
 
 def one_of(words: Sequence[str]) -> str:

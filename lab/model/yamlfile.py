@@ -128,11 +128,12 @@ def load_documents(text: str, file: str) -> tuple[Part, ...]:
 
 def _syntax_problem(error: yaml.MarkedYAMLError, file: str) -> Problem:
     mark = error.problem_mark or error.context_mark
+    line = mark.line + 1 if mark else 0
     if isinstance(error, _Stop):
-        return Problem(file, mark.line + 1, "", str(error.problem))
+        return Problem(file, line, "", str(error.problem))
     said = ", ".join(text for text in (error.context, error.problem) if text)
     advice = "; indent with spaces, not tabs" if "cannot start any token" in said else ""
-    return Problem(file, mark.line + 1 if mark else 0, "", f"is not YAML: {said}{advice}")
+    return Problem(file, line, "", f"is not YAML: {said}{advice}")
 
 
 class _Stop(yaml.MarkedYAMLError):

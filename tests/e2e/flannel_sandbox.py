@@ -40,7 +40,15 @@ def etcd_command(listen: str, data: str) -> list[str]:
     """A single etcd that elects itself at once and syncs nothing to the disk."""
     command = ["etcd", "--data-dir", data, "--listen-client-urls", listen, "--advertise-client-urls", listen, "--logger", "zap"]
     command += ["--listen-peer-urls", "http://127.0.0.1:0", "--initial-advertise-peer-urls", "http://127.0.0.1:0"]
-    return [*command, "--initial-cluster", "default=http://127.0.0.1:0", "--heartbeat-interval", "10", "--election-timeout", "100"]
+    return [
+        *command,
+        "--initial-cluster",
+        "default=http://127.0.0.1:0",
+        "--heartbeat-interval",
+        "10",
+        "--election-timeout",
+        "100",
+    ]
 
 
 @dataclass
@@ -69,9 +77,13 @@ class Node:
     name: str
     address: str
     pid: int
-    flanneld: Process | None = None
-    starts: int = 0
+    daemons: list[Process] = field(default_factory=list)
     pods: list[int] = field(default_factory=list)
+
+    @property
+    def flanneld(self) -> Process:
+        """The one that was started last."""
+        return self.daemons[-1]
 
     @property
     def subnet_file(self) -> Path:
@@ -94,27 +106,23 @@ class Node:
 
     def start_flanneld(self, *flags: str) -> Process:
         """Start flanneld anew, without waiting for anything."""
-        self.starts += 1
         command = [sys.executable, "-m", "lab.flannel", "--etcd-endpoints", ETCD, "--subnet-file", str(self.subnet_file), *flags]
-        self.flanneld = self.sandbox.start(command, f"{self.name}-flanneld-{self.starts}", self.pid)
+        self.daemons.append(self.sandbox.start(command, f"{self.name}-flanneld-{len(self.daemons)}", self.pid))
         return self.flanneld
 
     def ready(self) -> None:
         """Wait until flanneld runs and follows the leases."""
-        assert self.flanneld is not None
         flanneld = self.flanneld
         until(lambda: flanneld.said("Finished starting backend.") or flanneld.popen.poll() is not None, "the start of flanneld")
         assert flanneld.popen.poll() is None, flanneld.log.read_text()
 
     def knows(self, other: Node) -> None:
         """Wait until flanneld has learnt of another node's subnet."""
-        assert self.flanneld is not None
         flanneld = self.flanneld
         until(lambda: flanneld.said(f"Subnet added: {other.subnet}"), f"{self.name}'s learning of {other.name}")
 
     def stats(self) -> str:
         """The last line of counters after asking for one."""
-        assert self.flanneld is not None
         flanneld = self.flanneld
         before = flanneld.log.read_text().count("stats: ")
         flanneld.signal(signal.SIGUSR1)
@@ -124,7 +132,9 @@ class Node:
     def add_bridge(self) -> None:
         """docker0 as docker would make it from subnet.env."""
         given = self.given
-        self.run(f"ip link add docker0 mtu {given.mtu} type bridge && ip address add {given.bridge} dev docker0 && ip link set docker0 up")
+        self.run(
+            f"ip link add docker0 mtu {given.mtu} type bridge && ip address add {given.bridge} dev docker0 && ip link set docker0 up"
+        )
         self.run("echo 1 > /proc/sys/net/ipv4/ip_forward")
 
     def add_pod(self) -> tuple[int, str]:
@@ -175,7 +185,12 @@ class Sandbox:
         argv = ["sh", "-c", command] if isinstance(command, str) else list(command)
         done = subprocess.run(
             [*_ENTER, "--target", str(where or self.pid), *argv],
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=PATIENCE, check=False, cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=PATIENCE,
+            check=False,
+            cwd=ROOT,
         )
         assert not check or done.returncode == 0, f"{command}: {done.stdout}"
         return done.stdout

@@ -10,9 +10,9 @@ from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
 import pytest
-from flannel_sandbox import Node, Sandbox, until
 
 from lab.flannel.lease import reservation
+from tests.e2e.flannel_sandbox import Node, Sandbox, until
 
 pytestmark = pytest.mark.e2e
 
@@ -60,7 +60,7 @@ def test_a_node_shows_what_flannel_08_shows(sandbox: Sandbox, pair: tuple[Node, 
         '/coreos.com/network/subnets/10.244.1.0-24\n{"PublicIP":"192.168.1.1"}\n'
         '/coreos.com/network/subnets/10.244.2.0-24\n{"PublicIP":"192.168.1.2"}\n'
     )
-    assert "Found lease (10.244.1.0/24) for current IP (192.168.1.1), reusing" in one.flanneld.log.read_text()  # type: ignore[union-attr]
+    assert "Found lease (10.244.1.0/24) for current IP (192.168.1.1), reusing" in one.flanneld.log.read_text()
     assert '"lease"' not in sandbox.etcdctl("get --prefix /coreos.com/network/subnets -w json"), "a reservation must stay one"
 
 
@@ -128,7 +128,7 @@ def test_the_wire_carries_the_bare_packet(sandbox: Sandbox, pair: tuple[Node, No
     until(lambda: listener.said("ready"), "the peer's start")
     sandbox.etcdctl("""put /coreos.com/network/subnets/10.244.9.0-24 '{"PublicIP":"192.168.1.9"}'""")
     one = pair[0]
-    until(lambda: one.flanneld.said("Subnet added: 10.244.9.0/24"), "the stranger's route")  # type: ignore[union-attr]
+    until(lambda: one.flanneld.said("Subnet added: 10.244.9.0/24"), "the stranger's route")
     python(sandbox, one.pid, SEND_UDP, "10.244.9.7")
     assert listener.wait() == 0
     raw = bytes.fromhex(listener.log.read_text().split()[1])
@@ -202,18 +202,17 @@ def test_hostile_datagrams_are_counted_and_survived(sandbox: Sandbox, pair: tupl
     stats = one.stats()
     for reason in ("too short", "not IPv4", "bad total length"):
         assert re.search(rf"from udp: {reason}=\d+", stats), stats
-    assert one.flanneld.popen.poll() is None  # type: ignore[union-attr]
+    assert one.flanneld.popen.poll() is None
 
 
 def test_a_deleted_lease_takes_its_route_and_its_daemon(sandbox: Sandbox, pair: tuple[Node, Node]) -> None:
     one, two = pair
     assert "ttl=62" in one.run(f"ping -c 1 -W 5 {two.gateway}")
     sandbox.etcdctl("del /coreos.com/network/subnets/10.244.2.0-24")
-    assert two.flanneld is not None
     assert two.flanneld.wait() == 0
     assert two.flanneld.said("Lease has been revoked. Shutting down daemon.")
     assert "flannel0" not in two.run("ip link")
-    until(lambda: one.flanneld.said("Subnet removed: 10.244.2.0/24"), "the route's end")  # type: ignore[union-attr]
+    until(lambda: one.flanneld.said("Subnet removed: 10.244.2.0/24"), "the route's end")
     one.run(f"ping -c 1 -W 1 {two.gateway}", check=False)
     assert "from tun: no route=1" in one.stats()
 
@@ -224,7 +223,7 @@ def test_traffic_outlives_etcd_and_new_nodes_are_learnt_when_it_is_back(sandbox:
     assert "ttl=62" in one.run(f"ping -c 1 -W 5 {two.gateway}")
     three = sandbox.add_node(3)
     three.start_flanneld()
-    until(lambda: three.flanneld.said("Couldn't fetch network config: etcd does not answer"), "the wait for etcd")  # type: ignore[union-attr]
+    until(lambda: three.flanneld.said("Couldn't fetch network config: etcd does not answer"), "the wait for etcd")
     sandbox.start_etcd()
     three.ready()
     three.add_bridge()
@@ -247,21 +246,20 @@ def test_a_node_that_comes_back_gets_its_subnet(sandbox: Sandbox) -> None:
     assert "granted with TTL(86400s)" in sandbox.etcdctl(f"lease timetolive {int(lease[1]):x}")
 
     flanneld = node.flanneld
-    assert flanneld is not None
     flanneld.signal(signal.SIGTERM)
     assert flanneld.wait() == 0
     assert flanneld.said("Starting shutdown...")
     node.start_flanneld()
     node.ready()
     assert node.subnet == subnet
-    assert node.flanneld.said(f"Found lease ({subnet}) for current IP (192.168.1.1), reusing")  # type: ignore[union-attr]
+    assert node.flanneld.said(f"Found lease ({subnet}) for current IP (192.168.1.1), reusing")
 
     sandbox.etcdctl(f"del {key}")
-    assert node.flanneld.wait() == 0  # type: ignore[union-attr]
+    assert node.flanneld.wait() == 0
     node.start_flanneld()
     node.ready()
     assert node.subnet == subnet
-    assert node.flanneld.said(f"Found previously leased subnet ({subnet}), reusing")  # type: ignore[union-attr]
+    assert node.flanneld.said(f"Found previously leased subnet ({subnet}), reusing")
 
 
 def test_masquerade_rules_come_once(sandbox: Sandbox) -> None:
@@ -290,7 +288,7 @@ def test_health_check_and_interface_flags(sandbox: Sandbox) -> None:
     node.ready()
     assert node.run(f"curl -s --max-time 5 http://{node.address}:10255/healthz") == "flanneld is running"
     assert '{"PublicIP":"203.0.113.5"}' in sandbox.etcdctl("get --prefix /coreos.com/network/subnets")
-    assert node.flanneld.said("Could not find valid interface matching nosuch0")  # type: ignore[union-attr]
+    assert node.flanneld.said("Could not find valid interface matching nosuch0")
 
 
 @pytest.mark.parametrize(
@@ -305,7 +303,9 @@ def test_health_check_and_interface_flags(sandbox: Sandbox) -> None:
         (CONFIG, ["--subnet-lease-renew-margin", "1440"], 2, "Invalid subnet-lease-renew-margin option"),
     ],
 )
-def test_what_cannot_heal_ends_it_with_one_message(sandbox: Sandbox, config: str, flags: list[str], status: int, text: str) -> None:
+def test_what_cannot_heal_ends_it_with_one_message(
+    sandbox: Sandbox, config: str, flags: list[str], status: int, text: str
+) -> None:
     sandbox.configure(config)
     sandbox.etcdctl("""put /coreos.com/network/subnets/10.244.9.0-24 '{"PublicIP":"192.168.1.99"}'""")
     flanneld = sandbox.add_node(1).start_flanneld(*flags)

@@ -53,7 +53,9 @@ def test_a_reserved_first_subnet_is_reused_when_subnet_min_allows_it() -> None:
 
 
 def test_the_previous_subnet_is_taken_again_if_it_is_free() -> None:
-    assert choose(CONFIG, [lease("10.244.1.0/24")], ME, IPv4Network("10.244.9.0/24"), first) == Take(IPv4Network("10.244.9.0/24"), True)
+    assert choose(CONFIG, [lease("10.244.1.0/24")], ME, IPv4Network("10.244.9.0/24"), first) == Take(
+        IPv4Network("10.244.9.0/24"), True
+    )
 
 
 @pytest.mark.parametrize("previous", ["10.244.1.0/24", "10.99.1.0/24", "10.244.9.0/25"])

@@ -40,7 +40,9 @@ def test_defaults(text: str, length: int, low: str, high: str) -> None:
 
 
 def test_backend_options_reach_the_backend_in_lower_case() -> None:
-    config = parse('{"Network": "10.244.0.0/16", "Backend": {"Type": "vxlan", "VNI": 7, "DirectRouting": true}, "EnableIPv4": true}')
+    config = parse(
+        '{"Network": "10.244.0.0/16", "Backend": {"Type": "vxlan", "VNI": 7, "DirectRouting": true}, "EnableIPv4": true}'
+    )
     assert config.backend_type == "vxlan"
     assert dict(config.backend) == {"type": "vxlan", "vni": 7, "directrouting": True}
 
@@ -91,7 +93,12 @@ def test_any_text_is_read_or_refused(text: str) -> None:
 
 
 JSON_VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20) | st.sampled_from(["10.244.0.0/16", "10.244.1.0"]),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=20)
+    | st.sampled_from(["10.244.0.0/16", "10.244.1.0"]),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["Type", "Port", "x"]), inner, max_size=3),
     max_leaves=5,
 )

@@ -143,7 +143,16 @@ def test_routes_may_change_while_it_runs(bench: Bench) -> None:
 
 def test_what_is_no_packet_is_counted_and_nothing_breaks(bench: Bench) -> None:
     good = bytes(packet("10.244.1.5"))
-    for raw in (b"", b"x" * 19, b"\x65" + good[1:], good[:-1], good + b"x", b"\x4f" + good[1:], bytes(packet(ttl=1)), bytes(packet(ttl=0))):
+    for raw in (
+        b"",
+        b"x" * 19,
+        b"\x65" + good[1:],
+        good[:-1],
+        good + b"x",
+        b"\x4f" + good[1:],
+        bytes(packet(ttl=1)),
+        bytes(packet(ttl=0)),
+    ):
         bench.from_peer(raw)
     bench.from_kernel(packet(ttl=1))
     bench.from_kernel(IP(b"\x60" + bytes(40)))

@@ -12,7 +12,9 @@ from lab.flannel.lease import Attrs, Lease, by_subnet, decode, diff, encode, key
 
 NODE = IPv4Address("192.168.1.2")
 ADDRESSES = st.integers(0, 2**32 - 1).map(IPv4Address)
-SUBNETS = st.builds(lambda number, length: IPv4Network((number, length), strict=False), st.integers(0, 2**32 - 1), st.integers(0, 32))
+SUBNETS = st.builds(
+    lambda number, length: IPv4Network((number, length), strict=False), st.integers(0, 2**32 - 1), st.integers(0, 32)
+)
 
 
 @pytest.mark.parametrize(
@@ -33,22 +35,31 @@ def test_values_are_those_of_flannel(attrs: Attrs, value: str) -> None:
 
 
 def test_a_value_of_todays_flannel_is_understood() -> None:
-    value = '{"PublicIP":"192.168.1.2","PublicIPv6":null,"BackendType":"vxlan","BackendData":{"VNI":1,"VtepMAC":"82:4b:b6:2f:54:4e"}}'
+    value = (
+        '{"PublicIP":"192.168.1.2","PublicIPv6":null,"BackendType":"vxlan","BackendData":{"VNI":1,"VtepMAC":"82:4b:b6:2f:54:4e"}}'
+    )
     assert decode(value) == Attrs(NODE, "vxlan", '{"VNI":1,"VtepMAC":"82:4b:b6:2f:54:4e"}')
 
 
-@pytest.mark.parametrize("value", ["", "null", "[]", "7", "{}", '{"PublicIP":7}', '{"PublicIP":"x"}', '{"PublicIP":"1.2.3.4","BackendType":[]}'])
+@pytest.mark.parametrize(
+    "value", ["", "null", "[]", "7", "{}", '{"PublicIP":7}', '{"PublicIP":"x"}', '{"PublicIP":"1.2.3.4","BackendType":[]}']
+)
 def test_values_that_are_no_lease(value: str) -> None:
     assert decode(value) is None
 
 
-@pytest.mark.parametrize("key", ["", "config", "10.244.1.0", "10.244.1.0-33", "10.244.1.0-24x", "10.244.1.7-24", "10.244.300.0-24", "a-24"])
+@pytest.mark.parametrize(
+    "key", ["", "config", "10.244.1.0", "10.244.1.0-33", "10.244.1.0-24x", "10.244.1.7-24", "10.244.300.0-24", "a-24"]
+)
 def test_keys_that_name_no_subnet(key: str) -> None:
     assert parse_key(f"/coreos.com/network/subnets/{key}") is None
 
 
 def test_a_reservation_is_flannels_own_key() -> None:
-    assert reservation(IPv4Network("10.244.0.0/24"), NODE) == ("/coreos.com/network/subnets/10.244.0.0-24", '{"PublicIP":"192.168.1.2"}')
+    assert reservation(IPv4Network("10.244.0.0/24"), NODE) == (
+        "/coreos.com/network/subnets/10.244.0.0-24",
+        '{"PublicIP":"192.168.1.2"}',
+    )
     key, value = reservation(IPv4Network("10.244.0.0/24"), NODE, "host-gw", "/mine/")
     assert (key, value) == ("/mine/subnets/10.244.0.0-24", '{"PublicIP":"192.168.1.2","BackendType":"host-gw"}')
 
@@ -71,7 +82,8 @@ def test_readers_never_raise(text: str) -> None:
 
 
 LEASES = st.dictionaries(
-    st.integers(0, 5).map(lambda number: IPv4Network((number << 8, 24))), st.integers(1, 3).map(lambda number: Attrs(IPv4Address(number)))
+    st.integers(0, 5).map(lambda number: IPv4Network((number << 8, 24))),
+    st.integers(1, 3).map(lambda number: Attrs(IPv4Address(number))),
 ).map(lambda found: by_subnet(Lease(subnet, attrs, mod_revision=7) for subnet, attrs in found.items()))
 
 

@@ -16,11 +16,11 @@ TUN = "10.244.1.0"
 TUN_NUMBER = int(IPv4Address(TUN))
 ADDRESSES = st.integers(0, 2**32 - 1).map(lambda number: str(IPv4Address(number)))
 PACKETS = st.builds(
-    lambda source, destination, ttl, ident, options, load: IP(
-        src=source, dst=destination, ttl=ttl, id=ident, options=[IPOption_NOP()] * (4 * options)
-    )
-    / UDP(sport=7, dport=9)
-    / Raw(load),
+    lambda source, destination, ttl, ident, options, load: (
+        IP(src=source, dst=destination, ttl=ttl, id=ident, options=[IPOption_NOP()] * (4 * options))
+        / UDP(sport=7, dport=9)
+        / Raw(load)
+    ),
     ADDRESSES,
     ADDRESSES,
     st.integers(0, 255),

@@ -1,0 +1,209 @@
+"""`lab run`: the main job, its reports, its exit statuses, and that it always cleans up."""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import xml.etree.ElementTree as ElementTree
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.lab import environment, lab, start
+
+pytestmark = pytest.mark.e2e
+
+RUNS_KILLED = 12
+"""Moments tried by the suite; `--runs-killed` of bench/survival.py tries as many as one likes."""
+
+
+@pytest.mark.parametrize("language, words", [("en", "checks held"), ("zh", "检查全部成立")])
+def test_nginx_service_holds(language: str, words: str) -> None:
+    ran = lab("run", "nginx-service", "--lang", language)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert words in ran.stdout
+    assert ran.stderr == ""
+
+
+def test_json_stands_alone_on_stdout() -> None:
+    ran = lab("run", "nginx-service", "--format", "json")
+    assert ran.returncode == 0, ran.stderr
+    summary = json.loads(ran.stdout)["runs"][0]["summary"]
+    assert summary["ok"] and summary["failed"] == summary["skipped"] == 0
+    assert summary["checks"] > 50
+
+
+def test_junit_has_a_case_a_step(tmp_path: Path) -> None:
+    report = tmp_path / "report.xml"
+    ran = lab("run", "nginx-service", "--junit", str(report))
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    suite = ElementTree.parse(report).getroot().find("testsuite")
+    assert suite is not None
+    assert suite.get("failures") == suite.get("errors") == suite.get("skipped") == "0"
+    assert len(suite.findall("testcase")) == int(str(suite.get("tests"))) > 10
+    assert sorted(tmp_path.iterdir()) == [report]
+
+
+def test_two_labs_at_once_do_not_notice_each_other() -> None:
+    with ThreadPoolExecutor(2) as pool:
+        for ran in pool.map(lambda _: lab("run", "nginx-service"), range(2)):
+            assert ran.returncode == 0, ran.stdout + ran.stderr
+
+
+def test_killed_at_any_moment_it_leaves_nothing_and_the_next_run_is_green() -> None:
+    dice = random.Random(8285)
+    for _ in range(RUNS_KILLED):
+        process = start("run", "nginx-service", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            process.wait(dice.uniform(0.05, 1.8))
+        except subprocess.TimeoutExpired:
+            process.kill()
+        process.wait(10)
+    assert lab("run", "nginx-service").returncode == 0
+
+
+def test_a_killed_run_leaves_a_failed_case(tmp_path: Path) -> None:
+    report = tmp_path / "report.xml"
+    process = start("run", "nginx-service", "--junit", str(report))
+    assert process.stdout is not None
+    for line in process.stdout:
+        if "Step 3" in line:
+            break
+    process.kill()
+    process.communicate(timeout=10)
+    suite = ElementTree.parse(report).getroot().find("testsuite")
+    assert suite is not None and int(str(suite.get("failures"))) >= 1
+
+
+def test_ctrl_c_ends_it_with_the_report_written(tmp_path: Path) -> None:
+    report = tmp_path / "report.xml"
+    process = start("run", "nginx-service", "--junit", str(report), start_new_session=True)
+    assert process.stdout is not None
+    for line in process.stdout:
+        if "Step 2" in line:
+            break
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=10)
+    assert process.returncode == 130
+    assert "Traceback" not in stderr
+    assert "interrupted" in report.read_text()
+
+
+def test_keep_leaves_the_learner_in_mininets_cli() -> None:
+    ran = lab("run", "nginx-service", "--keep", stdin="nodes\nlinks\nzenlinnode1 route -n\nzenlin ping -c1 -W1 zenlinnode2\nexit\n")
+    assert ran.returncode == 0, ran.stderr
+    tail = ran.stdout.split("checks held")[-1]
+    assert "available nodes are" in tail
+    assert "zenlin-eth0<->router-eth0 (OK OK)" in tail
+    assert "flannel0" in tail
+    assert "1 received, 0% packet loss" in tail
+
+
+def test_step_mode_repeats_and_quits() -> None:
+    ran = lab("run", "nginx-service", "--step", stdin="n\nr\nq\n")
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert ran.stdout.count("── Step 1 of") == 2
+    assert "── Step 2 of" not in ran.stdout
+
+
+WRONG = {
+    "unknown scenario": (("run", "nginx-servce"), 2, "did you mean"),
+    "no scenario": (("run",), 2, "name a scenario"),
+    "unknown verb": (("fly",), 2, "invalid choice"),
+    "unknown topology": (("run", "nginx-service", "--topology", "zenlim"), 2, "zenlin"),
+    "json and step": (("run", "nginx-service", "--step", "--format", "json"), 2, "--format text"),
+    "unwritable report": (("run", "nginx-service", "--junit", "/nowhere/x.xml"), 2, "/nowhere/x.xml"),
+}
+
+
+@pytest.mark.parametrize("words, status, said", WRONG.values(), ids=WRONG.keys())
+def test_wrong_usage(words: tuple[str, ...], status: int, said: str) -> None:
+    ran = lab(*words)
+    assert ran.returncode == status, ran.stdout + ran.stderr
+    assert said in ran.stderr
+    assert "Traceback" not in ran.stderr
+
+
+def _scenario(folder: Path, script: str, manifest: str = "") -> Path:
+    folder.mkdir()
+    (folder / "scenario.py").write_text(script)
+    (folder / "pods.yaml").write_text(manifest or "apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec: {containers: [{name: a, image: pause}]}\n")
+    return folder
+
+
+SCRIPT = """
+from lab.scenario import Scenario, Text
+scenario = Scenario(title=Text("t", "t"), topology={topology!r}, manifests=["pods.yaml"])
+@scenario.step(en="one", zh="one")
+def one(lab):
+    lab.node("zenlin").run({command!r}).expect_status(0)
+@scenario.step(en="two", zh="two")
+def two(lab):
+    lab.node("zenlin").run("true").expect_status(0)
+"""
+
+
+def test_a_failed_check_gives_1_and_the_run_goes_on(tmp_path: Path) -> None:
+    folder = _scenario(tmp_path / "s", SCRIPT.format(topology="zenlin", command="exit 3"))
+    ran = lab("run", str(folder))
+    assert ran.returncode == 1, ran.stdout + ran.stderr
+    assert "exit status 3" in ran.stdout
+    assert "1 passed, 1 failed" in ran.stdout
+
+
+def test_wrong_topology_manifest_and_script_are_named_with_their_lines(tmp_path: Path) -> None:
+    topology = tmp_path / "t.yaml"
+    topology.write_text("name: t\nnodes:\n  - {name: a, role: master, address: 10.0.0.1/24, gateway: 10.0.1.1}\nnope: 1\n")
+    folder = _scenario(tmp_path / "s", SCRIPT.format(topology=str(topology), command="true"))
+    ran = lab("run", str(folder))
+    assert ran.returncode == 2
+    assert "t.yaml:3: nodes[0].gateway" in ran.stderr and "t.yaml:4: nope" in ran.stderr
+    assert "Traceback" not in ran.stderr
+
+    folder = _scenario(tmp_path / "m", SCRIPT.format(topology="zenlin", command="true"), "kind: Pod\napiVersion: v1\nmetadata: {nam: x}\n")
+    ran = lab("run", str(folder))
+    assert ran.returncode == 2 and "pods.yaml:3" in ran.stderr and "Traceback" not in ran.stderr
+
+    folder = _scenario(tmp_path / "p", "from lab.scenario import Scenario\nscenario = nothing\n")
+    ran = lab("run", str(folder))
+    assert ran.returncode == 2 and "scenario.py:2" in ran.stderr and "Traceback" not in ran.stderr
+
+
+def test_an_unknown_image_is_wrong_input(tmp_path: Path) -> None:
+    manifest = "apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec: {containers: [{name: a, image: 'mysql:5'}]}\n"
+    ran = lab("run", str(_scenario(tmp_path / "s", SCRIPT.format(topology="zenlin", command="true"), manifest)))
+    assert ran.returncode == 2
+    assert "mysql:5" in ran.stderr and "nginx" in ran.stderr and "Traceback" not in ran.stderr
+
+
+def test_a_missing_program_is_3_before_anything_is_built(tmp_path: Path) -> None:
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    for name in ("bash", "ip", "iptables", "iptables-save", "iptables-restore", "nginx", "curl", "ping", "conntrack", "route", "sysctl"):
+        found = shutil.which(name, path="/usr/sbin:/usr/bin:/sbin:/bin")
+        if found:
+            (tools / name).symlink_to(found)
+    code = "import sys, lab.fabric.process as p, lab.cli.main as m; p.SYSTEM_PATH = sys.argv[1]; sys.exit(m.main(['run', 'nginx-service']))"
+    ran = subprocess.run(
+        [sys.executable, "-c", code, str(tools)], env=environment({"PATH": str(tools)}), capture_output=True, text=True, timeout=60, check=False
+    )
+    assert ran.returncode == 3, ran.stdout + ran.stderr
+    assert "etcd" in ran.stderr and "Traceback" not in ran.stderr
+    assert ran.stdout == ""
+
+
+@pytest.mark.parametrize("moment", ["Booting", "Step 2"])
+def test_a_closed_terminal_ends_it(moment: str) -> None:
+    process = start("run", "nginx-service", start_new_session=True)
+    assert process.stdout is not None
+    for line in process.stdout:
+        if moment in line:
+            break
+    process.send_signal(signal.SIGHUP)
+    process.communicate(timeout=10)
+    assert process.returncode != 0

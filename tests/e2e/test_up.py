@@ -1,0 +1,114 @@
+"""`lab up` and its company, each from a process of its own as from another terminal."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from lab.fabric import registry
+from tests.e2e.lab import environment, lab
+
+pytestmark = pytest.mark.e2e
+
+
+@pytest.fixture(name="up")
+def _up() -> Iterator[str]:
+    name = f"test-{os.getpid()}"
+    ran = lab("up", "nginx-service", "--name", name)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    try:
+        yield name
+    finally:
+        lab("down", name)
+
+
+def test_life_of_a_lab(up: str) -> None:
+    rows = {row["name"]: row for row in json.loads(lab("ps", "--format", "json").stdout)}
+    assert rows[up]["state"] == "up" and rows[up]["source"] == "nginx-service"
+
+    ran = lab("exec", "-n", up, "zenlinnode1", "--", "hostname")
+    assert (ran.returncode, ran.stdout) == (0, "zenlinnode1\n")
+    assert lab("exec", "-n", up, "zenlinnode2", "--", "sh", "-c", "exit 42").returncode == 42
+    assert lab("exec", "-n", up, "zenlin", "--", "cat", stdin="through\n").stdout == "through\n"
+    assert lab("exec", "-n", up, "zenlin", "--", "no-such-program").returncode == 127
+
+    ran = lab("exec", "-n", up, "ubuntu-zenlinnode1", "--", "curl", "-s", "-m", "5", "10.105.211.16:8000")
+    assert "pod: nginx-deployment-1885164871-" in ran.stdout
+    assert "10.244.1.53" in lab("inspect", "-n", up).stdout
+
+    ran = lab("down", up)
+    assert ran.returncode == 0
+    assert up not in lab("ps").stdout
+
+
+def test_names(up: str) -> None:
+    assert lab("up", "zenlin", "--name", up).returncode == 2
+    ran = lab("exec", "-n", up, "zenlinnode3", "--", "true")
+    assert ran.returncode == 2 and "zenlinnode1" in ran.stderr
+    assert lab("down", "no-such-lab").returncode == 2
+    assert lab("up", "zenlin", "--name", "../x").returncode == 2
+
+
+def test_it_outlives_its_starter_and_pods_see_their_own_files(up: str) -> None:
+    pod = "nginx-deployment-1885164871-dzls7"
+    assert lab("exec", "-n", up, pod, "--", "hostname").stdout.strip() == pod
+    assert pod in lab("exec", "-n", up, pod, "--", "cat", "/etc/hosts").stdout
+    assert lab("exec", "-n", up, "zenlin", "--", "etcdctl", "get", "--prefix", "--keys-only", "/coreos.com/network").stdout.split() == [
+        "/coreos.com/network/config",
+        "/coreos.com/network/subnets/10.244.0.0-24",
+        "/coreos.com/network/subnets/10.244.1.0-24",
+        "/coreos.com/network/subnets/10.244.2.0-24",
+    ]
+
+
+def test_a_shell_has_a_terminal_and_the_nodes_prompt(up: str) -> None:
+    master, slave = pty.openpty()
+    shell = subprocess.Popen(
+        [sys.executable, "-m", "lab", "shell", "-n", up, "zenlinnode1"], stdin=slave, stdout=slave, stderr=slave, env=environment(), start_new_session=True
+    )
+    os.close(slave)
+    seen = _read_until(master, "root@zenlinnode1:~#")
+    os.write(master, b"tty && hostname && exit 7\n")
+    seen = _read_until(master, "exit")
+    assert "/dev/pts/" in seen + _read_rest(master)
+    assert shell.wait(10) == 7
+    os.close(master)
+
+
+def _read_until(master: int, text: str, seconds: float = 10.0) -> str:
+    import select
+
+    seen, deadline = "", time.monotonic() + seconds
+    while text not in seen:
+        assert select.select([master], [], [], max(0.0, deadline - time.monotonic()))[0], f"no {text!r} in {seen!r}"
+        seen += os.read(master, 4096).decode(errors="replace")
+    return seen
+
+
+def _read_rest(master: int) -> str:
+    seen = ""
+    try:
+        while chunk := os.read(master, 4096):
+            seen += chunk.decode(errors="replace")
+    except OSError:
+        pass  # the other end is closed
+    return seen
+
+
+def test_a_crashed_lab_is_shown_and_its_name_is_free_again(up: str) -> None:
+    entry = registry.pick(up)
+    os.kill(entry.pid, signal.SIGKILL)
+    deadline = time.monotonic() + 5
+    while entry.running:
+        assert time.monotonic() < deadline
+    row = next(row for row in json.loads(lab("ps", "--format", "json").stdout) if row["name"] == up)
+    assert row["state"] == "crashed"
+    assert lab("up", "zenlin", "--name", up).returncode == 0

@@ -1,0 +1,143 @@
+"""lab.model.load: right topologies, and that nothing but InputError comes of wrong ones. The messages are golden files."""
+
+from __future__ import annotations
+
+import json
+from ipaddress import IPv4Address, IPv4Network
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lab.errors import InputError
+from lab.model.catalog import list_topologies
+from lab.model.checks import backend_trouble
+from lab.model.load import keys_at, load_topology, read_manifests, read_topology
+from lab.model.topology import Topology
+from topology_strategies import topologies
+
+
+def load(**changes: object) -> Topology:
+    """A flat topology of two nodes with other top-level keys."""
+    nodes = [{"name": "a", "role": "master", "address": "10.0.0.1/24"}, {"name": "b", "address": "10.0.0.2/24"}]
+    return load_topology(json.dumps({"name": "t", "nodes": nodes} | changes), "f")
+
+
+@pytest.mark.parametrize("path", list_topologies(), ids=lambda path: path.stem)
+def test_shipped_topologies_are_named_as_their_files(path: Path) -> None:
+    assert read_topology(path).name == path.stem
+
+
+def test_the_article() -> None:
+    zenlin = read_topology(next(path for path in list_topologies() if path.stem == "zenlin"))
+    assert zenlin.master.name == "zenlin"
+    assert [str(node.address) for node in zenlin.nodes] == ["10.229.43.65/23", "10.229.53.146/23", "10.229.45.161/23"]
+    assert [str(node.gateway) for node in zenlin.nodes] == ["10.229.42.1", "10.229.52.1", "10.229.44.1"]
+    assert [str(node.pod_cidr) for node in zenlin.nodes] == ["10.244.0.0/24", "10.244.1.0/24", "10.244.2.0/24"]
+    assert (str(zenlin.networks.pod), str(zenlin.networks.service)) == ("10.244.0.0/16", "10.96.0.0/12")
+    assert [segment.switch for segment in zenlin.segments] == ["", "", "", ""]
+
+
+@pytest.mark.parametrize(
+    ("pod", "flannel", "expected"),
+    [
+        ("10.244.0.0/16", {}, (24, "10.244.1.0", "10.244.255.0", 255)),
+        ("10.244.0.0/23", {}, (24, "10.244.1.0", "10.244.1.0", 1)),
+        ("10.244.0.0/24", {}, (25, "10.244.0.128", "10.244.0.128", 1)),
+        ("10.244.0.0/16", {"subnetLen": 20}, (20, "10.244.16.0", "10.244.240.0", 15)),
+        ("10.244.0.0/16", {"subnetMin": "10.244.0.0"}, (24, "10.244.0.0", "10.244.255.0", 256)),
+        ("10.244.0.0/16", {"subnetMin": "10.244.4.0", "subnetMax": "10.244.5.0"}, (24, "10.244.4.0", "10.244.5.0", 2)),
+    ],
+)
+def test_flannel_rules_in_force(pod: str, flannel: dict[str, object], expected: tuple[int, str, str, int]) -> None:
+    nodes = [{"name": "a", "role": "master", "address": "10.0.0.1/24"}]
+    topology = load(networks={"pod": pod}, flannel=flannel, nodes=nodes)
+    low, high = str(topology.subnet_min), str(topology.subnet_max)
+    assert (topology.subnet_len, low, high, topology.subnet_count) == expected
+
+
+def test_the_highest_pod_network_is_computed_without_overflow() -> None:
+    with pytest.raises(InputError, match="lies in 240.0.0.0/4"):
+        load(networks={"pod": "255.255.255.0/24"}, flannel={"subnetLen": 24})
+
+
+def test_python_may_build_a_topology_with_its_own_names() -> None:
+    network = IPv4Network("10.244.7.0/24")
+    topology = load()
+    changed = topology.nodes[0].model_copy(update={"pod_cidr": network})
+    assert type(topology.nodes[0])(name="a", address=changed.address, pod_cidr=network).pod_cidr == network
+
+
+def test_yaml_may_not() -> None:
+    with pytest.raises(InputError, match=r"kube_proxy: unknown key \(did you mean kubeProxy\?\)"):
+        load(kube_proxy={"mode": "iptables"})
+
+
+def test_keys_are_found_through_lists_and_options() -> None:
+    assert "podCIDR" in keys_at(Topology, ("nodes", 3))
+    assert keys_at(Topology, ("flannel", "backend")) == ["type", "port"]
+
+
+def test_a_file_with_any_number_of_nodes() -> None:
+    nodes = [{"name": f"n{index}", "address": f"10.0.{index >> 8}.{index & 255}/16"} for index in range(1, 251)]
+    nodes[0]["role"] = "master"
+    assert len(load(nodes=nodes).nodes) == 250
+    with pytest.raises(InputError, match="255 subnets of /24 .* for 256 nodes"):
+        load(nodes=nodes + [{"name": f"m{index}", "address": f"10.0.9.{index}/16"} for index in range(1, 7)])
+
+
+def test_a_backend_may_be_judged_as_an_override() -> None:
+    zenlin, flat = (read_topology(next(path for path in list_topologies() if path.stem == name)) for name in ("zenlin", "flat"))
+    assert "neighbours on one layer 2" in next(backend_trouble(zenlin, "host-gw")).text
+    assert not list(backend_trouble(zenlin, "vxlan"))
+    assert not list(backend_trouble(flat, "host-gw"))
+
+
+def test_problems_of_several_manifests_come_together(tmp_path: Path) -> None:
+    first, second = tmp_path / "a.yaml", tmp_path / "b.yaml"
+    first.write_text("kind: Pod\n")
+    second.write_text("kind: [\n")
+    with pytest.raises(InputError) as caught:
+        read_manifests([first, second])
+    assert {problem.file for problem in caught.value.problems} == {str(first), str(second)}
+
+
+@given(topologies())
+def test_valid_topologies_are_accepted(declared: dict[str, object]) -> None:
+    topology = load_topology(json.dumps(declared), "f")
+    assert sum(len(segment.members) for segment in topology.segments) == len(topology.machines)
+    for segment in topology.segments:
+        assert all(machine.address.ip in segment.network for machine in segment.members)
+        assert segment.gateway is None or isinstance(segment.gateway, IPv4Address)
+
+
+WORDS = st.sampled_from(["a", "master", "10.0.0.1/24", "10.0.0.0/8", "10.0.0.1", "host-gw", "", None, 7, -1, 1.5, True, 10**40])
+VALUES = st.recursive(WORDS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["name", "pod", "x"]), inner, max_size=3))
+
+
+@given(topologies(), st.data())
+def test_a_damaged_topology_is_accepted_or_explained(declared: dict[str, object], data: st.DataObject) -> None:
+    """Puts any value at any place of a valid topology."""
+    place: object = declared | {"flannel": {"backend": {}}, "networks": {}, "kubeProxy": {}}
+    damaged = place
+    while isinstance(place, (dict, list)) and place:
+        key = data.draw(st.sampled_from(sorted(place) if isinstance(place, dict) else range(len(place))))
+        child = place[key]  # type: ignore[call-overload]
+        if not isinstance(child, (dict, list)) or not child or data.draw(st.booleans()):
+            place[key] = data.draw(VALUES)  # type: ignore[call-overload]
+            break
+        place = child
+    try:
+        load_topology(json.dumps(damaged), "f")
+    except InputError as error:
+        assert error.problems
+        assert all(problem.text for problem in error.problems)
+
+
+@given(st.dictionaries(st.sampled_from(sorted(keys_at(Topology, ()))), VALUES))
+def test_any_mapping_is_accepted_or_explained(declared: dict[str, object]) -> None:
+    try:
+        load_topology(json.dumps(declared), "f")
+    except InputError as error:
+        assert error.problems

@@ -1,0 +1,168 @@
+"""lab.plan.build: what holds for the plan of any topology, and the article's own."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from ipaddress import IPv4Address, IPv4Interface
+
+import pytest
+from hypothesis import given, settings
+
+from lab.model.catalog import find_topology
+from lab.model.load import load_topology, read_topology
+from lab.model.objects import Pod
+from lab.model.topology import Topology
+from lab.plan import operations as op
+from lab.plan.build import mac_of, plan_bridge, plan_pod, plan_underlay, veth_of
+from lab.plan.text import machine_of, render
+from topology_strategies import topologies
+
+
+def plan_with_pods(topology: Topology) -> list[op.Operation]:
+    """The underlay, and on every node a bridge with two pods."""
+    plan = list(plan_underlay(topology))
+    for number, node in enumerate(topology.nodes):
+        bridge = IPv4Interface(f"10.244.{number}.1/24")
+        plan += plan_bridge(topology, node.name, bridge, topology.mtu - 28)
+        for pod in (2, 3):
+            made = Pod(f"{number}.{pod}", "default", (), node_name=node.name, pod_ip=bridge.network[pod])
+            plan += plan_pod(topology, made, bridge, topology.mtu - 28)
+    return plan
+
+
+def created(plan: list[op.Operation]) -> Iterator[op.Interface]:
+    for one in plan:
+        if isinstance(one, op.AddWire):
+            yield from (one.a, one.b)
+        elif isinstance(one, op.AddBridge):
+            yield one.bridge
+
+
+@settings(max_examples=40)
+@given(topologies())
+def test_any_plan_can_be_carried_out_in_its_order(declared: dict[str, object]) -> None:
+    machines: set[str] = set()
+    interfaces: set[tuple[str, str]] = set()
+    reachable: set[str] = set()
+    for one in plan_with_pods(load_topology(json.dumps(declared), "f")):
+        if isinstance(one, op.AddNamespace):
+            assert one.host not in machines, "declared twice"
+            machines.add(one.host)
+        assert machine_of(one) in machines
+        if isinstance(one, (op.AddWire, op.AddBridge)):
+            for end in created([one]):
+                assert end.host in machines
+                assert (end.host, end.name) not in interfaces, "interface made twice"
+                interfaces.add((end.host, end.name))
+        if isinstance(one, (op.AddPort, op.SetAddress)):
+            assert (one.interface.host, one.interface.name) in interfaces
+        if isinstance(one, op.AddPort):
+            assert (one.interface.host, one.bridge) in interfaces
+        if isinstance(one, op.SetAddress):
+            reachable.add(one.interface.host)
+        if isinstance(one, op.AddRoute):
+            assert one.host in reachable, "a route before the address that its gateway needs"
+
+
+@settings(max_examples=40)
+@given(topologies())
+def test_names_addresses_and_macs_of_any_plan(declared: dict[str, object]) -> None:
+    plan = plan_with_pods(load_topology(json.dumps(declared), "f"))
+    made = list(created(plan))
+    assert max(len(interface.name) for interface in made) <= 15
+    macs = [interface.mac for interface in made]
+    assert len(set(macs)) == len(macs)
+    assert all(int(mac[:2], 16) & 0b11 == 0b10 for mac in macs), "locally administered, not multicast"
+    addresses = [one.address.ip for one in plan if isinstance(one, op.SetAddress) and one.interface.name != "docker0"]
+    assert len(set(addresses)) == len(addresses)
+
+
+@settings(max_examples=40)
+@given(topologies())
+def test_every_machine_of_a_topology_is_in_its_plan(declared: dict[str, object]) -> None:
+    topology = load_topology(json.dumps(declared), "f")
+    plan = plan_underlay(topology)
+    kinds = {one.host: one.kind for one in plan if isinstance(one, op.AddNamespace)}
+    assert [name for name, kind in kinds.items() if kind == "node"] == [node.name for node in topology.nodes]
+    assert [name for name, kind in kinds.items() if kind == "client"] == [client.name for client in topology.clients]
+    addresses = {one.interface.host: one.address for one in plan if isinstance(one, op.SetAddress) and one.interface.name == "eth0"}
+    for machine in topology.machines:
+        assert addresses[machine.name] == machine.address
+    assert all(one.mtu == topology.mtu for one in plan if isinstance(one, op.AddWire))
+
+
+@settings(max_examples=40)
+@given(topologies())
+def test_rendering_loses_no_operation(declared: dict[str, object]) -> None:
+    plan = plan_with_pods(load_topology(json.dumps(declared), "f"))
+    lines = render(plan).splitlines()
+    assert sum("  # " in line for line in lines) == len(plan)
+    commands = {line[2:].split("  # ")[0].rstrip() for line in lines if line.startswith("  ")}
+    assert {str(one) for one in plan} <= commands
+    assert lines[-1] == f"{len(plan)} operations on {len({machine_of(one) for one in plan})} machines"
+
+
+def test_a_plan_is_the_same_every_time() -> None:
+    topology = read_topology(find_topology("zenlin"))
+    assert plan_with_pods(topology) == plan_with_pods(topology)
+
+
+def test_a_lone_machine_is_wired_to_the_router_and_company_gets_a_switch() -> None:
+    kinds = {
+        name: [one.kind for one in plan_underlay(read_topology(find_topology(name))) if isinstance(one, op.AddNamespace)]
+        for name in ("zenlin", "flat")
+    }
+    assert kinds == {
+        "zenlin": ["router", "node", "node", "node", "client"],
+        "flat": ["router", "switch", "node", "node", "node", "client"],
+    }
+
+
+def test_ipv6_is_off_before_a_machine_has_a_wire() -> None:
+    plan = plan_with_pods(read_topology(find_topology("flat")))
+    for index, one in enumerate(plan):
+        if isinstance(one, op.AddWire):
+            for end in (one.a, one.b):
+                assert any(isinstance(done, op.SetSysctl) and done.host == end.host and "ipv6" in done.key for done in plan[:index])
+
+
+def test_macs_carry_the_address() -> None:
+    assert mac_of(IPv4Address("10.244.1.53")) == "02:42:0a:f4:01:35"
+    topology = read_topology(find_topology("zenlin")).model_copy(update={"bridge": "cni0"})
+    pod = Pod("p", "default", (), node_name="zenlin", pod_ip=IPv4Address("10.244.1.2"))
+    wire = next(one for one in plan_pod(topology, pod, IPv4Interface("10.244.1.1/24"), 1450) if isinstance(one, op.AddWire))
+    assert wire.a.mac == "0a:58:0a:f4:01:02"
+    assert wire.mtu == 1450
+
+
+def test_a_pod_gets_the_length_of_the_subnet_and_a_hairpin_port() -> None:
+    topology = read_topology(find_topology("zenlin"))
+    pod = Pod("p", "default", (), node_name="zenlin", pod_ip=IPv4Address("10.244.1.2"))
+    plan = plan_pod(topology, pod, IPv4Interface("10.244.1.1/26"), 1472)
+    assert [str(one.address) for one in plan if isinstance(one, op.SetAddress)] == ["10.244.1.2/26"]
+    assert [(one.bridge, one.hairpin) for one in plan if isinstance(one, op.AddPort)] == [("docker0", True)]
+
+
+def test_a_pod_must_be_scheduled_first() -> None:
+    with pytest.raises(ValueError, match="default/p has no node"):
+        plan_pod(read_topology(find_topology("zenlin")), Pod("p", "default", ()), IPv4Interface("10.244.1.1/24"), 1472)
+
+
+def test_veth_names_depend_on_the_namespace_too() -> None:
+    assert veth_of("a", "pod") != veth_of("b", "pod")
+    assert len(veth_of("a" * 63, "b" * 63)) == 12
+
+
+def test_pod_files_are_what_kubelet_writes() -> None:
+    topology = read_topology(find_topology("zenlin"))
+    pod = Pod("nginx", "shop", (), node_name="zenlin", pod_ip=IPv4Address("10.244.0.9"))
+    plan = plan_pod(topology, pod, IPv4Interface("10.244.0.1/24"), 1472)
+    files = {one.path: one.text for one in plan if isinstance(one, op.WriteFile)}
+    assert files["/etc/hosts"].endswith("10.244.0.9\tnginx\n")
+    assert files["/etc/hostname"] == "nginx\n"
+    assert files["/etc/resolv.conf"].splitlines() == [
+        "nameserver 10.96.0.10",
+        "search shop.svc.cluster.local svc.cluster.local cluster.local",
+        "options ndots:5",
+    ]
