@@ -1,4 +1,4 @@
-"""Which topologies and scenarios there are: the shipped ones by name, a user's own ones by path. Reads folders, no file's content."""
+"""Which topologies and scenarios there are: the shipped ones by name, a user's own by path. Reads folders, no file's content."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SCENARIO_SCRIPT = "scenario.py"
 
 
 def shipped(kind: str) -> Path | None:
-    """The folder of shipped `topologies` or `scenarios`: inside the package when installed, beside it in a checkout; None: neither.
+    """The folder of shipped `topologies` or `scenarios`: in the package when installed, beside it in a checkout; None: neither.
 
     Inside first: beside an installed package lie other people's packages, and one of them may have a folder of that name.
     """
@@ -73,7 +73,8 @@ def _by_name(name: str, known: Iterable[Path], what: str, example: str) -> Path:
     if name in paths:
         return paths[name]
     hint = did_you_mean(name, paths)
-    raise UsageError(f"unknown {what} `{name}`{hint}; shipped ones are {_listed(paths.values())}, your own is a path such as {example}")
+    shown = _listed(paths.values())
+    raise UsageError(f"unknown {what} `{name}`{hint}; shipped ones are {shown}, your own is a path such as {example}")
 
 
 def _listed(paths: Iterable[Path]) -> str:

@@ -76,7 +76,8 @@ def duplicate_names(topology: Topology) -> Iterator[Finding]:
     taken |= {segment.switch: f"the switch of {segment.network}" for segment in topology.segments if segment.switch}
     for path, machine in _machines(topology):
         if machine.name in taken:
-            yield Finding((*path, "name"), f"`{machine.name}` is already the name of {taken[machine.name]}; give every machine its own")
+            text = f"`{machine.name}` is already the name of {taken[machine.name]}; give every machine its own"
+            yield Finding((*path, "name"), text)
         taken.setdefault(machine.name, f"{path[0]}[{path[1]}]")
 
 
@@ -138,7 +139,8 @@ def bad_gateways(topology: Topology) -> Iterator[Finding]:
         if gateway is None:
             continue
         if gateway not in network:
-            yield Finding((*path, "gateway"), f"{gateway} is not on {machine.name}'s network {network}; the router has an address there")
+            text = f"{gateway} is not on {machine.name}'s network {network}; the router has an address there"
+            yield Finding((*path, "gateway"), text)
         elif trouble := host_address_trouble(gateway, network):
             yield Finding((*path, "gateway"), trouble)
         elif gateway in owners:
@@ -159,9 +161,12 @@ def unreachable_machines(topology: Topology) -> Iterator[Finding]:
         if machine.gateway is not None or (len(routers) == 1 and routers[network] is None):
             continue
         if path[0] == "nodes":
-            yield Finding(path, f"{machine.name} has no gateway, so it cannot answer other networks; {_add(routers[network], network)}")
+            lack = "cannot answer other networks"
         elif network not in shared:
-            yield Finding(path, f"{machine.name} has no gateway, so it cannot reach any node; {_add(routers[network], network)}")
+            lack = "cannot reach any node"
+        else:
+            continue
+        yield Finding(path, f"{machine.name} has no gateway, so it {lack}; {_add(routers[network], network)}")
 
 
 def _add(gateway: IPv4Address | None, network: IPv4Network) -> str:
@@ -202,7 +207,7 @@ def overlapping_networks(topology: Topology) -> Iterator[Finding]:
 
 
 def bad_subnet_rules(topology: Topology) -> Iterator[Finding]:
-    """flannel's Network, SubnetLen, SubnetMin and SubnetMax must leave a subnet for every node (flannel 0.8, subnet/config.go)."""
+    """flannel's Network, SubnetLen, SubnetMin and SubnetMax must leave a subnet for every node (v0.8, subnet/config.go)."""
     pod, length = topology.networks.pod, topology.subnet_len
     if length <= pod.prefixlen:
         text = f"/{length} subnets do not fit into the pod network {pod}; use more than {pod.prefixlen}"
@@ -237,7 +242,7 @@ def _bad_limits(topology: Topology) -> Iterator[Finding]:
 
 
 def bad_pod_cidrs(topology: Topology) -> Iterator[Finding]:
-    """A reserved subnet must be one that flannel would accept as its own lease; with another length or outside its range it deletes it."""
+    """A reserved subnet must be one that flannel would lease: one of another length or outside its range it deletes."""
     pod, length = topology.networks.pod, topology.subnet_len
     taken: list[tuple[IPv4Network, str]] = []
     for index, node in enumerate(topology.nodes):
@@ -248,9 +253,13 @@ def bad_pod_cidrs(topology: Topology) -> Iterator[Finding]:
         if not cidr.subnet_of(pod):
             yield Finding(path, f"{cidr} is not in the pod network {pod}")
         elif cidr.prefixlen != length:
-            yield Finding(path, f"{cidr} has another length than flannel's subnets, which are /{length}; use /{length} or set flannel.subnetLen")
+            text = (
+                f"{cidr} has another length than flannel's subnets, which are /{length}; use /{length} or set flannel.subnetLen"
+            )
+            yield Finding(path, text)
         elif not low <= cidr.network_address <= high:
-            yield Finding(path, f"{cidr} is outside of what flannel leases, {low} to {high}; set flannel.subnetMin or subnetMax")
+            text = f"{cidr} is outside of what flannel leases, {low} to {high}; set flannel.subnetMin or subnetMax"
+            yield Finding(path, text)
         for other, owner in taken:
             if cidr.overlaps(other):
                 yield Finding(path, f"{cidr} overlaps {owner}'s {other}; give every node a subnet of its own")
@@ -258,7 +267,7 @@ def bad_pod_cidrs(topology: Topology) -> Iterator[Finding]:
 
 
 def backend_trouble(topology: Topology, backend: str) -> Iterator[Finding]:
-    """Why flannel's `backend` cannot carry packets between the nodes of this topology. For the declared one and for an override."""
+    """Why flannel's `backend` cannot carry packets between these nodes. For the declared one, and for one that overrides it."""
     if backend != "host-gw":
         return
     networks = sorted(_node_networks(topology))
@@ -269,5 +278,3 @@ def backend_trouble(topology: Topology, backend: str) -> Iterator[Finding]:
             f"{shown}; use udp or vxlan, or a topology with one segment such as flat"
         )
         yield Finding(("flannel", "backend", "type"), text)
-
-

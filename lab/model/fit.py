@@ -10,10 +10,14 @@ from lab.model.names import did_you_mean
 from lab.model.pins import Pin
 from lab.model.topology import Topology
 
+_OWN_NAME = "in the lab every machine and pod has its own"
+
 
 def require_fit(topology: Topology, objects: Objects, pins: Sequence[Pin] = ()) -> None:
     """Raises UsageError with every reason why these objects cannot run on this topology."""
-    if troubles := [*_bad_nodes(topology, objects, pins), *_taken_names(topology, objects, pins), *_bad_cluster_ips(topology, objects)]:
+    troubles = [*_bad_nodes(topology, objects, pins), *_taken_names(topology, objects, pins)]
+    troubles += _bad_cluster_ips(topology, objects)
+    if troubles:
         raise UsageError("\n".join(troubles))
 
 
@@ -32,11 +36,11 @@ def _taken_names(topology: Topology, objects: Objects, pins: Sequence[Pin]) -> I
     owners = {name: f"a machine of topology {topology.name}" for name in machines if name}
     for pod in objects.pods:
         if pod.name in owners:
-            yield f"pod {pod.namespace}/{pod.name} has the name of {owners[pod.name]}; in the lab every machine and pod has its own"
+            yield f"pod {pod.namespace}/{pod.name} has the name of {owners[pod.name]}; {_OWN_NAME}"
         owners.setdefault(pod.name, f"pod {pod.namespace}/{pod.name}")
     for pin in pins:
         if pin.owner and pin.name in owners:
-            yield f"pin {pin.name} has the name of {owners[pin.name]}; in the lab every machine and pod has its own"
+            yield f"pin {pin.name} has the name of {owners[pin.name]}; {_OWN_NAME}"
         owners.setdefault(pin.name, "another pin")
 
 
@@ -45,4 +49,5 @@ def _bad_cluster_ips(topology: Topology, objects: Objects) -> Iterator[str]:
     for service in objects.services:
         ip = service.cluster_ip
         if ip and (ip not in network or ip in (network.network_address, network.broadcast_address)):
-            yield f"service {service.namespace}/{service.name} wants the cluster IP {ip}, which is no address of {network}; use one, or none"
+            who = f"service {service.namespace}/{service.name}"
+            yield f"{who} wants the cluster IP {ip}, which is no address of {network}; use one, or none"

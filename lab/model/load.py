@@ -71,7 +71,7 @@ def _only_document(text: str, file: str) -> yamlfile.Part:
 
 
 def _validated(tree: yamlfile.Part, file: str) -> tuple[list[Problem], Topology | None]:
-    """The schema's problems, and what can still be checked: the topology without unknown keys and wrong settings that have a default."""
+    """The schema's problems, and what can still be checked: the topology without unknown keys and wrong optional settings."""
     data = tree.plain()
     try:
         return [], Topology.model_validate(data, by_alias=True, by_name=False)

@@ -79,7 +79,8 @@ class _Reader:
             if isinstance(document.value, dict):
                 self.object(Fields(document, (), document, file, found))
             else:
-                found.append(Problem(file, document.line, "", "is no Kubernetes object; one begins with `apiVersion:` and `kind:`"))
+                text = "is no Kubernetes object; one begins with `apiVersion:` and `kind:`"
+                found.append(Problem(file, document.line, "", text))
         self.problems += sorted(found, key=lambda problem: problem.line)
 
     def result(self) -> Objects:
@@ -212,7 +213,8 @@ def _read_template(template: Fields) -> tuple[tuple[tuple[str, str], ...], tuple
     if spec := template.child("spec", required=True):
         node, containers = read_pod_spec(spec)
         if node:
-            spec.wrong("a deployment's pods go to several nodes here; name a node in a Pod, or pin pods in the scenario", "nodeName")
+            text = "a deployment's pods go to several nodes here; name a node in a Pod, or pin pods in the scenario"
+            spec.wrong(text, "nodeName")
     template.finish()
     return labels, containers
 

@@ -15,6 +15,7 @@ MAX_INTERFACE = 15
 
 _LABEL = re.compile(r"[a-z0-9](?:[-a-z0-9]*[a-z0-9])?\Z")
 _INTERFACE = re.compile(r"[A-Za-z0-9_][-A-Za-z0-9_.]*\Z")
+_LABEL_CHARACTERS = f"up to {MAX_LABEL} letters, digits, `-`, `_` and `.`"
 _LABEL_VALUE = re.compile(r"(?:[A-Za-z0-9](?:[-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?\Z")
 
 
@@ -93,7 +94,7 @@ def label_pair_trouble(key: str, value: str) -> str:
     """Why this is no label of a Kubernetes object, as the end of a sentence; empty when it is one."""
     prefix, slash, name = key.rpartition("/")
     if (slash and subdomain_trouble(prefix)) or not name or not _LABEL_VALUE.match(name):
-        return f"`{shown(key)}` is no label key; use up to {MAX_LABEL} letters, digits, `-`, `_` and `.`, after a DNS name and `/` if you like"
+        return f"`{shown(key)}` is no label key; use {_LABEL_CHARACTERS}, after a DNS name and `/` if you like"
     if not _LABEL_VALUE.match(value):
-        return f"`{shown(value)}` is no label value; use up to {MAX_LABEL} letters, digits, `-`, `_` and `.`"
+        return f"`{shown(value)}` is no label value; use {_LABEL_CHARACTERS}"
     return ""

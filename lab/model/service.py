@@ -82,7 +82,8 @@ def _cluster_ip(spec: Fields, kind: str) -> tuple[IPv4Address | None, bool]:
         return None, True
     ip = address(value)
     if ip is None:
-        spec.wrong(f"`{shown(value)}` is not an IPv4 address; use one of the service network, `None`, or leave it out", "clusterIP")
+        text = f"`{shown(value)}` is not an IPv4 address; use one of the service network, `None`, or leave it out"
+        spec.wrong(text, "clusterIP")
     return ip, False
 
 

@@ -1,4 +1,4 @@
-"""Fields of the Kubernetes API that the lab accepts and ignores, because its network does not depend on them. v1.7's and later ones."""
+"""Fields of the Kubernetes API, v1.7's and later ones, that the lab accepts and ignores: its network does not depend on them."""
 
 from __future__ import annotations
 

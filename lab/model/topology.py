@@ -183,7 +183,7 @@ class Topology(Declared):
 
     @property
     def subnet_len(self) -> int:
-        """flannel's SubnetLen in force: as declared, else 24, or one more than the pod network's own length from /24 on (v0.8)."""
+        """flannel's SubnetLen in force: as declared, else 24, or from /24 on one more than the pod network's length (v0.8)."""
         prefix = self.networks.pod.prefixlen
         return self.flannel.subnet_len or (24 if prefix < 24 else prefix + 1)
 

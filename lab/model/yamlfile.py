@@ -1,8 +1,8 @@
 """YAML that a person wrote -> plain data in which every part still knows its line. Pure but for `read_text`.
 
-PyYAML turns the text into events; this module builds the tree itself, because it has to do what PyYAML's own loaders do not: remember
-lines, refuse duplicate keys, and bound the size, the depth and what aliases multiply. Plain words become null, booleans and numbers as
-go-yaml reads them for Kubernetes: dates and base-60 numbers stay text.
+PyYAML turns the text into events; this module builds the tree itself, because it has to do what PyYAML's own loaders do not:
+remember lines, refuse duplicate keys, and bound the size, the depth and what aliases multiply. Plain words become null, booleans
+and numbers as go-yaml reads them for Kubernetes: dates and base-60 numbers stay text.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ def dotted(path: Sequence[str | int]) -> str:
 
 
 def read_text(path: FilePath, file: str) -> str:
-    """The text of a file that is at most MAX_BYTES long. Raises UsageError when it cannot be read, InputError when it is no text."""
+    """The text of a file, cut behind MAX_BYTES. Raises UsageError when it cannot be read, InputError when it is no text."""
     try:
         with path.open("rb") as stream:
             raw = stream.read(MAX_BYTES + 1)
@@ -113,6 +113,8 @@ def load_documents(text: str, file: str) -> tuple[Part, ...]:
     try:
         events = iter(yaml.parse(text, Loader=_PARSER))
         documents = tuple(builder.documents(events))
+    except _Stop as error:
+        raise InputError([*builder.problems, Problem(file, error.line, "", error.text)]) from error
     except yaml.MarkedYAMLError as error:
         raise InputError([*builder.problems, _syntax_problem(error, file)]) from error
     except yaml.reader.ReaderError as error:
@@ -129,20 +131,26 @@ def load_documents(text: str, file: str) -> tuple[Part, ...]:
 def _syntax_problem(error: yaml.MarkedYAMLError, file: str) -> Problem:
     mark = error.problem_mark or error.context_mark
     line = mark.line + 1 if mark else 0
-    if isinstance(error, _Stop):
-        return Problem(file, line, "", str(error.problem))
     said = ", ".join(text for text in (error.context, error.problem) if text)
     advice = "; indent with spaces, not tabs" if "cannot start any token" in said else ""
     return Problem(file, line, "", f"is not YAML: {said}{advice}")
 
 
-class _Stop(yaml.MarkedYAMLError):
-    """YAML, but not for us; ends the reading like a syntax error. `problem`: the end of a sentence that the file begins."""
+class _Stop(yaml.YAMLError):
+    """YAML, but not for us; ends the reading like a syntax error. `text`: the end of a sentence that the file begins."""
+
+    def __init__(self, line: int, text: str) -> None:
+        super().__init__(text)
+        self.line = line
+        self.text = text
+
+
+def _stop(text: str, event: Any) -> _Stop:
+    return _Stop(event.start_mark.line + 1, text)
 
 
 def _unfit_tag(event: Any) -> _Stop:
-    tag = event.tag.replace(_CORE, "!!")
-    return _Stop(problem=f"has the tag {tag}, which does not fit here; leave it out", problem_mark=event.start_mark)
+    return _stop(f"has the tag {event.tag.replace(_CORE, '!!')}, which does not fit here; leave it out", event)
 
 
 class _Builder:
@@ -183,16 +191,16 @@ class _Builder:
     def count(self, parts: int, event: Any) -> None:
         self.parts += parts
         if self.parts > MAX_PARTS:
-            raise _Stop(problem=f"has more than {MAX_PARTS} parts, aliases counted in full; use fewer", problem_mark=event.start_mark)
+            raise _stop(f"has more than {MAX_PARTS} parts, aliases counted in full; use fewer", event)
 
     def check_depth(self, depth: int, event: Any) -> None:
         if depth > MAX_DEPTH:
-            raise _Stop(problem=f"is nested more than {MAX_DEPTH} levels deep; flatten it", problem_mark=event.start_mark)
+            raise _stop(f"is nested more than {MAX_DEPTH} levels deep; flatten it", event)
 
     def alias(self, event: Any, path: Path) -> Part:
         part = self.anchors.get(event.anchor)
         if part is None:
-            raise _Stop(problem=f"uses the alias *{event.anchor} before its &{event.anchor} is complete; move it", problem_mark=event.start_mark)
+            raise _stop(f"uses the alias *{event.anchor} before its &{event.anchor} is complete; move it", event)
         self.count(part.size, event)
         self.check_depth(len(path) + part.depth, event)
         return Part(event.start_mark.line + 1, part.value, part.keys, part.size, part.depth)
@@ -224,14 +232,14 @@ class _Builder:
     def merge(self, part: Part, source: Part) -> None:
         """YAML 1.1's `<<`: keys of another mapping, where this one does not have them itself."""
         if not isinstance(source.value, dict):
-            raise _Stop(problem="merges with `<<` what is no mapping; name a mapping's alias", problem_mark=_Line(source.line - 1))
+            raise _Stop(source.line, "merges with `<<` what is no mapping; name a mapping's alias")
         for key, item in source.value.items():
             if key not in part.value:
                 part.value[key], part.keys[key] = item, source.keys[key]
 
     def key(self, event: Any) -> str:
         if not isinstance(event, yaml.ScalarEvent):
-            raise _Stop(problem="has a key that is no plain word; use text", problem_mark=event.start_mark)
+            raise _stop("has a key that is no plain word; use text", event)
         return str(event.value)
 
     def scalar(self, event: Any) -> Any:
@@ -245,13 +253,6 @@ class _Builder:
         if wanted is None or type(value) not in wanted:
             raise _unfit_tag(event)
         return value
-
-
-class _Line(yaml.Mark):
-    """A mark that knows its line alone."""
-
-    def __init__(self, line: int) -> None:
-        super().__init__("", 0, line, 0, None, 0)
 
 
 def resolve(text: str) -> Any:

@@ -10,17 +10,19 @@ from lab.errors import UsageError
 from lab.model.objects import Deployment
 
 ALPHABET = "bcdfghjklmnpqrstvwxz0123456789"
-"""What a pod's random suffix is made of in v1.7 (`q37zh`, `1f9h4`): no vowels, so that no words appear. Later versions also drop 0, 1, 3."""
+"""What a pod's random suffix is made of in v1.7 (`q37zh`, `1f9h4`): no vowels, so that no words appear. Later versions drop 0, 1
+and 3 as well.
+"""
 
 SUFFIX_LENGTH = 5
 MAX_BASE = 58
-"""A generated name is cut to this many characters before its suffix, so that both fit into a label of 63 (apiserver's names package)."""
+"""A generated name is cut to this many characters before its suffix, so that both fit into a label of 63 (apiserver, names)."""
 
 _FNV_OFFSET, _FNV_PRIME = 0x811C9DC5, 0x01000193
 
 
 class HostLocal:
-    """The pod addresses of one node, handed out as CNI's host-local plugin does: the next free one after the last, round the subnet.
+    """The pod addresses of one node, as CNI's host-local plugin hands them out: the next free one after the last, round the subnet.
 
     bridge   the bridge's address and the subnet's length, 10.244.1.1/24; the first pod gets the address after it, 10.244.1.2
     """
@@ -72,14 +74,15 @@ class HostLocal:
             if not self._owner(address):
                 return address
         who = f"pod {pod}" if pod else "another pod"
-        raise UsageError(f"no address left in {self.subnet} for {who}: its {len(self.taken)} are taken; delete pods or use another node")
+        count = len(self.taken)
+        raise UsageError(f"no address left in {self.subnet} for {who}: its {count} are taken; delete pods or use another node")
 
 
 def template_hash(deployment: Deployment) -> str:
-    """The decimal number in the names of a deployment's pods: a 32-bit FNV-1a hash of its template, as v1.7 writes pod-template-hash.
+    """The number in the names of a deployment's pods: a 32-bit FNV-1a hash of its template in decimal (v1.7's pod-template-hash).
 
-    Kubernetes hashes a dump of its own Go structures, which YAML does not determine; these numbers look alike, are the same for equal
-    templates and other ones when the template changes.
+    Kubernetes hashes a dump of its own Go structures, which YAML does not determine; these numbers look alike, are the same for
+    equal templates and change with the template.
     """
     value = _FNV_OFFSET
     for byte in repr((deployment.labels, deployment.containers)).encode():

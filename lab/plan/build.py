@@ -1,4 +1,4 @@
-"""From a topology to the operations that build its lab: the underlay first, a bridge a node later, then pods as they come. Pure."""
+"""From a topology to the operations that build its lab: the underlay, later a bridge on each node, then pods as they come. Pure."""
 
 from __future__ import annotations
 
@@ -84,7 +84,8 @@ def plan_pod(topology: Topology, pod: Pod, bridge: IPv4Interface, mtu: int) -> t
 def _pod_routes(topology: Topology, host: str, bridge: IPv4Interface) -> Iterator[Operation]:
     yield AddRoute("everything else goes by way of the bridge", host, ANYWHERE, via=bridge.ip, dev="eth0")
     if topology.bridge == "cni0":
-        yield AddRoute("the flannel plugin adds this one for the pod network", host, topology.networks.pod, via=bridge.ip, dev="eth0")
+        pods = topology.networks.pod
+        yield AddRoute("the flannel plugin adds this one for the pod network", host, pods, via=bridge.ip, dev="eth0")
 
 
 def _pod_mac_prefix(topology: Topology) -> str:
@@ -100,7 +101,8 @@ def _underlay(topology: Topology) -> Iterator[Operation]:
         if segment.switch:
             yield from _switch(segment)
     for node in topology.nodes:
-        yield from _machine(topology, node.name, "node", "the cluster's master" if node.role == "master" else "a worker of the cluster")
+        role = "the cluster's master" if node.role == "master" else "a worker of the cluster"
+        yield from _machine(topology, node.name, "node", role)
         yield from _node_settings(node)
     for client in topology.clients:
         yield from _machine(topology, client.name, "client", "outside the cluster")
@@ -116,7 +118,7 @@ def _machine(topology: Topology, name: str, kind: Kind, reason: str) -> Iterator
     yield AddNamespace(reason, name, kind)
     yield from _no_ipv6(name)
     for scope in ("all", "default"):
-        # A new namespace copies these from the machine underneath, whose distribution may be strict: pin the kernel's own default.
+        # A new namespace copies these from the real machine, whose distribution may be strict: pin the kernel's own default.
         yield SetSysctl("accept a packet whatever way the answer would take", name, f"net/ipv4/conf/{scope}/rp_filter", "0")
     for path, text in files.of_machine(topology, name).items():
         yield WriteFile("names of the machines, in place of DNS" if path == files.HOSTS else "its own name", name, path, text)
@@ -133,8 +135,12 @@ def _forwarding(host: str, reason: str) -> Iterator[Operation]:
 
 def _node_settings(node: Node) -> Iterator[Operation]:
     yield from _forwarding(node.name, "docker sets it: a node passes on what its pods send")
-    yield SetSysctl("kube-proxy sets it: its rules must see what crosses a bridge", node.name, "net/bridge/bridge-nf-call-iptables", "1")
-    yield SetSysctl("kube-proxy sets it: node ports answer on 127.0.0.1", node.name, "net/ipv4/conf/all/route_localnet", "1")
+    by_kube_proxy = {
+        "net/bridge/bridge-nf-call-iptables": "its rules must see what crosses a bridge",
+        "net/ipv4/conf/all/route_localnet": "node ports answer on 127.0.0.1",
+    }
+    for key, why in by_kube_proxy.items():
+        yield SetSysctl(f"kube-proxy sets it: {why}", node.name, key, "1")
 
 
 def _switch(segment: Segment) -> Iterator[Operation]:

@@ -26,8 +26,9 @@ def of_machine(topology: Topology, name: str) -> dict[str, str]:
 
 
 def of_pod(topology: Topology, pod: Pod) -> dict[str, str]:
-    """Path -> text for a pod, as kubelet v1.7 writes them for the DNS policy ClusterFirst (the cluster's DNS has the tenth service
-    address).
+    """Path -> text for a pod, as kubelet v1.7 writes them for the DNS policy ClusterFirst.
+
+    The cluster's DNS server is the tenth address of the service network, where kubeadm puts it.
     """
     domains = f"{pod.namespace}.svc.{CLUSTER_DOMAIN} svc.{CLUSTER_DOMAIN} {CLUSTER_DOMAIN}"
     return {

@@ -204,7 +204,9 @@ class TerminalWriter:
             shown = [f"{count} {self._say(name)}" for name, count in _counts(counts).items() if count]
             self._line(self._style("green" if event.ok else "red", self._comma(shown)))
         if event.checks and not event.aborted.en:
-            self._line(self._say("summary_bad" if event.failed_checks else "summary_good", **values))
+            whole = not event.counts.error and not event.counts.skipped
+            key = "summary_bad" if event.failed_checks else "summary_good" if whole else "summary_part"
+            self._line(self._say(key, **values))
         if event.aborted.en:
             self._line(self._style("red", self._say("aborted", reason=visible(self._pick(event.aborted)))))
 

@@ -44,6 +44,10 @@ WORDS = {
         "All {checks} checks held. {seconds} in all, {boot} of it to boot.",
         "{checks} 项检查全部成立。总用时 {seconds}，其中启动 {boot}。",
     ),
+    "summary_part": Text(
+        "The {checks} checks that were made held. {seconds} in all, {boot} of it to boot.",
+        "已做的 {checks} 项检查全部成立。总用时 {seconds}，其中启动 {boot}。",
+    ),
     "summary_bad": Text(
         "{failed} of {checks} checks failed. {seconds} in all, {boot} of it to boot.",
         "{checks} 项检查中有 {failed} 项不成立。总用时 {seconds}，其中启动 {boot}。",

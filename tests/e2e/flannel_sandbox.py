@@ -159,7 +159,7 @@ class Sandbox:
         self.etcd: Process | None = None
         self._files: list[IO[str]] = []
 
-    def __enter__(self) -> Sandbox:
+    def __enter__(self) -> Sandbox:  # noqa: PYI034 - typing.Self came with Python 3.11
         setup = (
             "mount -t tmpfs tmpfs /run && ip link set lo up && ip link add br0 type bridge && ip link set br0 up "
             f"&& ip address add {MASTER}/24 dev br0 && echo ready && exec sleep infinity"

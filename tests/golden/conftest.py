@@ -1,4 +1,4 @@
-"""Golden files: what came out is compared with the text beside the input. LAB_UPDATE_GOLDEN=1 writes the texts anew: read the diff."""
+"""Golden files: what came out is compared with the text beside the input. LAB_UPDATE_GOLDEN=1 writes it anew: read the diff."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""lab.model.manifests and lab.model.fit: defaults, and that nothing but InputError comes of a wrong file. The messages are golden files."""
+"""lab.model.manifests and lab.model.fit: defaults, and that nothing but InputError comes of a wrong file. Messages: tests/golden."""
 
 from __future__ import annotations
 
@@ -18,10 +18,28 @@ from lab.model.manifests import Objects, load_files, load_manifests
 from lab.model.objects import Pod, Service, ServicePort
 from lab.model.pins import Pin
 
-TEMPLATE = {"metadata": {"labels": {"app": "web"}}, "spec": {"containers": [{"name": "web", "image": "nginx", "ports": [{"containerPort": 80}]}]}}
-DEPLOYMENT = {"apiVersion": "extensions/v1beta1", "kind": "Deployment", "metadata": {"name": "web"}, "spec": {"template": TEMPLATE}}
-SERVICE = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "web"}, "spec": {"ports": [{"port": 80}], "selector": {"app": "web"}}}
-POD = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "one"}, "spec": {"containers": [{"name": "a", "image": "busybox"}]}}
+TEMPLATE = {
+    "metadata": {"labels": {"app": "web"}},
+    "spec": {"containers": [{"name": "web", "image": "nginx", "ports": [{"containerPort": 80}]}]},
+}
+DEPLOYMENT = {
+    "apiVersion": "extensions/v1beta1",
+    "kind": "Deployment",
+    "metadata": {"name": "web"},
+    "spec": {"template": TEMPLATE},
+}
+SERVICE = {
+    "apiVersion": "v1",
+    "kind": "Service",
+    "metadata": {"name": "web"},
+    "spec": {"ports": [{"port": 80}], "selector": {"app": "web"}},
+}
+POD = {
+    "apiVersion": "v1",
+    "kind": "Pod",
+    "metadata": {"name": "one"},
+    "spec": {"containers": [{"name": "a", "image": "busybox"}]},
+}
 
 
 def load(*objects: object) -> Objects:
@@ -58,12 +76,17 @@ def test_a_name_is_taken_across_files() -> None:
 
 
 def test_a_tcp_and_a_udp_node_port_may_have_one_number() -> None:
-    spec = {"type": "NodePort", "ports": [{"port": 53, "name": p.lower(), "protocol": p, "nodePort": 30053} for p in ("TCP", "UDP")]}
+    spec = {
+        "type": "NodePort",
+        "ports": [{"port": 53, "name": p.lower(), "protocol": p, "nodePort": 30053} for p in ("TCP", "UDP")],
+    }
     [service] = load(SERVICE | {"spec": spec}).services
     assert [port.node_port for port in service.ports] == [30053, 30053]
 
 
-JUNK = st.sampled_from([None, True, 0, -1, 70000, 1.5, "", "a", "None", "10.96.0.1", "NOT", [], ["a"], {}, {"a": 1}, [[]], 10**30])
+JUNK: st.SearchStrategy[object] = st.sampled_from(
+    [None, True, 0, -1, 70000, 1.5, "", "a", "None", "10.96.0.1", "NOT", [], ["a"], {}, {"a": 1}, [[]], 10**30]
+)
 
 
 @given(st.sampled_from([DEPLOYMENT, SERVICE, POD]), st.data())
@@ -73,12 +96,12 @@ def test_a_damaged_manifest_is_accepted_or_explained(whole: dict[str, object], d
     place: object = damaged
     while isinstance(place, (dict, list)) and place:
         key = data.draw(st.sampled_from(sorted(place) if isinstance(place, dict) else range(len(place))))
-        child = place[key]  # type: ignore[call-overload]
+        child = place[key]
         if not isinstance(child, (dict, list)) or not child or data.draw(st.booleans()):
             if data.draw(st.booleans()):
-                place[key] = data.draw(JUNK)  # type: ignore[call-overload]
+                place[key] = data.draw(JUNK)
             else:
-                del place[key]  # type: ignore[arg-type]
+                del place[key]
             break
         place = child
     try:
@@ -88,7 +111,12 @@ def test_a_damaged_manifest_is_accepted_or_explained(whole: dict[str, object], d
         assert all(problem.line == 1 for problem in error.problems)
 
 
-@given(st.text() | st.lists(st.sampled_from(["kind: Pod\n", "kind: List\n", "items:\n", "- ", "spec: {", "}", "---\n", "metadata:\n", "  name: a\n"])).map("".join))
+@given(
+    st.text()
+    | st.lists(
+        st.sampled_from(["kind: Pod\n", "kind: List\n", "items:\n", "- ", "spec: {", "}", "---\n", "metadata:\n", "  name: a\n"])
+    ).map("".join)
+)
 def test_any_text_is_accepted_or_explained(text: str) -> None:
     try:
         load_manifests(text, "f")
@@ -105,7 +133,7 @@ def fit(objects: Objects, pins: tuple[Pin, ...] = ()) -> str:
 def test_objects_that_fit() -> None:
     service = Service("web", "default", (), IPv4Address("10.96.0.10"))
     pods = (Pod("one", "default", (), node_name="node2"),)
-    require_fit(read_topology(find_topology("flat")), Objects(pods, services=(service,)), (Pin("one", address=IPv4Address("10.244.1.9")),))
+    require_fit(read_topology(find_topology("flat")), Objects(pods, services=(service,)), (Pin("one", address="10.244.1.9"),))
 
 
 def test_objects_that_do_not_fit() -> None:

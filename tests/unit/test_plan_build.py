@@ -86,7 +86,9 @@ def test_every_machine_of_a_topology_is_in_its_plan(declared: dict[str, object])
     kinds = {one.host: one.kind for one in plan if isinstance(one, op.AddNamespace)}
     assert [name for name, kind in kinds.items() if kind == "node"] == [node.name for node in topology.nodes]
     assert [name for name, kind in kinds.items() if kind == "client"] == [client.name for client in topology.clients]
-    addresses = {one.interface.host: one.address for one in plan if isinstance(one, op.SetAddress) and one.interface.name == "eth0"}
+    addresses = {
+        one.interface.host: one.address for one in plan if isinstance(one, op.SetAddress) and one.interface.name == "eth0"
+    }
     for machine in topology.machines:
         assert addresses[machine.name] == machine.address
     assert all(one.mtu == topology.mtu for one in plan if isinstance(one, op.AddWire))
@@ -124,7 +126,9 @@ def test_ipv6_is_off_before_a_machine_has_a_wire() -> None:
     for index, one in enumerate(plan):
         if isinstance(one, op.AddWire):
             for end in (one.a, one.b):
-                assert any(isinstance(done, op.SetSysctl) and done.host == end.host and "ipv6" in done.key for done in plan[:index])
+                assert any(
+                    isinstance(done, op.SetSysctl) and done.host == end.host and "ipv6" in done.key for done in plan[:index]
+                )
 
 
 def test_macs_carry_the_address() -> None:

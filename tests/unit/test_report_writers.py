@@ -8,10 +8,10 @@ from __future__ import annotations
 import io
 import json
 import os
-import xml.etree.ElementTree as ElementTree
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 
@@ -101,14 +101,14 @@ def everything() -> list[Event]:
 
 def good() -> list[Event]:
     """A run without a fault."""
-    return [*everything()[:12], RunEnded(Counts(passed=1), 1, 0, 1.3, 1.25)]
+    return [*everything()[:14], RunEnded(Counts(passed=1), 1, 0, 1.3, 1.25)]
 
 
 def cut_short() -> list[Event]:
     """A run that ends in its second step, repeated by the learner."""
     again = StepStarted("networks", NETWORKS, Text("", ""), 1, 4, repeat=1)
-    rest: list[Event] = [again, *command(1, "hostname"), StepEnded("networks", "passed", 0.1, 0, 0), *everything()[12:15]]
-    return [*everything()[:12], *rest, RunEnded(Counts(passed=1), 0, 0, 2.0, 1.25, Text("interrupted", "被中断"))]
+    rest: list[Event] = [again, *command(1, "hostname"), StepEnded("networks", "passed", 0.1, 0, 0), *everything()[14:17]]
+    return [*everything()[:14], *rest, RunEnded(Counts(passed=1), 0, 0, 2.0, 1.25, Text("interrupted", "被中断"))]
 
 
 RUNS = {"everything": everything, "good": good, "cut-short": cut_short}
@@ -142,6 +142,11 @@ def test_colour_is_only_ever_added() -> None:
     assert plain == shown(everything())
 
 
+def test_checks_that_held_are_not_called_all_when_a_step_broke() -> None:
+    text = shown([STARTED, RunEnded(Counts(passed=1, error=1), 4, 0, 2.0, 1.0)])
+    assert "1 passed, 1 error\nThe 4 checks that were made held." in text
+
+
 def test_verbose_shows_every_line() -> None:
     text = shown(everything(), verbose=True)
     assert "more lines" not in text
@@ -151,7 +156,7 @@ def test_verbose_shows_every_line() -> None:
 def test_a_terminal_shows_what_is_being_started() -> None:
     text = shown(everything()[:6], live=True)
     assert "\r\x1b[K  … etcd, flanneld on zenlin" in text
-    assert "\r\x1b[K  … etcd\r\x1b[K  etcd " in text
+    assert "0.25 s\n  … etcd\r\x1b[K  etcd " in text
 
 
 class Tty(io.StringIO):
@@ -307,7 +312,7 @@ def test_junit_is_never_green_before_the_end(tmp_path: Path) -> None:
 
 def test_junit_of_a_run_that_was_cut_short(tmp_path: Path) -> None:
     assert junit(tmp_path / "r.xml", cut_short())["aborted"] == ("failure", "interrupted")
-    boot_failed = [STARTED, RunEnded(Counts(), 0, 0, 1.0, 0.0, Text("etcd did not answer", ""))]
+    boot_failed: list[Event] = [STARTED, RunEnded(Counts(), 0, 0, 1.0, 0.0, Text("etcd did not answer", ""))]
     assert junit(tmp_path / "r.xml", boot_failed) == {"aborted": ("failure", "etcd did not answer")}
     assert junit(tmp_path / "r.xml", [STARTED, RunEnded(Counts(), 0, 0, 1.0, 0.0)]) == {"aborted": ("failure", "no step ran")}
 

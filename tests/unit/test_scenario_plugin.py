@@ -120,7 +120,7 @@ def test_a_wrong_script_is_an_error_in_the_labs_words(pytester: pytest.Pytester)
     project(pytester, "", script="scenario = 1\n")
     result = pytester.runpytest(*PLUGIN)
     result.assert_outcomes(errors=1)
-    result.stdout.fnmatch_lines(["*scenario.py:1: scenario: it must set `scenario = Scenario(...)`*"])
+    result.stdout.fnmatch_lines(["*scenario.py: scenario: it must set `scenario = Scenario(...)`*"])
     result.stdout.no_fnmatch_line("*Traceback*")
 
 

@@ -277,11 +277,15 @@ def answers(*given: Answer) -> tuple[Callable[[Step | None, Step | None], Answer
 
 def two() -> Scenario:
     scenario = Scenario()
-    for key in ("one", "two"):
-        code = f"def {key}(lab): lab.node('n1').run('hostname').expect('n1')"
-        names: dict[str, Any] = {}
-        exec(code, names)
-        scenario.step(en=key, zh=key)(names[key])
+
+    @scenario.step(en="one", zh="一")
+    def one(lab: View) -> None:
+        lab.node("n1").run("hostname").expect("n1")
+
+    @scenario.step(en="two", zh="二")
+    def two(lab: View) -> None:
+        lab.node("n2").run("hostname").expect("n2")
+
     return scenario
 
 

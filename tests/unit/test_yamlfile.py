@@ -142,7 +142,12 @@ def test_a_byte_order_mark_is_no_content(tmp_path: Path) -> None:
     assert load_documents(yamlfile.read_text(path, "mine"), "mine")[0].plain() == {"a": 1}
 
 
-YAMLISH = st.lists(st.sampled_from([*"ab:-[]{}&*!|>%@`'\"#,?\\\t\n 01.~<\x00\x85\ufeff\ud800", "\n  ", "- ", ": ", "---\n", "&a ", "*a", "<<: ", "!!", "? "]), max_size=60).map("".join)
+YAMLISH = st.lists(
+    st.sampled_from(
+        [*"ab:-[]{}&*!|>%@`'\"#,?\\\t\n 01.~<\x00\x85\ufeff\ud800", "\n  ", "- ", ": ", "---\n", "&a ", "*a", "<<: ", "!!", "? "]
+    ),
+    max_size=60,
+).map("".join)
 
 
 @given(st.one_of(st.text(), YAMLISH))

@@ -12,7 +12,11 @@ NAME = st.from_regex(r"[a-z0-9]([-a-z0-9]{0,30}[a-z0-9])?", fullmatch=True)
 @st.composite
 def topologies(draw: st.DrawFn) -> dict[str, object]:
     """A valid topology as it stands in YAML: 1 to 12 nodes on 1 to 5 segments, up to 3 clients, any bridge and MTU."""
-    names = draw(st.lists(NAME.filter(lambda name: name != "router" and not name.startswith("switch")), min_size=1, max_size=15, unique=True))
+    names = draw(
+        st.lists(
+            NAME.filter(lambda name: name != "router" and not name.startswith("switch")), min_size=1, max_size=15, unique=True
+        )
+    )
     nodes = names[: min(12, max(1, len(names) - draw(st.integers(0, 3))))]
     segment_count = draw(st.integers(1, 5))
     used: dict[int, int] = {}
@@ -29,7 +33,8 @@ def topologies(draw: st.DrawFn) -> dict[str, object]:
     topology: dict[str, object] = {
         "name": draw(NAME),
         "nodes": [
-            machine(name, draw(st.integers(0, last))) | ({"role": "master"} if index == master else {}) for index, name in enumerate(nodes)
+            machine(name, draw(st.integers(0, last))) | ({"role": "master"} if index == master else {})
+            for index, name in enumerate(nodes)
         ],
         "clients": [machine(name, draw(st.integers(0, last))) for name in names[len(nodes) :]],
         "bridge": draw(st.sampled_from(["docker0", "cni0"])),
