@@ -11,11 +11,13 @@ import json
 import os
 import socket
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from lab.cluster.facade import Cluster
 from lab.errors import LabError, UsageError
 from lab.fabric import kernel, process
+
+if TYPE_CHECKING:  # the asking side must not pay for importing Mininet
+    from lab.cluster.facade import Cluster
 
 _LIMIT = 1 << 20
 _SANDBOX_KINDS = ("user", "ipc", "pid")

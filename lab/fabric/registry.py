@@ -10,6 +10,7 @@ the next `lab up` of that name take it away.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import os
@@ -136,6 +137,8 @@ def record(entry: Entry, pid: int) -> Entry:
 def remove(entry: Entry) -> None:
     """Forget a lab that does not run."""
     shutil.rmtree(entry.directory, ignore_errors=True)
+    with contextlib.suppress(OSError):  # not empty: others are there
+        root().rmdir()
 
 
 def kill(entry: Entry, timeout: float = 10.0) -> None:

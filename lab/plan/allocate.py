@@ -22,7 +22,7 @@ _FNV_OFFSET, _FNV_PRIME = 0x811C9DC5, 0x01000193
 
 
 class HostLocal:
-    """The pod addresses of one node, as CNI's host-local plugin hands them out: the next free one after the last, round the subnet.
+    """The pod addresses of one node, as CNI's host-local plugin hands them out: the next free one after the last, in a circle.
 
     bridge   the bridge's address and the subnet's length, 10.244.1.1/24; the first pod gets the address after it, 10.244.1.2
     """

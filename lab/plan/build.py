@@ -1,4 +1,4 @@
-"""From a topology to the operations that build its lab: the underlay, later a bridge on each node, then pods as they come. Pure."""
+"""From a topology to the operations that build its lab: the underlay, then a bridge on each node, then pods. Pure."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _DOCKER, _CNI, _IDLE, _VETH, _SWITCH = "02:42", "0a:58", "02:64", "02:76", "02:7
 
 
 def mac_of(address: IPv4Address, prefix: str = _DOCKER) -> str:
-    """A locally administered MAC that carries an IPv4 address in its last four bytes, as docker (02:42) and CNI (0a:58) make them."""
+    """A locally administered MAC with an IPv4 address in its last four bytes, as docker (02:42) and CNI (0a:58) make it."""
     return prefix + "".join(f":{byte:02x}" for byte in address.packed)
 
 

@@ -23,6 +23,8 @@ from lab.model.text import Text
 
 Action = Callable[[Any], object]
 NOTHING = Text("", "")
+PUNCTUATION = "，。、；：？！（）《》「」"
+"""Chinese punctuation: it brings its own white space, so no blank stands beside it."""
 AnyAction = TypeVar("AnyAction", bound=Action)
 
 
@@ -129,7 +131,7 @@ class Scenario(Chapter):
 
 
 def _flat(text: str) -> str:
-    """One paragraph a blank line, single blanks inside; no blank between two lines of Chinese."""
+    """One paragraph a blank line, single blanks inside; no blank between two lines of Chinese, nor beside its punctuation."""
     paragraphs = ["\n".join(line.strip() for line in part.splitlines() if line.strip()) for part in text.split("\n\n")]
     return "\n\n".join(_join(paragraph) for paragraph in paragraphs if paragraph)
 
@@ -138,6 +140,6 @@ def _join(paragraph: str) -> str:
     lines = paragraph.split("\n")
     joined = lines[0]
     for line in lines[1:]:
-        wide = ord(joined[-1]) >= 0x2E80 and ord(line[0]) >= 0x2E80
+        wide = (ord(joined[-1]) >= 0x2E80 and ord(line[0]) >= 0x2E80) or joined[-1] in PUNCTUATION or line[0] in PUNCTUATION
         joined += line if wide else f" {line}"
     return joined

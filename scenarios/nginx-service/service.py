@@ -54,6 +54,12 @@ def rules(lab):
     ):
         title = Text(f"{chain} is base32(sha256(“{text}”))", f"{chain} 就是 base32(sha256(“{text}”))")
         lab.expect_equal(title, chain[:9] + chain_hash(text), chain)
+    lab.say(
+        en="The article says that services live in “10.0.0.0”. Every cluster IP it shows is in 10.96.0.0/12. And what it calls "
+        "“Netflix”, where these rules are loaded, is netfilter, the kernel's packet filter.",
+        zh="文章说 Service 的网段是“10.0.0.0”，但它列出的 Cluster IP 全都在 10.96.0.0/12 里。"
+        "另外，装载这些规则的是内核的包过滤框架 netfilter，文章误写成了“Netflix”。",
+    )
 
 
 @chapter.step(

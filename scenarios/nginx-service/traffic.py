@@ -114,8 +114,8 @@ def direct(lab):
     en="The cluster IP is nobody: ping finds no one",
     zh="Cluster IP 不属于任何机器：ping 不通",
     why_en="""The address exists only in the rules, and the rules match one protocol and one port. Anything else for it follows the
-        default route out of the cluster, and is lost. So ping says nothing about a service.""",
-    why_zh="""这个地址只存在于规则里，而规则只匹配一种协议、一个端口。发往它的其他包都会沿默认路由离开集群，然后消失。
+        default route out of the cluster, to a router that knows no such network. So ping says nothing about a service.""",
+    why_zh="""这个地址只存在于规则里，而规则只匹配一种协议、一个端口。发往它的其他包都会沿默认路由离开集群，而外面的路由器不认识这个网段。
         所以不能用 ping 来判断 Service 是否正常。""",
 )
 def nobody(lab):
@@ -125,7 +125,7 @@ def nobody(lab):
         Text("for the route table it is an address like any other", "在路由表看来，它只是个普通的外部地址"),
     )
     node.run(f"ping -c 1 -W 0.2 {VIP}").expect_status(1, name=Text("ping fails", "ping 失败")).expect(
-        "100% packet loss", Text("no reply came", "没有任何回应")
+        "100% packet loss", Text("that address did not reply", "这个地址没有回应")
     )
     node.run(f"curl -sS -m 0.3 http://{VIP}:80/").expect_status(
         7,

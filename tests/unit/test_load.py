@@ -59,7 +59,8 @@ def test_flannel_rules_in_force(pod: str, flannel: dict[str, object], expected: 
 
 def test_the_highest_pod_network_is_computed_without_overflow() -> None:
     with pytest.raises(InputError, match="lies in 240.0.0.0/4"):
-        load(networks={"pod": "255.255.255.0/24"}, flannel={"subnetLen": 24})
+        nodes = [{"name": "a", "role": "master", "address": "10.0.0.1/24", "podCIDR": "255.255.255.0/24"}]
+        load(networks={"pod": "255.255.255.0/24"}, flannel={"subnetLen": 24}, nodes=nodes)
 
 
 def test_python_may_build_a_topology_with_its_own_names() -> None:

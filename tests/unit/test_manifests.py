@@ -1,4 +1,4 @@
-"""lab.model.manifests and lab.model.fit: defaults, and that nothing but InputError comes of a wrong file. Messages: tests/golden."""
+"""lab.model.manifests and lab.model.fit: defaults, and nothing but InputError from a wrong file. Messages: tests/golden."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ def test_what_a_script_declares(tmp_path: Path) -> None:
     script = (
         HEAD
         + "scenario = Scenario(title=Text('t', '题'), topology='flat', manifests=['a.yaml'], pins=[Pin('p', address='10.0.0.1')])\n"
-        + "@scenario.step(en='one', zh='一', why_en='''first\n     second\n\n  third''', why_zh='''甲\n   乙''')\ndef one(lab): ...\n"
+        + "@scenario.step(en='one', zh='一', why_en='''first\n     second\n\n  third''', why_zh='''甲\n   乙；\n  kube\n  proxy''')\ndef one(lab): ...\n"
         + "@scenario.step(en='two', zh='二', needs=['one'])\ndef two(lab): ...\n"
     )
     scenario = load_scenario(write(tmp_path, script, a__yaml=""))
@@ -37,7 +37,7 @@ def test_what_a_script_declares(tmp_path: Path) -> None:
     assert scenario.manifest_paths == (tmp_path / "demo" / "a.yaml",)
     assert str(scenario.pins[0].pod_ip) == "10.0.0.1"
     assert [(step.key, step.needs) for step in scenario.steps] == [("one", ()), ("two", ("one",))]
-    assert scenario.steps[0].why == Text("first second\n\nthird", "甲乙")
+    assert scenario.steps[0].why == Text("first second\n\nthird", "甲乙；kube proxy")
 
 
 def test_a_script_may_import_what_lies_beside_it(tmp_path: Path) -> None:

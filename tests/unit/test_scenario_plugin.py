@@ -6,13 +6,16 @@ import json
 import shlex
 import subprocess
 import sys
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 pytest_plugins = ["pytester"]
-PLUGIN = ("-p", "lab.scenario.pytest_plugin", "-p", "no:cacheprovider")
+INSTALLED = any(one.value == "lab.scenario.pytest_plugin" for one in entry_points(group="pytest11"))
+PLUGIN = ("-p", "no:cacheprovider", *(() if INSTALLED else ("-p", "lab.scenario.pytest_plugin")))
+"""pytest refuses to load a plugin a second time where the lab is installed."""
 SCRIPT = """
 from lab.scenario import Scenario, Text
 scenario = Scenario(title=Text("t", "t"))
