@@ -178,11 +178,9 @@ def read_deployment(spec: Fields, name: str, namespace: str, selector_from_templ
     containers: tuple[Container, ...] = ()
     if template := spec.child("template", required=True):
         labels, containers = _read_template(template)
-        if not labels:
-            template.wrong("has no metadata.labels; a deployment finds its pods by them, add one such as `app: nginx`")
-        elif selector is None and not selector_from_template:
+        if selector is None and not selector_from_template:
             spec.wrong("is missing; apps/v1 needs `selector: {matchLabels: ...}` with labels of the template", "selector")
-        elif selector is not None and not set(selector) <= set(labels):
+        elif selector is not None and labels and not set(selector) <= set(labels):
             missing = ", ".join(f"{key}: {value}" for key, value in selector if (key, value) not in labels)
             spec.wrong(f"does not match the template's labels, which lack {missing}; make them equal", "selector")
     spec.finish(tolerated.DEPLOYMENT_SPEC)
@@ -205,7 +203,10 @@ def _read_selector(spec: Fields) -> tuple[tuple[str, str], ...] | None:
 def _read_template(template: Fields) -> tuple[tuple[tuple[str, str], ...], tuple[Container, ...]]:
     labels: tuple[tuple[str, str], ...] = ()
     containers: tuple[Container, ...] = ()
-    if metadata := template.child("metadata"):
+    metadata = template.child("metadata")
+    if metadata is None or not metadata.get("labels"):
+        template.wrong("has no metadata.labels; a deployment finds its pods by them, add one such as `app: nginx`")
+    if metadata:
         metadata.text("name")
         metadata.text("namespace")
         labels = metadata.labels("labels")

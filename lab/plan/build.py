@@ -40,7 +40,7 @@ def veth_of(namespace: str, pod: str) -> str:
 
 
 def plan_underlay(topology: Topology) -> tuple[Operation, ...]:
-    """What makes the machines of a topology and the wires between them: router, switches, nodes, clients; no pods, no pod bridge."""
+    """What makes the machines of a topology and the wires between them: router, switches, nodes, clients; no pod bridge yet."""
     return tuple(_underlay(topology))
 
 
