@@ -11,8 +11,8 @@ from typing import Any
 from lab.cli import recording, terminal
 from lab.cluster.wanted import Wanted
 from lab.errors import LabError, UsageError
-from lab.fabric import host, requirements, sandbox
-from lab.model import catalog, load
+from lab.fabric import requirements, sandbox
+from lab.model import catalog, fit, load
 from lab.scenario import loader, runner
 from lab.scenario.events import Emit
 from lab.scenario.model import Scenario
@@ -42,7 +42,6 @@ def run(args: argparse.Namespace) -> int:
     if args.keep and len(scenarios) > 1:
         raise UsageError("--keep stays in one lab: name one scenario")
     requirements.check_machine()
-    host.load_modules()
     statuses = []
     with recording.writers(args) as tell:
         for scenario, what in zip(scenarios, wanted, strict=True):
@@ -59,7 +58,9 @@ def _folders(args: argparse.Namespace) -> list[Any]:
 def recipe(scenario: Scenario, topology: str | None) -> Wanted:
     """What a scenario wants to have booted. Raises InputError for a wrong topology or manifest, all manifests' problems at once."""
     objects = load.read_manifests(scenario.manifest_paths)
-    return Wanted(load.read_topology(catalog.find_topology(topology or scenario.topology)), objects, tuple(scenario.pins))
+    cluster = load.read_topology(catalog.find_topology(topology or scenario.topology))
+    fit.require_fit(cluster, objects, tuple(scenario.pins))
+    return Wanted(cluster, objects, tuple(scenario.pins))
 
 
 def _run_one(scenario: Scenario, wanted: Wanted, args: argparse.Namespace, tell: Emit) -> int:

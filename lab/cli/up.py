@@ -12,7 +12,7 @@ from typing import Any, TextIO
 
 from lab.cluster.wanted import Wanted
 from lab.errors import LabError
-from lab.fabric import host, registry, requirements, sandbox
+from lab.fabric import registry, requirements, sandbox
 
 
 def add_parser(subparsers: Any) -> None:
@@ -27,7 +27,6 @@ def run(args: argparse.Namespace) -> int:
     """Claim the name, start the sandbox, pass on what it tells until it is ready."""
     default, wanted = recipe(args.what)
     requirements.check_machine()
-    host.load_modules()
     entry = registry.claim(args.name or default, args.what)
     try:
         return _start(entry, wanted)

@@ -126,10 +126,11 @@ def _start_flannel(cluster: Cluster) -> None:
     from lab.flannel import daemon as flanneld
 
     endpoint = f"http://{cluster.topology.master.address.ip}:{etcd.CLIENT_PORT}"
-    argv = ["--etcd-endpoints", endpoint, "--etcd-prefix", cluster.topology.flannel.etcd_prefix, "--iface", "eth0"]
-    argv += ["--subnet-file", SUBNET_FILE, *(["--ip-masq"] if cluster.topology.flannel.ip_masq else [])]
+    argv = ["--etcd-endpoints", endpoint, "--etcd-prefix", cluster.topology.flannel.etcd_prefix, "--subnet-file", SUBNET_FILE]
+    argv += ["--ip-masq"] if cluster.topology.flannel.ip_masq else []
     for host in cluster.nodes:
-        running = daemon.fork(host.namespace, "flanneld", lambda: flanneld.main(argv))
+        own = [*argv, "--iface", cluster.topology.node(host.name).interface]
+        running = daemon.fork(host.namespace, "flanneld", lambda own=own: flanneld.main(own))
         cluster.daemons.setdefault(host.name, {})["flanneld"] = running
     for host in cluster.nodes:
         namespace = host.namespace

@@ -80,10 +80,14 @@ class _Reader:
         length = self._length(network)
         if length is None:
             return None
+        if length == network.prefixlen and not self.fields.get("subnetmin"):
+            text = f"{network} is a single /{length} subnet, and flannel leaves out the first"
+            self._wrong("SubnetLen", f"{text}; give a larger SubnetLen, or set SubnetMin to {network.network_address}")
+            return None
         size = 1 << (_ADDRESS_BITS - length)
         first = int(network.network_address)
         # 10.244.0.0 on an interface would collide with the network's own address, so flannel skips the first subnet by default.
-        low = self._bound("SubnetMin", network, length, first + size)
+        low = self._bound("SubnetMin", network, length, first + size if network.prefixlen < length else first)
         high = self._bound("SubnetMax", network, length, first + network.num_addresses - size)
         if low is None or high is None:
             return None

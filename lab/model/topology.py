@@ -11,6 +11,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, Strict
 from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError
 
+from lab.model.names import shown
+
 NODE_MTU = 1500
 """Ethernet's payload, the MTU of every wire of the underlay unless the topology says otherwise (bytes)."""
 
@@ -33,7 +35,9 @@ def _parsed(kind: Callable[[str], _T], what: str) -> BeforeValidator:
                 raise ValueError("ipaddress would take it for a /32")
             return kind(value)
         except ValueError:
-            raise PydanticCustomError("lab", "{problem}", {"problem": f"`{value}` is not {what}{_hint(kind, value)}"}) from None
+            raise PydanticCustomError(
+                "lab", "{problem}", {"problem": f"`{shown(value)}` is not {what}{_hint(kind, value)}"}
+            ) from None
 
     return BeforeValidator(read)
 

@@ -30,14 +30,12 @@ class JUnitWriter:
     def __init__(self, path: str | Path) -> None:
         self._path = Path(path)
         self._document = Document()
-        self._ended = False
         self._write()
 
     def __call__(self, event: Event) -> None:
         """Take one more event in; the file follows after each step."""
         self._document.add(event)
         if isinstance(event, RunStarted | StepEnded | RunEnded):
-            self._ended = isinstance(event, RunEnded)
             self._write()
 
     def close(self) -> None:
@@ -46,7 +44,7 @@ class JUnitWriter:
     def _write(self) -> None:
         temporary = self._path.with_name(f".{self._path.name}.{os.getpid()}")
         try:
-            temporary.write_text(to_xml(self._document.runs, self._ended), encoding="utf-8")
+            temporary.write_text(to_xml(self._document.runs), encoding="utf-8")
             temporary.replace(self._path)
         except OSError as error:
             temporary.unlink(missing_ok=True)
@@ -55,19 +53,17 @@ class JUnitWriter:
             ) from error
 
 
-def to_xml(runs: Sequence[Mapping[str, Any]], ended: bool) -> str:
-    """The file's text from the runs of a report document; not `ended`, or a run without an end, adds a failed case `aborted`."""
-    suites = [_suite(run, last=index == len(runs) - 1, ended=ended) for index, run in enumerate(runs)]
-    if not suites:
-        suites = [_wrap("lab", [_aborted("lab", UNFINISHED["en"])], 0.0)]
+def to_xml(runs: Sequence[Mapping[str, Any]]) -> str:
+    """The file's text from the runs of a report document. A run without an end, or no run at all, has a failed case `aborted`."""
+    suites = [_suite(run) for run in runs] or [_wrap("lab", [_aborted("lab", UNFINISHED["en"])], 0.0)]
     return '<?xml version="1.0" encoding="UTF-8"?>\n<testsuites>\n' + "".join(suites) + "</testsuites>\n"
 
 
-def _suite(run: Mapping[str, Any], last: bool, ended: bool) -> str:
+def _suite(run: Mapping[str, Any]) -> str:
     cases = [_case(run["scenario"], step) for step in run["steps"] if step["status"] is not None]
     aborted = run["summary"]["aborted"]
-    if aborted or (last and not ended):
-        cases.append(_aborted(run["scenario"], (aborted or UNFINISHED)["en"]))
+    if aborted:
+        cases.append(_aborted(run["scenario"], aborted["en"]))
     elif not cases:
         cases.append(_aborted(run["scenario"], "no step ran"))
     return _wrap(run["scenario"], cases, run["summary"].get("seconds", 0.0))

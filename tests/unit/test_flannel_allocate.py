@@ -79,7 +79,7 @@ SMALL = parse('{"Network": "10.244.0.0/20", "SubnetLen": 26}')
 TAKEN = st.builds(
     lambda number, length: Lease(IPv4Network((0x0AF40000 + number * 16, length), strict=False), Attrs(OTHER)),
     st.integers(0, 300),
-    st.integers(21, 30),
+    st.integers(21, 32),
 )
 
 

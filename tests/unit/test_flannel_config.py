@@ -6,7 +6,7 @@ import json
 from ipaddress import IPv4Address, IPv4Network
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from lab.errors import InputError
@@ -30,6 +30,7 @@ def problems(text: str) -> list[str]:
         ('{"Network": "10.244.9.9/16", "SubnetLen": 20}', 20, "10.244.16.0", "10.244.240.0"),
         ('{"Network": "10.244.0.0/16", "SubnetLen": 0, "SubnetMin": ""}', 24, "10.244.1.0", "10.244.255.0"),
         ('{"network": "10.244.0.0/16", "SUBNETMIN": "10.244.0.0"}', 24, "10.244.0.0", "10.244.255.0"),
+        ('{"Network": "240.0.0.0/4", "SubnetLen": 4, "SubnetMin": "240.0.0.0"}', 4, "240.0.0.0", "240.0.0.0"),
         ('{"Network": "10.244.0.0/16", "SubnetMin": "10.244.8.0", "SubnetMax": "10.244.9.0"}', 24, "10.244.8.0", "10.244.9.0"),
     ],
 )
@@ -67,7 +68,7 @@ def test_backend_options_reach_the_backend_in_lower_case() -> None:
         ('{"Network": "10.244.0.0/16", "SubnetMin": "10.244.1.7"}', "SubnetMin is not on a SubnetLen boundary: 10.244.1.7"),
         ('{"Network": "10.244.0.0/16", "SubnetMin": "x"}', "SubnetMin: invalid IP address: 'x'"),
         ('{"Network": "10.244.0.0/16", "SubnetMin": "10.244.9.0", "SubnetMax": "10.244.8.0"}', "no subnet lies between"),
-        ('{"Network": "10.244.0.0/16", "SubnetLen": 16}', "SubnetMin"),
+        ('{"Network": "10.244.0.0/16", "SubnetLen": 16}', "SubnetLen: 10.244.0.0/16 is a single /16 subnet"),
         ('{"Network": "10.244.0.0/16", "Backend": "udp"}', "Backend: 'udp' is not an object"),
         ('{"Network": "10.244.0.0/16", "Backend": {}}', "Backend.Type: is missing"),
         ('{"Network": "10.244.0.0/16", "Backend": {"Type": "udp", "Port": 70000}}', "Backend.Port: 70000 is not a port"),
@@ -116,6 +117,8 @@ def test_any_object_is_read_or_refused(fields: dict[str, object]) -> None:
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(0, 28), st.integers(1, 30))
+@example(2**31, 1, 1)
+@example(2**32 - 1, 28, 29)
 def test_every_leasable_subnet_lies_in_the_network(address: int, prefix: int, length: int) -> None:
     network = IPv4Network((address, prefix), strict=False)
     try:

@@ -63,7 +63,7 @@ class FakeHost:
             raise LookupError(f"unhandled command {typed!r}")
         left = self.answers[typed]
         status, stdout = left.pop(0) if len(left) > 1 else left[0]
-        return FakeResult(self.name, typed, status, stdout)
+        return FakeResult(self.name, typed, status, stdout, "a warning\n" if typed == "complain" else "")
 
 
 @dataclass
@@ -96,8 +96,8 @@ class FakeTime:
 
 
 def cluster() -> FakeCluster:
-    """Two nodes that know `hostname`, `false`, and `ready`, which becomes true at the third time."""
-    known = {"false": [(1, "")], "ready": [(1, "not yet\n"), (1, "not yet\n"), (0, "yes\n")]}
+    """Two nodes that know `hostname`, `complain`, `false`, and `ready`, which becomes true at the third time."""
+    known = {"false": [(1, "")], "complain": [(0, "")], "ready": [(1, "not yet\n"), (1, "not yet\n"), (0, "yes\n")]}
     return FakeCluster([FakeHost(name, {"hostname": [(0, f"{name}\n")], **known}) for name in ("n1", "n2")])
 
 
@@ -217,6 +217,11 @@ def test_a_command_is_shown_as_typed_with_what_came_back() -> None:
     assert [event.command for event in only(events, Checked)] == [1, 2, 3]
     kinds = [type(event).__name__ for event in events[3:6]]
     assert kinds == ["CommandStarted", "CommandRan", "Checked"]
+
+
+def test_what_must_not_be_said_is_sought_in_both_streams() -> None:
+    events = single(lambda lab: lab.node("n1").run("complain").lacks("warning").lacks("error"))
+    assert [event.verdict.ok for event in only(events, Checked)] == [False, True]
 
 
 def test_remarks_and_checks_without_a_command() -> None:

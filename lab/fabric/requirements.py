@@ -1,0 +1,114 @@
+"""What the lab needs of a machine: programs, kernel features, privileges. Says what is missing and how to get it.
+
+`check_machine` is the quick look that `lab run` takes every time; `lab doctor` also tries the kernel's features out (lab.fabric.probes).
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from lab.errors import MachineError
+from lab.fabric import host
+from lab.fabric.process import SYSTEM_PATH
+
+PACKAGES = "packages.txt"
+TUN = "/dev/net/tun"
+_PACKAGE = Path(__file__).resolve().parent.parent
+
+
+@dataclass(frozen=True)
+class Program:
+    """A program, and who brings it.
+
+    need       run: the lab does not start without it; extra or bench: something less does not
+    packages   (family, package), in the order Debian, Fedora, Arch
+    """
+
+    name: str
+    need: str
+    why: str
+    packages: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class Missing:
+    """Something that is not there, and how to get it."""
+
+    what: str
+    how: str
+
+    def __str__(self) -> str:
+        return f"{self.what}: {self.how}"
+
+
+def parse_packages(text: str) -> tuple[Program, ...]:
+    """The programs of the list file. Pure. Raises ValueError for a line that is not as its head says."""
+    programs = []
+    for line in text.splitlines():
+        if not line.strip() or line.startswith("#"):
+            continue
+        need, debian, fedora, arch, names, why = (field.strip() for field in line.split("|"))
+        families = (("Debian", debian), ("Fedora", fedora), ("Arch", arch))
+        programs += [Program(name, need, why, families) for name in names.split()]
+    return tuple(programs)
+
+
+def programs() -> tuple[Program, ...]:
+    """The list file's programs: of the checkout, or of the installed package."""
+    shipped = _PACKAGE / "_data" / PACKAGES
+    return parse_packages((shipped if shipped.exists() else _PACKAGE.parent / PACKAGES).read_text(encoding="utf-8"))
+
+
+def find(name: str) -> str | None:
+    """Where a program is, looking in the caller's PATH and the system's directories, as the lab does."""
+    return shutil.which(name, path=f"{os.environ.get('PATH', '')}:{SYSTEM_PATH}")
+
+
+def how_to_get(program: Program) -> str:
+    """The packages that bring a program."""
+    return "install " + ", ".join(f"{package} ({family})" for family, package in program.packages)
+
+
+def missing_programs(need: str = "run") -> list[Missing]:
+    """The programs of that need that are not there."""
+    absent = [one for one in programs() if one.need == need and find(one.name) is None]
+    return [Missing(f"program {one.name} ({one.why})", how_to_get(one)) for one in absent]
+
+
+def missing_privileges() -> list[Missing]:
+    """What this user may not do on this machine, as far as a look tells."""
+    found = []
+    if not os.path.exists(TUN):
+        found.append(Missing(TUN, "flannel's udp backend makes its device through it: `sudo modprobe tun` as root"))
+    elif not os.access(TUN, os.R_OK | os.W_OK):
+        found.append(Missing(f"permission to open {TUN}", "run the lab with sudo, or let root do `chmod 666 /dev/net/tun`"))
+    if os.geteuid() != 0 and _limit("user/max_user_namespaces") == 0:
+        found.append(Missing("user namespaces", "run the lab with sudo, or let root do `sysctl user.max_user_namespaces=10000`"))
+    return found
+
+
+def missing_kernel_features() -> list[Missing]:
+    """What the kernel cannot do, as far as a look tells."""
+    if host.BRIDGE_SETTINGS.is_dir():
+        return []
+    how = "`sudo modprobe br_netfilter`; without it pods of one node cannot reach each other through a service"
+    return [Missing("bridge netfilter (br_netfilter)", how)]
+
+
+def _limit(name: str) -> int:
+    try:
+        return int((Path("/proc/sys") / name).read_text(encoding="ascii"))
+    except (OSError, ValueError):
+        return 1  # a kernel without the setting sets no limit
+
+
+def check_machine() -> None:
+    """Refuse at once on a machine that cannot run the lab. Raises MachineError that names all that is missing."""
+    host.load_modules()
+    missing = [*missing_programs(), *missing_kernel_features(), *missing_privileges()]
+    if missing:
+        lines = "\n".join(f"  - {one}" for one in missing)
+        raise MachineError(f"this machine lacks something the lab needs:\n{lines}\n`lab doctor` shows everything; `./lab.sh setup` installs packages")
