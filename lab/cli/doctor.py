@@ -14,8 +14,20 @@ from lab.cli import terminal
 from lab.errors import MachineError
 
 WORDS = {
-    "en": {"ok": "ok", "missing": "MISSING", "absent": "absent", "good": "This machine can run the lab.", "bad": "This machine cannot run the lab yet:"},
-    "zh": {"ok": "正常", "missing": "缺少", "absent": "没有", "good": "这台机器可以运行本实验。", "bad": "这台机器还不能运行本实验："},
+    "en": {
+        "ok": "ok",
+        "missing": "MISSING",
+        "absent": "absent",
+        "good": "This machine can run the lab.",
+        "bad": "This machine cannot run the lab yet:",
+    },
+    "zh": {
+        "ok": "正常",
+        "missing": "缺少",
+        "absent": "没有",
+        "good": "这台机器可以运行本实验。",
+        "bad": "这台机器还不能运行本实验：",
+    },
 }
 VERSION_FLAGS = {
     "ip": "-V", "bridge": "-V", "ss": "-V", "etcdctl": "version", "nginx": "-v", "ping": "-V", "ps": "-V", "sysctl": "-V", "route": "-V",

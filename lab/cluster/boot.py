@@ -8,6 +8,7 @@ Each stage starts all it can before it waits for any of it.
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import random
@@ -25,7 +26,7 @@ from lab.fabric.mininet import Network
 from lab.flannel import lease, subnetfile
 from lab.master import etcd
 from lab.master.etcdclient import EtcdClient, EtcdError
-from lab.model.topology import Flannel, Networks, Topology
+from lab.model.topology import Flannel, Networks
 from lab.plan import build
 
 Progress = Callable[[str, "float | None"], None]
@@ -130,7 +131,7 @@ def _start_flannel(cluster: Cluster) -> None:
     argv += ["--ip-masq"] if cluster.topology.flannel.ip_masq else []
     for host in cluster.nodes:
         own = [*argv, "--iface", cluster.topology.node(host.name).interface]
-        running = daemon.fork(host.namespace, "flanneld", lambda own=own: flanneld.main(own))
+        running = daemon.fork(host.namespace, "flanneld", functools.partial(flanneld.main, own))
         cluster.daemons.setdefault(host.name, {})["flanneld"] = running
     for host in cluster.nodes:
         namespace = host.namespace

@@ -12,7 +12,7 @@ from lab.errors import UsageError
 from lab.fabric.apply import Builder
 from lab.master import schedule
 from lab.model.manifests import Objects
-from lab.model.objects import Pod
+from lab.model.objects import Deployment, Pod
 from lab.model.pins import Pin
 from lab.plan import allocate, build
 from lab.workloads import images, start
@@ -55,7 +55,7 @@ class Pods:
         if pod.pod_ip is not None:
             self.allocators[pod.node_name].release(pod.pod_ip)
 
-    def _name(self, deployment: schedule.Deployment, taken: frozenset[str]) -> str:
+    def _name(self, deployment: Deployment, taken: frozenset[str]) -> str:
         return allocate.pod_name(deployment, taken, self.dice)
 
     def _addressed(self, pods: Sequence[Pod]) -> list[Pod]:

@@ -15,6 +15,7 @@ from typing import Any
 
 import mininet.cli
 import mininet.link
+import mininet.log
 import mininet.net
 import mininet.node
 
@@ -47,14 +48,14 @@ class Host(mininet.node.Node):  # type: ignore[misc]
         """Run a command here and wait for it; see lab.fabric.process.run."""
         return process.run(self.namespace, command, timeout, stdin)
 
-    def startShell(self, mnopts: str | None = None) -> None:  # noqa: N802 (Mininet's name)
+    def startShell(self, mnopts: str | None = None) -> None:
         """Called by Mininet's constructor: nothing starts yet."""
 
     def _shell_started(self) -> None:
         if not self.shell:
             super().startShell()
 
-    def sendCmd(self, *args: Any, **kwargs: Any) -> None:  # noqa: N802
+    def sendCmd(self, *args: Any, **kwargs: Any) -> None:
         """Mininet's sendCmd; the first call starts the shell."""
         self._shell_started()
         super().sendCmd(*args, **kwargs)
@@ -94,7 +95,7 @@ class Interf(mininet.link.Intf):  # type: ignore[misc]
         """Nothing is left to configure."""
         return {}
 
-    def updateIP(self) -> str | None:  # noqa: N802
+    def updateIP(self) -> str | None:
         """The address it was given; Mininet would ask ifconfig."""
         address: str | None = self.ip
         return address
@@ -158,7 +159,7 @@ class CommandLine(mininet.cli.CLI):  # type: ignore[misc]
 
     def do_xterm(self, line: str, term: str = "xterm") -> None:
         """Windows would need the host's display, which the sandbox does not reach."""
-        print("The lab opens no windows: run `lab shell NAME` in another terminal (the lab must be started with `lab up`).")
+        mininet.log.error("The lab opens no windows: run `lab shell NAME` in another terminal, on a lab that `lab up` started.\n")
 
     do_x = do_gterm = do_xterm
 

@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from lab.errors import MachineError
 from lab.fabric import sandbox
@@ -90,11 +91,13 @@ Test = Callable[[], None]
 
 
 def _tests() -> list[tuple[Feature, Test]]:
-    tests: list[tuple[Feature, Test]] = [(feature, lambda kind=kind: _command("ip", "link", "add", f"t-{kind}", *_kind(kind))) for kind, feature in _LINKS.items()]
-    tests += [(_BRIDGE_CALLS, _bridge_calls), (_TUN, lambda: _command("ip", "tuntap", "add", "dev", "t-tun", "mode", "tun"))]
-    tests += [(feature, lambda match=match: _restore(match)) for match, feature in _MATCHES.items()]
-    tests.append((_MASQUERADE, lambda: _command("iptables", "-t", "nat", "-A", "POSTROUTING", "-j", "MASQUERADE")))
-    tests.append((_NFT, lambda: _command("nft", "add", "table", "ip", "lab-test")))
+    tests: list[tuple[Feature, Test]] = [
+        (feature, partial(_command, "ip", "link", "add", f"t-{kind}", *_kind(kind))) for kind, feature in _LINKS.items()
+    ]
+    tests += [(_BRIDGE_CALLS, _bridge_calls), (_TUN, partial(_command, "ip", "tuntap", "add", "dev", "t-tun", "mode", "tun"))]
+    tests += [(feature, partial(_restore, match)) for match, feature in _MATCHES.items()]
+    tests.append((_MASQUERADE, partial(_command, "iptables", "-t", "nat", "-A", "POSTROUTING", "-j", "MASQUERADE")))
+    tests.append((_NFT, partial(_command, "nft", "add", "table", "ip", "lab-test")))
     return tests
 
 

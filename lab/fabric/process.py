@@ -38,8 +38,11 @@ class Result:
 
 
 def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
-    """The environment of every command of the lab: the caller's, with the system's PATH and messages in plain English."""
-    own = {key: value for key, value in os.environ.items() if not key.startswith(("LC_", "LANG"))}
+    """The environment of every command of the lab: the caller's, with the system's PATH and messages in plain English.
+
+    The host's proxies are left out: nothing in a lab could reach them, and curl would send them the requests for the lab's addresses.
+    """
+    own = {key: value for key, value in os.environ.items() if not key.startswith(("LC_", "LANG")) and not key.lower().endswith("_proxy")}
     path = own.get("PATH", "")
     own["PATH"] = f"{path}:{SYSTEM_PATH}" if path else SYSTEM_PATH
     return own | {"LC_ALL": "C.UTF-8", "HOME": home()} | dict(extra or {})

@@ -121,7 +121,7 @@ def claim(name: str, source: str) -> Entry:
         if known is None or known.running:
             raise UsageError(f"a lab named {name} is up; `lab down {name}` ends it, `--name` chooses another name") from None
         remove(known)
-        directory.mkdir(mode=0o700)
+        (_private_root() / name).mkdir(mode=0o700)
     return entry
 
 

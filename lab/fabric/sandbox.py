@@ -177,8 +177,18 @@ def _init(body: Body, tell: int, dies_with_front: bool) -> int:
         os.close(tell)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _WATCHED)
         _exit_with(body)
-    os.close(tell)
+    _let_go(keep_terminal=dies_with_front)
     return _reap(lab)
+
+
+def _let_go(keep_terminal: bool) -> None:
+    """Close what init has inherited and does not use, so that it keeps nobody's pipe open; a detached one lets go of the terminal too."""
+    os.closerange(3, max(int(name) for name in os.listdir("/proc/self/fd")) + 1)
+    if not keep_terminal:
+        nothing = os.open("/dev/null", os.O_RDWR)
+        for standard in (0, 1, 2):
+            os.dup2(nothing, standard)
+        os.close(nothing)
 
 
 def _reader_gone(pipe: int) -> bool:

@@ -57,7 +57,7 @@ def main(argv: Sequence[str]) -> int:
         try:
             flags = parse(argv, os.environ)
             if flags.version:
-                print(f"v0.8.0 (lab {__version__})", file=sys.stderr)
+                print(f"v0.8.0 (lab {__version__})", file=sys.stderr)  # noqa: T201 (not a log line)
                 return 0
             if flags.verbosity:
                 log.setLevel(logging.DEBUG)
@@ -188,7 +188,7 @@ class Daemon:
             if self._signalled(delay):
                 self._log.info("Starting shutdown...")
                 raise _Stopped
-            print("timed out", flush=True)
+            print("timed out", flush=True)  # noqa: T201 (flannel says so on stdout)
             delay = min(2 * delay, _RETRY[1])
 
     def _signalled(self, seconds: float) -> bool:
@@ -222,7 +222,7 @@ class Daemon:
         def guarded() -> None:
             try:
                 work()
-            except Exception as error:  # noqa: BLE001 - the main thread logs it and ends the daemon
+            except Exception as error:  # the main thread logs it and ends the daemon
                 self._inbox.put(error)
 
         thread = threading.Thread(target=guarded, name=name, daemon=True)

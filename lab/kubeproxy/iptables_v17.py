@@ -11,15 +11,12 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 
 from lab.kubeproxy import names
-from lab.kubeproxy.backends import Backend, ServicePortView, view
+from lab.kubeproxy.backends import ServicePortView, view
 from lab.kubeproxy.tables import Jump, Table
 from lab.model.objects import Endpoints, Service
 
 AFFINITY_SECONDS = 10800
 """v1.7 knows one timeout of ClientIP affinity: 180 minutes."""
-
-DROP_MASK = 0x8000
-"""kubelet's --iptables-drop-bit, 15."""
 
 NODEPORTS_LAST = (
     '-A KUBE-SERVICES -m comment --comment "kubernetes service nodeports; NOTE: this must be the last rule in this chain" '
@@ -45,7 +42,10 @@ class ProxyConfig:
 
 
 def generate(services: Iterable[Service], endpoints: Iterable[Endpoints], config: ProxyConfig) -> tuple[Table, Table]:
-    """The filter and the nat table of one sync, kubelet's part of them included."""
+    """kube-proxy's part of the filter and of the nat table, as one sync writes it.
+
+    Needs KUBE-MARK-DROP in the nat table (lab.kubeproxy.kubelet) as soon as there is a LoadBalancer service or a Local policy.
+    """
     views = view(services, endpoints)
     nat = _Nat(config)
     for one in views:
@@ -63,13 +63,10 @@ def _comment(text: str) -> str:
 
 
 def _filter(views: Sequence[ServicePortView]) -> Table:
-    """Refusals for services without back ends, and kubelet's chain that drops marked packets."""
+    """Refusals for services without back ends. v1.7 hooks them into INPUT and OUTPUT, not into FORWARD: pods are not refused."""
     rules = [f"-A KUBE-SERVICES {match} -j REJECT" for one in views if not one.backends for match in _unserved(one)]
-    drop = f"-m mark --mark {DROP_MASK:#x}/{DROP_MASK:#x} -j DROP"
-    rules.append(f"-A KUBE-FIREWALL {_comment('kubernetes firewall for dropping marked packets')} {drop}")
     portals = f"{_comment('kubernetes service portals')} -j KUBE-SERVICES"
-    jumps = [Jump("OUTPUT", "-j KUBE-FIREWALL"), Jump("INPUT", "-j KUBE-FIREWALL"), Jump("INPUT", portals), Jump("OUTPUT", portals)]
-    return Table("filter", ("KUBE-SERVICES", "KUBE-FIREWALL"), rules, jumps=jumps)
+    return Table("filter", ("KUBE-SERVICES",), rules, jumps=(Jump("INPUT", portals), Jump("OUTPUT", portals)))
 
 
 def _unserved(one: ServicePortView) -> Iterator[str]:
@@ -87,11 +84,10 @@ class _Nat:
     def __init__(self, config: ProxyConfig) -> None:
         self.config = config
         mask = _mask(config.masquerade_bit)
-        self.chains = ["KUBE-SERVICES", "KUBE-NODEPORTS", "KUBE-POSTROUTING", "KUBE-MARK-MASQ", "KUBE-MARK-DROP"]
+        self.chains = ["KUBE-SERVICES", "KUBE-NODEPORTS", "KUBE-POSTROUTING", "KUBE-MARK-MASQ"]
         self.rules = [
             f"-A KUBE-POSTROUTING {_comment('kubernetes service traffic requiring SNAT')} -m mark --mark {mask} -j MASQUERADE",
             f"-A KUBE-MARK-MASQ -j MARK --set-xmark {mask}",
-            f"-A KUBE-MARK-DROP -j MARK --set-xmark {DROP_MASK:#x}/{DROP_MASK:#x}",
         ]
 
     def table(self) -> Table:
@@ -104,15 +100,13 @@ class _Nat:
     def service_port(self, one: ServicePortView) -> None:
         """All rules of one service port."""
         service_chain = names.chain(names.SERVICE, one.name, one.protocol)
-        local_chain = names.chain(names.LOCAL, one.name, one.protocol)
         only_local = one.service.external_traffic_policy == "Local" and one.service.type in ("NodePort", "LoadBalancer")
-        self.chains.append(service_chain)
-        if only_local:
-            self.chains.append(local_chain)
+        local_chain = names.chain(names.LOCAL, one.name, one.protocol) if only_local else ""
+        self.chains += [service_chain, local_chain] if only_local else [service_chain]
         self._cluster_ip(one, service_chain)
         self._external_ips(one, service_chain)
-        self._load_balancers(one, local_chain if only_local else service_chain, only_local)
-        self._node_port(one, service_chain, local_chain if only_local else "")
+        self._load_balancers(one, local_chain or service_chain, only_local)
+        self._node_port(one, service_chain, local_chain)
         if one.backends:
             self._balance(one, service_chain)
             if only_local:
@@ -183,7 +177,7 @@ class _Nat:
         if self.config.cluster_cidr is not None:
             comment = _comment("Redirect pods trying to reach external loadbalancer VIP to clusterIP")
             self.rules.append(f"-A {local_chain} {comment} -s {self.config.cluster_cidr} -j {service_chain}")
-        local: list[Backend] = [backend for backend in one.backends if backend.node and backend.node == self.config.hostname]
+        local = [backend for backend in one.backends if backend.node and backend.node == self.config.hostname]
         if not local:
             self.rules.append(f"-A {local_chain} {_comment(f'{one.name} has no local endpoints')} -j KUBE-MARK-DROP")
         for index, backend in enumerate(local):

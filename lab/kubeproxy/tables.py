@@ -44,6 +44,23 @@ class Saved:
     rules: frozenset[str] = frozenset()
 
 
+def joined(first: Iterable[Table], second: Iterable[Table]) -> tuple[Table, ...]:
+    """Two programs' parts as one transaction a table. The rules and jumps of `first` come first, so the jumps of `second` end on top."""
+    parts: dict[str, list[Table]] = {}
+    for table in (*first, *second):
+        parts.setdefault(table.name, []).append(table)
+    return tuple(
+        Table(
+            name,
+            tuple(dict.fromkeys(chain for part in found for chain in part.chains)),
+            [rule for part in found for rule in part.rules],
+            [rule for part in found for rule in part.last],
+            [jump for part in found for jump in part.jumps],
+        )
+        for name, found in parts.items()
+    )
+
+
 def parse_saved(text: str) -> dict[str, Saved]:
     """iptables-save's output, table by table."""
     tables: dict[str, tuple[dict[str, str], set[str]]] = {}
@@ -83,7 +100,7 @@ def restore_text(tables: Iterable[Table], saved: dict[str, Saved], own_prefixes:
 
 
 def removal_text(tables: Iterable[Table], saved: dict[str, Saved], own_prefixes: tuple[str, ...]) -> str:
-    """The restore input that takes all of it away again, as `kube-proxy --cleanup-iptables` does; foreign chains stay."""
+    """The restore input that takes the chains and jumps of `tables` away, and every chain of `own_prefixes`; foreign chains stay."""
     lines: list[str] = []
     for table in tables:
         current = saved.get(table.name, Saved())

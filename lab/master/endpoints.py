@@ -88,20 +88,21 @@ class _Free:
 
     def __init__(self, network: IPv4Network) -> None:
         self.network = network
-        self.taken: set[int] = {0, 1, network.num_addresses - 1}
+        self.taken: set[int] = set()
 
     def take(self, address: IPv4Address, service: str) -> None:
         offset = int(address) - int(self.network.network_address)
         if address not in self.network or offset in (0, self.network.num_addresses - 1):
             raise UsageError(f"service {service}: clusterIP {address} is not in the service network {self.network}")
-        if offset in self.taken and offset != 1:
-            raise UsageError(f"service {service}: clusterIP {address} belongs to another service already")
+        if offset in self.taken:
+            raise UsageError(f"service {service}: clusterIP {address} belongs to another service already; use another one")
         self.taken.add(offset)
 
     def choose(self, dice: random.Random) -> IPv4Address:
-        if len(self.taken) >= self.network.num_addresses:
-            raise UsageError(f"the service network {self.network} has no address left")
-        while (offset := dice.randrange(2, self.network.num_addresses - 1)) in self.taken:
+        last = self.network.num_addresses - 1
+        if len(self.taken) - (1 in self.taken) >= last - 2:
+            raise UsageError(f"the service network {self.network} has no address left; use a larger one")
+        while (offset := dice.randrange(2, last)) in self.taken:
             pass
         self.taken.add(offset)
         return self.network.network_address + offset
@@ -117,13 +118,13 @@ class _FreePorts:
         if port not in NODE_PORTS:
             raise UsageError(f"service {service}: nodePort {port} is not in {NODE_PORTS.start}-{NODE_PORTS.stop - 1}")
         if (port, protocol) in self.taken:
-            raise UsageError(f"service {service}: nodePort {port}/{protocol} belongs to another service already")
+            raise UsageError(f"service {service}: nodePort {port}/{protocol} is taken already; use another one")
         self.taken.add((port, protocol))
 
     def choose(self, protocol: str, dice: random.Random) -> int:
         free = [port for port in NODE_PORTS if (port, protocol) not in self.taken]
         if not free:
-            raise UsageError(f"no node port is left in {NODE_PORTS.start}-{NODE_PORTS.stop - 1}")
+            raise UsageError(f"no node port is left for {protocol} in {NODE_PORTS.start}-{NODE_PORTS.stop - 1}; use fewer services with node ports")
         port = dice.choice(free)
         self.taken.add((port, protocol))
         return port

@@ -157,14 +157,11 @@ class EtcdClient:
         watch = Watch(connection, response)
         try:
             revision = next(watch).revision
-            if start > revision + 1:
-                raise EtcdCompacted(f"etcd is at revision {revision}, before {start}: its data is not what it was")
         except StopIteration:
-            watch.close()
             raise EtcdUnreachable("etcd closed the watch before accepting it") from None
-        except BaseException:
+        if start > revision + 1:
             watch.close()
-            raise
+            raise EtcdCompacted(f"etcd is at revision {revision}, before {start}: its data is not what it was")
         watch.wait_for_ever()
         return watch
 
@@ -219,7 +216,7 @@ class EtcdClient:
 
 
 class Watch(Iterator[Changes]):
-    """A running watch: iterate to get Changes, in order. The iteration ends when etcd, the network or `close` ends it."""
+    """A running watch: iterate to get Changes, in order. When etcd, the network or `close` ends it, it closes itself."""
 
     def __init__(self, connection: http.client.HTTPConnection, response: http.client.HTTPResponse) -> None:
         self._connection = connection
@@ -232,6 +229,13 @@ class Watch(Iterator[Changes]):
 
     def __next__(self) -> Changes:
         """The next message. Raises EtcdCompacted when etcd cancels the watch for its age, EtcdUnreachable when the stream breaks."""
+        try:
+            return _changes(_message(self._line()))
+        except BaseException:
+            self.close()
+            raise
+
+    def _line(self) -> bytes:
         while b"\n" not in self._text:
             try:
                 piece = self._response.read1(65536)
@@ -241,7 +245,7 @@ class Watch(Iterator[Changes]):
                 raise StopIteration
             self._text += piece
         line, self._text = self._text.split(b"\n", 1)
-        return _changes(_message(line))
+        return line
 
     def wait_for_ever(self) -> None:
         """No timeout from here on: silence is normal for a watch. TCP's keepalive tells a dead etcd from a quiet one within 20 s."""

@@ -16,6 +16,7 @@ from xml.sax.saxutils import escape, quoteattr
 from lab.errors import UsageError
 from lab.report.jsonout import UNFINISHED, Document
 from lab.scenario.events import Event, RunEnded, RunStarted, StepEnded
+from lab.scenario.transcript import failure_text, transcript
 
 FORBIDDEN = re.compile("[^\\t\\n\\x20-\\ud7ff\\ue000-\\ufffd\\U00010000-\\U0010ffff]")
 """What XML 1.0 cannot hold, not even escaped; carriage return too, which parsers would change."""
@@ -48,9 +49,7 @@ class JUnitWriter:
             temporary.replace(self._path)
         except OSError as error:
             temporary.unlink(missing_ok=True)
-            raise UsageError(
-                f"cannot write the JUnit file {self._path}: {error.strerror}; name a file in a writable folder"
-            ) from error
+            raise UsageError(f"cannot write the JUnit file {self._path}: {error.strerror}; name a file in a writable folder") from error
 
 
 def to_xml(runs: Sequence[Mapping[str, Any]]) -> str:
@@ -102,34 +101,6 @@ def _case(scenario: str, step: Mapping[str, Any]) -> str:
 
 def _element(scenario: str, name: str, seconds: float, inner: str) -> str:
     return f'<testcase classname={_attribute(scenario)} name={_attribute(name)} time="{seconds:.3f}">\n{inner}</testcase>\n'
-
-
-def transcript(commands: Sequence[Mapping[str, Any]]) -> str:
-    """Commands as typed and what came back, as a terminal would show them."""
-    parts: list[str] = []
-    for command in commands:
-        parts.append(f"{command['prompt']} {command['command']}\n")
-        parts += [text if text.endswith("\n") else f"{text}\n" for text in (command["stdout"], command["stderr"]) if text]
-        if command["status"]:
-            parts.append(f"(exit status {command['status']})\n")
-    return "".join(parts)
-
-
-def failure_text(step: Mapping[str, Any]) -> str:
-    """Every failed check of a step entry of the report document: the command it judges, expected against real."""
-    commands = {command["number"]: command for command in step.get("commands", ())}
-    parts: list[str] = [step["reason"]["en"] + "\n"] if step.get("reason") else []
-    for check in step.get("checks", ()):
-        if check["ok"]:
-            continue
-        parts.append(f"✗ {check['name']['en']}\n")
-        if check["command"] in commands:
-            parts.append(transcript([commands[check["command"]]]))
-        if check["diff"]:
-            parts.append("\n".join(check["diff"]) + "\n")
-        else:
-            parts.append(f"expected ({check['kind']}): {check['expected']}\nreally: {check['actual'] or '(nothing)'}\n")
-    return "".join(parts)
 
 
 def _text(raw: str) -> str:

@@ -169,7 +169,7 @@ class TerminalWriter:
             self._line(f"      {self._say('diff')}")
             for line in verdict.diff:
                 if not line.startswith(("---", "+++", "@@")):
-                    self._line("      " + self._style({"-": "red", "+": "green"}.get(line[:1], ""), visible(line)))
+                    self._line("      " + self._style({"-": "red", "+": "green"}.get(line[:1], ""), f"{line[:1]} {visible(line[1:])}"))
             return
         labels = self._say("status_check" if verdict.kind == "status" else verdict.kind), self._say("actual")
         column = max(map(width, labels))
@@ -249,7 +249,5 @@ def _counts(counts: Any) -> dict[str, int]:
 
 
 def _cells(row: list[str], columns: list[int], style: Callable[[str], str] = str) -> str:
-    step, result, checks, time = (
-        pad(cell, size, right=index > 1) for index, (cell, size) in enumerate(zip(row, columns, strict=True))
-    )
+    step, result, checks, time = (pad(cell, size, right=index > 1) for index, (cell, size) in enumerate(zip(row, columns, strict=True)))
     return f"{step}  {style(result)}  {checks}  {time}"

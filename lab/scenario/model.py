@@ -59,9 +59,7 @@ class Chapter:
 
     steps: list[Step] = field(default_factory=list, kw_only=True)
 
-    def step(
-        self, *, en: str, zh: str, why_en: str = "", why_zh: str = "", needs: Sequence[str] = ()
-    ) -> Callable[[AnyAction], AnyAction]:
+    def step(self, *, en: str, zh: str, why_en: str = "", why_zh: str = "", needs: Sequence[str] = ()) -> Callable[[AnyAction], AnyAction]:
         """Register the decorated function as the next step. Texts may be indented and broken into lines as the source likes."""
 
         def register(action: AnyAction) -> AnyAction:
@@ -108,15 +106,11 @@ class Scenario(Chapter):
         seen: set[str] = set()
         for step in self.steps:
             if step.key in seen:
-                found.append(
-                    Problem(step.file, step.line, step.key, "a second step has this name; name the function differently")
-                )
+                found.append(Problem(step.file, step.line, step.key, "a second step has this name; name the function differently"))
             for need in step.needs:
                 if need not in seen:
                     known = f"earlier steps are {', '.join(sorted(seen))}" if seen else "no step comes before this one"
-                    found.append(
-                        Problem(step.file, step.line, f"{step.key}.needs", f"no earlier step is named {need!r}; {known}")
-                    )
+                    found.append(Problem(step.file, step.line, f"{step.key}.needs", f"no earlier step is named {need!r}; {known}"))
             seen.add(step.key)
         for index, pin in enumerate(self.pins):
             try:

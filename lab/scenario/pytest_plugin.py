@@ -32,6 +32,7 @@ class Nothing(pytest.Module):
     """A scenario's script as pytest's own Python plugin sees it: without tests, and never imported."""
 
     def collect(self) -> list[pytest.Item | pytest.Collector]:
+        """No tests."""
         return []
 
 
@@ -99,7 +100,7 @@ class StepItem(pytest.Item):
 
     def runtest(self) -> None:
         """Pass, skip or fail as the step did."""
-        from lab.report.junit import failure_text
+        from lab.scenario.transcript import failure_text
 
         parent = self.parent
         assert isinstance(parent, ScenarioFile)

@@ -158,9 +158,7 @@ class _Walk:
 
     def end(self, aborted: Text = NOTHING) -> RunEnded:
         every = list(self.ended.values())
-        counts = Counts(
-            **{status: sum(one.status == status for one in every) for status in ("passed", "failed", "skipped", "error")}
-        )
+        counts = Counts(**{status: sum(one.status == status for one in every) for status in ("passed", "failed", "skipped", "error")})
         checks, failed = sum(one.checks for one in every), sum(one.failed_checks for one in every)
         ended = RunEnded(counts, checks, failed, self.clock.now() - self.begun, self.boot_seconds, aborted)
         self.over = True
@@ -186,7 +184,7 @@ def _perform(step: Step, view: View) -> tuple[Status, Text]:
         return "failed", _place(step, error, str(error) or "assertion failed")
     except LabError as error:
         return "error", _place(step, error, str(error))
-    except Exception as error:  # noqa: BLE001 - an author's function may raise anything
+    except Exception as error:  # an author's function may raise anything
         return "error", _place(step, error, f"{type(error).__name__}: {error}")
     return ("failed" if view.recorder.failed else "passed"), NOTHING
 

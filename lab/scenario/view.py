@@ -24,13 +24,20 @@ class ResultLike(Protocol):
     """The part of lab.fabric.process.Result that is needed here."""
 
     @property
-    def status(self) -> int: ...
+    def status(self) -> int:
+        """The exit status."""
+
     @property
-    def stdout(self) -> str: ...
+    def stdout(self) -> str:
+        """What it wrote to standard output."""
+
     @property
-    def stderr(self) -> str: ...
+    def stderr(self) -> str:
+        """What it wrote to standard error."""
+
     @property
-    def seconds(self) -> float: ...
+    def seconds(self) -> float:
+        """How long it took."""
 
 
 class HostLike(Protocol):

@@ -21,9 +21,7 @@ chapter = Chapter()
 def nodes(lab):
     for name, (address, network, gateway, pods) in NODES.items():
         node = lab.node(name)
-        node.run("ip -4 -o address show dev eth0").expect(
-            f"inet {address}/23", Text(f"{name} has the article's address", f"{name} 的地址与文章一致")
-        )
+        node.run("ip -4 -o address show dev eth0").expect(f"inet {address}/23", Text(f"{name} has the article's address", f"{name} 的地址与文章一致"))
         all_pods = ("10.244.0.0", "0.0.0.0", "255.255.0.0", "U", "flannel0")
         own_pods = (f"{pods}.0", "0.0.0.0", "255.255.255.0", "U", "docker0")
         # The kernel lists the longer mask first where two routes begin alike, as the master's do.
@@ -131,7 +129,6 @@ def ttl(lab):
         "ttl=64", Text("on one node no hop does: the bridge only switches", "同一节点内没有路由：网桥只做二层交换")
     )
     lab.say(
-        en="In its journey of a packet the article once writes 10.244.1.145 as the destination. That is the sender; the destination is "
-        "10.244.2.246.",
+        en="In its journey of a packet the article once writes 10.244.1.145 as the destination. That is the sender; the destination is 10.244.2.246.",
         zh="文章讲解包的旅程时，有一处把目的地址写成了 10.244.1.145。那是发送方，目的地址应为 10.244.2.246。",
     )

@@ -69,7 +69,6 @@ def rules(lab):
         each connection; its name stands in the page.""",
     why_zh="""无论从哪个节点、哪个 Pod，访问的都是同一个地址和端口。每个新连接由两个 Pod 中的哪一个应答，都是重新决定的；
         应答页面里写着那个 Pod 的名字。""",
-    needs=("rules",),
 )
 def access(lab):
     for machine in [*lab.nodes, *(lab.pod(name) for name in CLIENTS)]:

@@ -19,9 +19,7 @@ chapter = Chapter()
     needs=("access",),
 )
 def split(lab):
-    many = lab.pod("ubuntu-zenlinnode1").run(
-        f"curl -s -m 10 -H 'Connection: close' '{URL}?[1-300]' | grep '^pod: ' | sort | uniq -c", timeout=20
-    )
+    many = lab.pod("ubuntu-zenlinnode1").run(f"curl -s -m 10 -H 'Connection: close' '{URL}?[1-300]' | grep '^pod: ' | sort | uniq -c", timeout=20)
     counts = tally(many)
     lab.expect_equal(Text("all 300 were answered", "300 次都有应答"), sum(counts.values()), 300)
     lab.expect_even_split(Text("both pods got their half", "两个 Pod 各得约一半"), counts, [f"pod: {POD1}", f"pod: {POD2}"])
@@ -80,9 +78,7 @@ def hairpin(lab):
     counts = tally(answers)
     lab.expect_equal(Text("all 24 were answered", "24 次都有应答"), sum(counts.values()), 24)
     lab.expect_between(Text("some by the pod itself", "其中有一些由它自己应答"), counts.get(f"pod: {POD1}", 0), 1, 24)
-    logged_sources(
-        lab, POD1, "hairpin", "10.244.1.1", Text("it saw itself as 10.244.1.1, the bridge", "它看到的自己是网桥 10.244.1.1")
-    )
+    logged_sources(lab, POD1, "hairpin", "10.244.1.1", Text("it saw itself as 10.244.1.1, the bridge", "它看到的自己是网桥 10.244.1.1"))
     logged_sources(lab, POD2, "hairpin", IP1, Text("the other pod saw its real address", "另一个 Pod 看到的是它的真实地址"))
 
 
@@ -95,12 +91,8 @@ def hairpin(lab):
         文章有一处把 Pod 的地址叫作“cluster ip”；Cluster IP 其实是 Service 的地址。""",
 )
 def direct(lab):
-    lab.pod("ubuntu-zenlinnode1").run(f"curl -s -m 2 http://{IP2}/").expect(
-        f"pod: {POD2}", Text("from a pod on another node", "从另一节点的 Pod")
-    )
-    lab.node("zenlinnode1").run(f"curl -s -m 2 'http://{IP2}/?direct-1'").expect(
-        f"pod: {POD2}", Text("from another node", "从另一个节点")
-    )
+    lab.pod("ubuntu-zenlinnode1").run(f"curl -s -m 2 http://{IP2}/").expect(f"pod: {POD2}", Text("from a pod on another node", "从另一节点的 Pod"))
+    lab.node("zenlinnode1").run(f"curl -s -m 2 'http://{IP2}/?direct-1'").expect(f"pod: {POD2}", Text("from another node", "从另一个节点"))
     logged_sources(
         lab,
         POD2,
@@ -130,9 +122,7 @@ def nobody(lab):
     node.run(f"curl -sS -m 0.3 http://{VIP}:80/").expect_status(
         7,
         28,
-        name=Text(
-            "port 80 of the cluster IP is nobody either: the rules match 8000", "Cluster IP 的 80 端口也没有人：规则匹配的是 8000"
-        ),
+        name=Text("port 80 of the cluster IP is nobody either: the rules match 8000", "Cluster IP 的 80 端口也没有人：规则匹配的是 8000"),
     )
 
 
@@ -151,9 +141,7 @@ def stopped(lab):
     pod, client = lab.pod(POD1), lab.pod("ubuntu-zenlinnode2")
     pod.run("nginx -s stop").expect_status()
     try:
-        pod.until(
-            "ss -Hltn 'sport = :80'", checks.equal(Text("nothing listens on its port 80 now", "它的 80 端口已经没有人监听"), "")
-        )
+        pod.until("ss -Hltn 'sport = :80'", checks.equal(Text("nothing listens on its port 80 now", "它的 80 端口已经没有人监听"), ""))
         tries = client.run(
             f"curl -s -m 10 -H 'Connection: close' -o /dev/null -w '%{{http_code}}\\n' '{URL}?[1-100]' | sort | uniq -c",
             timeout=20,
@@ -170,7 +158,5 @@ def stopped(lab):
     finally:
         pod.run("nginx").expect_status()
         pod.until("ss -Hltn 'sport = :80'", checks.contains(Text("nginx listens again", "nginx 重新开始监听"), ":80"))
-    again = client.run(
-        f"curl -s -m 5 -H 'Connection: close' -o /dev/null -w '%{{http_code}}\\n' '{URL}?[1-24]' | sort | uniq -c", timeout=10
-    )
+    again = client.run(f"curl -s -m 5 -H 'Connection: close' -o /dev/null -w '%{{http_code}}\\n' '{URL}?[1-24]' | sort | uniq -c", timeout=10)
     lab.expect_equal(Text("all connections are answered again", "所有连接又都有应答了"), tally(again), {"200": 24})

@@ -14,7 +14,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
-from typing import IO
 
 from lab.flannel.subnetfile import SubnetFile, parse
 
@@ -157,9 +156,9 @@ class Sandbox:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.etcd: Process | None = None
-        self._files: list[IO[str]] = []
+        self._processes: list[subprocess.Popen[str]] = []
 
-    def __enter__(self) -> Sandbox:  # noqa: PYI034 - typing.Self came with Python 3.11
+    def __enter__(self) -> Sandbox:
         setup = (
             "mount -t tmpfs tmpfs /run && ip link set lo up && ip link add br0 type bridge && ip link set br0 up "
             f"&& ip address add {MASTER}/24 dev br0 && echo ready && exec sleep infinity"
@@ -177,8 +176,8 @@ class Sandbox:
     def __exit__(self, *_: object) -> None:
         os.kill(self.pid, signal.SIGKILL)
         self._popen.communicate()
-        for file in self._files:
-            file.close()
+        for process in self._processes:
+            process.wait()
 
     def run(self, command: str | Sequence[str], where: int = 0, check: bool = True) -> str:
         """Run a command in a network namespace and return all that it said; a str goes to sh."""
@@ -198,11 +197,11 @@ class Sandbox:
     def start(self, argv: Sequence[str], name: str, where: int = 0) -> Process:
         """Start a process that ends with the sandbox."""
         log = self.directory / f"{name}.log"
-        file = log.open("w")
-        self._files.append(file)
-        popen = subprocess.Popen(
-            [*_ENTER, "--pid", "--target", str(where or self.pid), *argv], stdout=file, stderr=file, text=True, cwd=ROOT
-        )
+        with log.open("w") as file:
+            popen = subprocess.Popen(
+                [*_ENTER, "--pid", "--target", str(where or self.pid), *argv], stdout=file, stderr=file, text=True, cwd=ROOT
+            )
+        self._processes.append(popen)
         return Process(popen, _child(popen.pid), log)
 
     def namespace(self, name: str) -> int:

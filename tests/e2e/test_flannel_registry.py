@@ -367,11 +367,13 @@ def test_the_watch_goes_on_where_it_was_after_etcds_restart(
 ) -> None:
     registry.create(SUBNET, OTHER)
     follower = follow()
+    registry.create(IPv4Network("10.244.2.0/24"), OTHER)
+    until(lambda: len(follower.told()) == 2, "the event before")
     etcd.kill()
     etcd.start()
-    registry.create(IPv4Network("10.244.2.0/24"), OTHER)
-    until(lambda: len(follower.told()) == 2, "the event")
-    assert follower.told()[1] == ("added", "10.244.2.0/24", "192.168.1.2")
+    registry.create(IPv4Network("10.244.3.0/24"), OTHER)
+    until(lambda: ("added", "10.244.3.0/24", "192.168.1.2") in follower.told(), "the event after")
+    assert [subnet for _, subnet, _ in follower.told()] == ["10.244.1.0/24", "10.244.2.0/24", "10.244.3.0/24"]
 
 
 @pytest.mark.parametrize("data", ["data", "other-data"], ids=["compacted", "lost"])

@@ -97,7 +97,7 @@ def test_ctrl_c_ends_it_with_the_report_written(tmp_path: Path) -> None:
 def test_keep_leaves_the_learner_in_mininets_cli() -> None:
     ran = lab("run", "nginx-service", "--keep", stdin="nodes\nlinks\nzenlinnode1 route -n\nzenlin ping -c1 -W1 zenlinnode2\nexit\n")
     assert ran.returncode == 0, ran.stderr
-    tail = ran.stdout.split("checks held")[-1]
+    tail = ran.stdout.split("checks held")[-1] + ran.stderr  # Mininet prints to stderr
     assert "available nodes are" in tail
     assert "zenlin-eth0<->router-eth0 (OK OK)" in tail
     assert "flannel0" in tail

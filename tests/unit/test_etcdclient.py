@@ -6,7 +6,7 @@ import base64
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from lab.errors import UsageError
@@ -32,6 +32,10 @@ def test_no_endpoint_at_all() -> None:
 
 
 @given(KEYS, KEYS)
+@example(b"/a", b"/b")
+@example(b"/a", b"/a\xff\xff")
+@example(b"\xff", b"\xff\xff")
+@example(b"a\xff", b"b")
 def test_a_prefix_covers_exactly_what_begins_with_it(prefix: bytes, key: bytes) -> None:
     end = base64.b64decode(etcdclient._after(prefix.decode("utf-8", "surrogateescape")))
     inside = key >= prefix and (end == b"\0" or key < end)

@@ -12,9 +12,7 @@ from lab.report.words import seconds
 MIXED = st.text(st.sampled_from("ab1. 节点网络，。（）“”flannel"), max_size=200)
 
 
-@pytest.mark.parametrize(
-    ("text", "columns"), [("", 0), ("pod", 3), ("节点", 4), ("节点 1", 6), ("✓", 1), ("e\u0301", 1), ("（，）", 6), ("“x”", 3)]
-)
+@pytest.mark.parametrize(("text", "columns"), [("", 0), ("pod", 3), ("节点", 4), ("节点 1", 6), ("✓", 1), ("e\u0301", 1), ("（，）", 6), ("“x”", 3)])
 def test_width(text: str, columns: int) -> None:
     assert width(text) == columns
 

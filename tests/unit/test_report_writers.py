@@ -90,9 +90,7 @@ def everything() -> list[Event]:
         StepEnded("rules", "failed", 1.5, 5, 5),
         StepStarted("broken", BROKEN, Text("", ""), 3, 4),
         CommandStarted(1, "zenlinnode1", PROMPT, "sleep 99"),
-        StepEnded(
-            "broken", "error", 10.0, 0, 0, Text("scenario.py:7: `sleep 99` did not end within 10 s", "scenario.py:7：超时")
-        ),
+        StepEnded("broken", "error", 10.0, 0, 0, Text("scenario.py:7: `sleep 99` did not end within 10 s", "scenario.py:7：超时")),
         StepStarted("child", CHILD, Text("", ""), 4, 4),
         StepEnded("child", "skipped", 0.0, 0, 0, Text("it needs broken, which did not pass", "它依赖的步骤 broken 没有通过")),
         RunEnded(Counts(passed=1, failed=1, skipped=1, error=1), 6, 5, 12.9, 1.25),
@@ -209,9 +207,7 @@ def test_json_has_the_whole_run() -> None:
         ("child", "skipped"),
     ]
     networks, rules, broken, _ = run["steps"]
-    assert networks["notes"] == [
-        {"after": 1, "text": {"en": "the article says flannel.1; udp makes flannel0.", "zh": networks_note()}}
-    ]
+    assert networks["notes"] == [{"after": 1, "text": {"en": "the article says flannel.1; udp makes flannel0.", "zh": networks_note()}}]
     assert networks["commands"][1]["attempts"] == 3
     assert rules["commands"][0]["stdout"] == "one\n\x1b[2Jtwo\nthree\n"
     assert [check["ok"] for check in rules["checks"]] == [False] * 5

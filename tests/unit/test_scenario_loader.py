@@ -29,7 +29,8 @@ def test_what_a_script_declares(tmp_path: Path) -> None:
     script = (
         HEAD
         + "scenario = Scenario(title=Text('t', '题'), topology='flat', manifests=['a.yaml'], pins=[Pin('p', address='10.0.0.1')])\n"
-        + "@scenario.step(en='one', zh='一', why_en='''first\n     second\n\n  third''', why_zh='''甲\n   乙；\n  kube\n  proxy''')\ndef one(lab): ...\n"
+        + "@scenario.step(en='one', zh='一', why_en='''first\n     second\n\n  third''', why_zh='''甲\n   乙；\n  kube\n  proxy''')\n"
+        + "def one(lab): ...\n"
         + "@scenario.step(en='two', zh='二', needs=['one'])\ndef two(lab): ...\n"
     )
     scenario = load_scenario(write(tmp_path, script, a__yaml=""))
