@@ -4,10 +4,11 @@
 #   ./lab.sh run nginx-service    as `lab run nginx-service`; any verb of the lab
 #   ./lab.sh test [ARGS]          the whole test suite; ARGS go to pytest
 #   ./lab.sh check                ruff, mypy, import-linter
-#   ./lab.sh setup                only the set-up
+#   ./lab.sh setup                only the set-up, looking at everything again
 #
 # Later calls find everything there and start the lab at once. Nothing outside the checkout changes except installed packages:
-# no service is started, stopped, enabled or reconfigured.
+# no service is started, stopped, enabled or reconfigured. Whatever the set-up was doing when it was interrupted, the next call
+# puts in order. docs/dependencies.md tells how.
 set -eu
 
 here=$0
@@ -17,167 +18,249 @@ while [ -L "$here" ]; do
 done
 here=$(CDPATH='' cd -- "$(dirname -- "$here")" && pwd -P)
 venv=$here/.venv
+policy=/usr/sbin/policy-rc.d
+notes=/var/lib/kubernetes-network-lab    # exists only while packages are being installed
 PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
 export PATH
 
 say() { printf 'lab.sh: %s\n' "$*" >&2; }
+die() { say "$@"; exit 3; }
+is_root() { [ "$(id -u)" = 0 ]; }
 
 # --- what is there -------------------------------------------------------------------------------------------------------------
 
-# The stamp holds what .venv was made from. A changed setup.py makes it anew; an interrupted set-up has no stamp.
-fingerprint() { cksum < "$here/setup.py" | tr ' ' -; }
-ready() { [ -x "$venv/bin/python" ] && [ "$(cat "$venv/stamp-$1" 2>/dev/null)" = "$(fingerprint)" ]; }
+# What .venv was made from: a change of it makes the set-up run again. A stamp is the last thing that a set-up writes.
+fingerprint() { { cat "$here/setup.py" "$here/packages.txt"; readlink -f "$venv/bin/python"; echo "$here"; } | cksum; }
 
-# need|package|programs of this distribution family, without the blanks.
-wanted() { sed -e '/^#/d' -e 's/ *| */|/g' "$here/packages.txt" | grep -E "^($1)\|" || true; }
+ready() {
+    [ -x "$venv/bin/python" ] && [ -r "$venv/stamp-$1" ] || return 1
+    IFS= read -r stamp < "$venv/stamp-$1" && [ "$stamp" = "$(fingerprint)" ]
+}
+
+# need|Debian|Fedora|Arch|programs|why|... of the packages of these needs, without the blanks.
+wanted() { sed -e '/^#/d' -e 's/ *| */|/g' "$here/packages.txt" | grep -E "^($1)\|"; }
 
 missing_packages() {
-    wanted 'run|extra' | while IFS='|' read -r need debian fedora arch programs why; do
+    wanted "$1" | while IFS='|' read -r _ debian _ _ programs _; do
         for program in $programs; do
-            command -v "$program" >/dev/null 2>&1 || { printf '%s\n' "$debian"; break; }
+            command -v "$program" >/dev/null 2>&1 || { echo "$debian"; break; }
         done
     done
 }
 
-has_venv_module() { python3 -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 10))' 2>/dev/null; }
+# The first Python that can make .venv: 3.10 or later, with the modules that Debian keeps in python3-venv.
+python() {
+    for python in python3 /usr/bin/python3 python3.13 python3.12 python3.11 python3.10; do
+        if "$python" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 10))' 2>/dev/null; then
+            echo "$python"
+            return
+        fi
+    done
+    return 1
+}
 
-# --- packages ------------------------------------------------------------------------------------------------------------------
-
-explain_missing() {
-    say "these programs are missing, and this machine has no apt-get to install them with:"
-    wanted 'run|extra' | while IFS='|' read -r need debian fedora arch programs why; do
+list_missing() {
+    python >/dev/null || say "missing: Python 3.10 or later with venv. Packages: python3-venv (Debian), python3 (Fedora), python (Arch)"
+    wanted 'run|extra' | while IFS='|' read -r _ debian fedora arch programs why _; do
         for program in $programs; do
             command -v "$program" >/dev/null 2>&1 ||
-                printf '  %-18s %s. Package: %s (Debian), %s (Fedora), %s (Arch)\n' "$program" "$why" "$debian" "$fedora" "$arch" >&2
+                say "missing: $program ($why). Packages: $debian (Debian), $fedora (Fedora), $arch (Arch)"
         done
     done
-    has_venv_module || printf '  %-18s %s\n' python3 "3.10 or later, with the venv module. Package: python3-venv (Debian), python3 (Fedora), python (Arch)" >&2
 }
 
-# Services that the machine knows, by the names of their unit files and init scripts.
-known_services() { ls /lib/systemd/system /usr/lib/systemd/system /etc/init.d 2>/dev/null | sort -u; }
+# --- Debian packages -----------------------------------------------------------------------------------------------------------
 
-# A package's service must not run because the lab was set up: not now (policy-rc.d, asked by every Debian package's scripts), and not
-# after the next boot (units that were not there before are disabled again). Services that were there before stay as they are.
-install_packages() {
-    say "installing Debian packages: $*"
-    policy=/usr/sbin/policy-rc.d
-    ours=''
-    before=$(mktemp)
-    known_services > "$before"
-    if [ ! -e "$policy" ]; then
-        ours=$policy
-        # shellcheck disable=SC2064 # the path as it is now
-        trap "rm -f '$policy' '$before'" EXIT
-        trap 'exit 130' INT
-        trap 'exit 143' TERM HUP
-        printf '#!/bin/sh\nexit 101\n' > "$policy"
-        chmod 755 "$policy"
-    else
-        # shellcheck disable=SC2064
-        trap "rm -f '$before'" EXIT
-    fi
-    DEBIAN_FRONTEND=noninteractive
-    export DEBIAN_FRONTEND
-    if ! apt-get install -y -q --no-install-recommends "$@" >&2; then
-        apt-get update -q >&2 && apt-get install -y -q --no-install-recommends "$@" >&2 || {
-            say "apt-get could not install them (see above); is there network?"
-            exit 3
-        }
-    fi
-    disable_new_services "$before"
-    [ -z "$ours" ] || rm -f "$ours"
-    rm -f "$before"
-    trap - EXIT INT TERM HUP
-}
-
-disable_new_services() {
-    known_services | comm -13 "$1" - | while read -r unit; do
-        case $unit in
-            etcd*.service | nginx*.service)
-                if command -v systemctl >/dev/null 2>&1; then systemctl disable "$unit" >/dev/null 2>&1 || true; fi ;;
-            etcd | nginx)
-                if command -v update-rc.d >/dev/null 2>&1; then update-rc.d "$unit" disable >/dev/null 2>&1 || true; fi ;;
+# Services that this machine knows, running or not: unit files and init scripts.
+services() {
+    for service in /lib/systemd/system/* /usr/lib/systemd/system/* /etc/init.d/*; do
+        case $service in
+            /etc/init.d/* | *.service | *.socket | *.timer | *.path) [ ! -f "$service" ] || echo "${service##*/}" ;;
         esac
-    done
+    done | sort -u
 }
+
+policy_is_ours() { grep -qs 'Written by lab.sh' "$policy"; }
+
+# etcd's and nginx's packages start a daemon when they are installed, and at every boot from then on. Not because of the lab:
+# - policy-rc.d, which every Debian package asks, says no while we install; a machine that has a policy of its own keeps it;
+# - services that were not there before are disabled. Those that were there stay as they are.
+# The notes outlive an interruption, so that the next set-up ends what this one began.
+before_packages() {
+    mkdir -p "$notes" || return
+    if [ ! -e "$notes/services" ]; then
+        services > "$notes/services.new" && mv "$notes/services.new" "$notes/services" || return
+    fi
+    if [ ! -e "$policy" ] && [ ! -L "$policy" ]; then
+        printf '#!/bin/sh\n# Written by lab.sh for as long as it installs packages.\nexit 101\n' > "$notes/policy" &&
+            chmod 755 "$notes/policy" && mv "$notes/policy" "$policy" || return
+    fi
+}
+
+after_packages() {
+    # After a signal some packages may be unpacked only: whoever configures them later must not start their services.
+    [ $? -lt 128 ] || finish_packages
+    services | comm -13 "$notes/services" - | while IFS= read -r service; do disable "$service"; done
+    if policy_is_ours; then rm -f "$policy"; fi
+    rm -rf "$notes"
+}
+
+finish_packages() { DEBIAN_FRONTEND=noninteractive dpkg --force-confold --configure -a </dev/null >&2; }
+
+disable() {
+    case $1 in
+        *.*)
+            if command -v deb-systemd-helper >/dev/null 2>&1; then deb-systemd-helper disable "$1" >/dev/null 2>&1 || true; fi
+            if command -v systemctl >/dev/null 2>&1; then systemctl disable "$1" >/dev/null 2>&1 || true; fi
+            ;;
+        *) if command -v update-rc.d >/dev/null 2>&1; then update-rc.d "$1" disable >/dev/null 2>&1 || true; fi ;;
+    esac
+}
+
+# NEEDRESTART_SUSPEND: Ubuntu's needrestart would restart services that use an upgraded library. The lock time is for a machine
+# that has booted this minute and updates itself.
+apt() {
+    DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1 apt-get -q -o DPkg::Lock::Timeout=300 -o Dpkg::Options::=--force-confold \
+        "$@" </dev/null >&2
+}
+install_from_lists() { apt install -y --no-install-recommends "$@"; }
+
+install_packages() (
+    # A directory can be locked as well as a file: one set-up of any checkout on this machine.
+    if command -v flock >/dev/null 2>&1; then
+        exec 8< "${policy%/*}"
+        flock 8
+    fi
+    interrupted=no
+    [ ! -e "$notes/services" ] || interrupted=yes
+    trap after_packages EXIT
+    trap 'exit 129' HUP
+    trap 'exit 130' INT
+    trap 'exit 143' TERM
+    before_packages || exit 1
+    if [ $interrupted = yes ]; then
+        say "finishing an interrupted set-up"
+        finish_packages
+    fi
+    [ $# -gt 0 ] || exit 0
+    say "installing Debian packages: $*"
+    if apt-get -s install --no-install-recommends "$@" >/dev/null 2>&1 && install_from_lists "$@"; then exit 0; fi
+    apt update && install_from_lists "$@"
+)
 
 ensure_packages() {
-    packages=$(missing_packages)
-    has_venv_module || packages="$packages python3-venv"
+    packages=$(missing_packages 'setup|run|extra')
+    python >/dev/null || packages=$(printf '%s\npython3-venv\n' "$packages" | sort -u)
     # shellcheck disable=SC2086 # one word a package
     set -- $packages
-    [ $# -gt 0 ] || return 0
-    if ! command -v apt-get >/dev/null 2>&1; then
-        explain_missing
-        exit 3
+    [ $# -gt 0 ] || [ -e "$notes/services" ] || return 0
+    if command -v apt-get >/dev/null 2>&1 && is_root; then
+        install_packages "$@" || say "apt-get could not install $* (see above); is there network?"
     fi
-    if [ "$(id -u)" != 0 ]; then
-        say "these Debian packages are missing: $*"
-        say "run this once with sudo, or: sudo apt-get install --no-install-recommends $*"
-        exit 3
-    fi
-    install_packages "$@"
-    has_venv_module || { say "Python 3.10 or later with the venv module is needed; this machine's python3 is not"; exit 3; }
+    if python >/dev/null && [ -z "$(missing_packages run)" ]; then return 0; fi
+    list_missing
+    command -v apt-get >/dev/null 2>&1 || die "this machine has no apt-get: install them as your distribution does it, then try again"
+    is_root || die "run this once: sudo $here/lab.sh setup"
+    python >/dev/null || die "this machine's Python is not 3.10 or later with the module venv"
+    exit 3
 }
 
 # --- .venv ---------------------------------------------------------------------------------------------------------------------
 
 ensure_venv() {
-    extra=$1
-    rm -f "$venv"/stamp-*
-    if ! "$venv/bin/python" -c 'import pip' >/dev/null 2>&1; then
-        say "making $venv"
-        rm -rf "$venv"
-        python3 -m venv "$venv"
-    fi
+    [ -w "$here" ] || die "cannot write to $here; run this once: sudo $here/lab.sh setup"
+    clear_venv
+    mkdir -p "$venv"
+    : > "$venv/unfinished"
+    [ -x "$venv/bin/python" ] || "$(python)" -m venv "$venv"
     say "installing Python packages into $venv"
-    case $extra in
-        run) what=$here ;;
-        *) what="$here[$extra]" ;;
+    case $1 in
+        run) extras='' stamps=run ;;
+        test) extras='[test]' stamps='run test' ;;
+        *) extras='[dev]' stamps='run test dev' ;;
     esac
-    "$venv/bin/python" -m pip install -q --disable-pip-version-check -e "$what" >&2 || {
-        say "pip could not install the Python packages (see above); is there network?"
-        exit 3
-    }
-    fingerprint > "$venv/stamp-run"
-    [ "$extra" = run ] || fingerprint > "$venv/stamp-$extra"
-    # Under sudo the checkout stays its owner's.
-    if [ "$(id -u)" = 0 ]; then chown -R "$(stat -c %u:%g "$here")" "$venv" "$here"/*.egg-info 2>/dev/null || true; fi
+    "$venv/bin/python" -m pip install -q --disable-pip-version-check --no-input -e "$here$extras" </dev/null >&2 ||
+        die "pip could not install the Python packages (see above); is there network?"
+    "$venv/bin/python" -m compileall -q "$here/lab" >/dev/null || true
+    rm -f "$venv/unfinished"
+    give_back
+    for stamp in $stamps; do fingerprint > "$venv/stamp-$stamp"; done
+    give_back
 }
 
-# One set-up at a time; a second call waits for the first and finds its work done.
-ensure() {
-    ready "$1" && return 0
-    if command -v flock >/dev/null 2>&1; then
-        exec 9< "$here/lab.sh"
-        flock 9
-        ready "$1" || { ensure_packages && ensure_venv "$1"; }
-        exec 9<&-
-    else
-        ensure_packages && ensure_venv "$1"
+# Takes away what an interrupted set-up left, which may be half of anything, and a .venv whose Python is gone.
+clear_venv() {
+    [ -e "$venv" ] || return 0
+    ours=no
+    for stamp in "$venv"/stamp-* "$venv/unfinished"; do [ ! -e "$stamp" ] || ours=yes; done
+    if [ ! -e "$venv/unfinished" ] && "$venv/bin/python" -c 'import pip' >/dev/null 2>&1; then
+        : > "$venv/unfinished"
+        rm -f "$venv"/stamp-*
+        return 0
     fi
+    [ $ours = yes ] || die "$venv is not of lab.sh's making and has no pip; move it away, then try again"
+    rm -rf "$venv"
+}
+
+in_anothers_checkout() { is_root && [ "$(stat -c %u "$here")" != 0 ]; }
+
+# What root makes in somebody's checkout becomes that somebody's, so that they can update and delete it without sudo.
+give_back() {
+    in_anothers_checkout || return 0
+    owner=$(stat -c %u:%g "$here")
+    for made in "$venv" "$here"/*.egg-info "$here/.hypothesis" "$here/.mypy_cache" "$here/.ruff_cache" "$here/.import_linter_cache"; do
+        [ ! -e "$made" ] || chown -hR "$owner" "$made"
+    done
+    find "$here/lab" "$here/tests" "$here/scenarios" -name __pycache__ -exec chown -hR "$owner" {} +
 }
 
 # --- verbs ---------------------------------------------------------------------------------------------------------------------
 
+# One set-up of a checkout at a time; a second call waits for the first and finds its work done.
+set_up() {
+    if command -v flock >/dev/null 2>&1; then
+        exec 9< "$here/lab.sh"
+        flock 9
+    fi
+    if [ "$2" = always ] || ! ready "$1"; then
+        ensure_packages
+        ensure_venv "$1"
+    fi
+    exec 9<&-
+}
+ensure() { ready "$1" || set_up "$1" once; }
+
+# Runs a tool on the checkout, and gives back to its owner what the tool left there.
+on_checkout() {
+    trap : INT    # the tool ends by itself, and then we go on
+    status=0
+    "$@" || status=$?
+    give_back
+    return $status
+}
+
 case ${1-} in
     setup)
-        ensure run
+        set_up run always
         say "ready: $venv/bin/python -m lab"
         ;;
     test)
         shift
-        ensure dev
+        ensure test
         cd "$here"
-        exec "$venv/bin/python" -m pytest "$@"
+        in_anothers_checkout || exec "$venv/bin/python" -m pytest "$@"
+        on_checkout "$venv/bin/python" -m pytest "$@"
         ;;
     check)
         ensure dev
         cd "$here"
-        "$venv/bin/ruff" check .
-        "$venv/bin/mypy"
-        "$venv/bin/lint-imports"
+        failed=0
+        for tool in "ruff check ." mypy lint-imports; do
+            say "$tool"
+            # shellcheck disable=SC2086 # a command line
+            on_checkout "$venv/bin/"$tool || failed=1
+        done
+        exit $failed
         ;;
     *)
         ensure run

@@ -19,6 +19,7 @@ MS_NOEXEC = 0x8
 MS_BIND = 0x1000
 MS_REC = 0x4000
 MS_PRIVATE = 0x40000
+MNT_DETACH = 0x2
 
 PR_SET_PDEATHSIG = 1
 
@@ -56,6 +57,16 @@ def mount(source: str, target: str, kind: str = "", flags: int = 0, options: str
         ),
         f"mount {kind or source} on {target}",
     )
+
+
+def pivot_root(new: str, old: str) -> None:
+    """pivot_root(2)."""
+    _check(_libc.pivot_root(os.fsencode(new), os.fsencode(old)), "pivot_root")
+
+
+def detach(target: str) -> None:
+    """umount2(2) with MNT_DETACH: out of sight now, gone with its last user."""
+    _check(_libc.umount2(os.fsencode(target), ctypes.c_int(MNT_DETACH)), f"umount {target}")
 
 
 def die_with_parent(signal_number: int) -> None:

@@ -10,21 +10,22 @@ from functools import partial
 
 from lab.errors import MachineError
 from lab.fabric import sandbox
+from lab.model.text import Text
 
 RULES = """*nat
 :LAB-TEST - [0:0]
--A LAB-TEST -p tcp -m comment --comment "lab doctor" {match}
+-A LAB-TEST {rule}
 COMMIT
 """
 
 
 @dataclass(frozen=True)
 class Feature:
-    """A kernel feature. `required`: the lab does not run without it. `why`: who uses it."""
+    """A kernel feature. `required`: the lab does not run without it. `why`: who uses it. `how`: to get it."""
 
     name: str
     required: bool
-    why: str
+    why: Text
     how: str
 
 
@@ -36,31 +37,41 @@ class Finding:
     trouble: str
 
 
-def _feature(name: str, why: str, required: bool = True, module: str = "") -> Feature:
-    how = f"`sudo modprobe {module}`, or a kernel that has it" if module else "a kernel that has it"
-    return Feature(name, required, why, how)
+def _feature(name: str, module: str, why: str, chinese: str, required: bool = True) -> Feature:
+    return Feature(name, required, Text(why, chinese), f"`sudo modprobe {module}`, or a kernel that has it")
 
 
-SANDBOX = Feature("namespaces", True, "the whole lab lives in them", "run the lab with sudo, or allow user namespaces")
+SANDBOX = Feature("namespaces", True, Text("the whole lab lives in them", "整个实验都运行在其中"), "run the lab with sudo, or allow user namespaces")
 
 _LINKS = {
-    "veth": _feature("veth", "the wires", module="veth"),
-    "bridge": _feature("bridge", "docker0", module="bridge"),
-    "vxlan": _feature("vxlan", "flannel's vxlan backend", required=False, module="vxlan"),
+    "veth": _feature("veth", "veth", "the wires", "网线"),
+    "bridge": _feature("bridge", "bridge", "docker0", "docker0 网桥"),
+    "vxlan": _feature("vxlan", "vxlan", "flannel's vxlan backend", "flannel 的 vxlan 后端", required=False),
 }
-_MATCHES = {
-    "-m statistic --mode random --probability 0.5 -j RETURN": _feature("iptables statistic", "the choice between pods", module="xt_statistic"),
-    "-m recent --name lab --set -j RETURN": _feature("iptables recent", "session affinity", module="xt_recent"),
-    "-m addrtype --dst-type LOCAL -j RETURN": _feature("iptables addrtype", "node ports", module="xt_addrtype"),
-    "-m physdev ! --physdev-is-in -j RETURN": _feature("iptables physdev", "external IPs", module="xt_physdev"),
-    "-m mark --mark 0x4000/0x4000 -j RETURN": _feature("iptables mark", "which packets to masquerade", module="xt_mark"),
-    "-m tcp --dport 80 -j DNAT --to-destination 10.0.0.1:80": _feature("iptables DNAT", "a service's address becomes a pod's", module="xt_nat"),
-    "-j MARK --set-xmark 0x4000/0x4000": _feature("iptables MARK", "which packets to masquerade", module="xt_mark"),
+_BRIDGE_CALLS = _feature("bridge netfilter", "br_netfilter", "rules see what crosses docker0", "规则能看到经过 docker0 的数据包")
+_TUN = _feature("tun", "tun", "flannel0", "flannel0 设备")
+_RULES = {
+    "-m comment --comment lab -j RETURN": _feature("iptables comment", "xt_comment", "names in the rules", "规则中的名称"),
+    "-m statistic --mode random --probability 0.5 -j RETURN": _feature(
+        "iptables statistic", "xt_statistic", "the choice between pods", "在 Pod 之间选择"
+    ),
+    "-m recent --name lab --set -j RETURN": _feature("iptables recent", "xt_recent", "session affinity", "会话保持"),
+    "-m addrtype --dst-type LOCAL -j RETURN": _feature("iptables addrtype", "xt_addrtype", "node ports", "NodePort"),
+    "-m physdev ! --physdev-is-in -j RETURN": _feature("iptables physdev", "xt_physdev", "external IPs", "外部 IP"),
+    "-m conntrack --ctstate RELATED,ESTABLISHED -j RETURN": _feature(
+        "iptables conntrack", "xt_conntrack", "what belongs together", "属于同一连接的数据包"
+    ),
+    "-m mark --mark 0x4000/0x4000 -j RETURN": _feature("iptables mark", "xt_mark", "which packets to masquerade", "哪些数据包需要伪装"),
+    "-j MARK --set-xmark 0x4000/0x4000": _feature("iptables MARK", "xt_mark", "which packets to masquerade", "哪些数据包需要伪装"),
+    "-p tcp -m tcp --dport 80 -j DNAT --to-destination 10.0.0.1:80": _feature(
+        "iptables DNAT", "xt_nat", "a service's address becomes a pod's", "把服务地址变成 Pod 地址"
+    ),
 }
-_MASQUERADE = _feature("iptables MASQUERADE", "clients that are no pods", module="xt_MASQUERADE")
-_NFT = _feature("nftables", "kube-proxy's nftables mode", required=False, module="nf_tables")
-_BRIDGE_CALLS = _feature("bridge netfilter", "rules see what crosses docker0", module="br_netfilter")
-_TUN = _feature("tun", "flannel0", module="tun")
+"""Rules of the nat table, each tried alone."""
+
+_MASQUERADE = _feature("iptables MASQUERADE", "xt_MASQUERADE", "clients that are no pods", "不是 Pod 的客户端")
+_REJECT = _feature("iptables REJECT", "ipt_REJECT", "services without endpoints", "没有端点的服务")
+_NFT = _feature("nftables", "nf_tables", "kube-proxy's nftables mode", "kube-proxy 的 nftables 模式", required=False)
 
 
 def probe() -> list[Finding]:
@@ -95,8 +106,9 @@ def _tests() -> list[tuple[Feature, Test]]:
         (feature, partial(_command, "ip", "link", "add", f"t-{kind}", *_kind(kind))) for kind, feature in _LINKS.items()
     ]
     tests += [(_BRIDGE_CALLS, _bridge_calls), (_TUN, partial(_command, "ip", "tuntap", "add", "dev", "t-tun", "mode", "tun"))]
-    tests += [(feature, partial(_restore, match)) for match, feature in _MATCHES.items()]
+    tests += [(feature, partial(_restore, rule)) for rule, feature in _RULES.items()]
     tests.append((_MASQUERADE, partial(_command, "iptables", "-t", "nat", "-A", "POSTROUTING", "-j", "MASQUERADE")))
+    tests.append((_REJECT, partial(_command, "iptables", "-t", "filter", "-A", "INPUT", "-j", "REJECT")))
     tests.append((_NFT, partial(_command, "nft", "add", "table", "ip", "lab-test")))
     return tests
 
@@ -122,11 +134,11 @@ def _command(*argv: str) -> None:
     process.must(process.run(Namespace.current("this machine"), argv))
 
 
-def _restore(match: str) -> None:
+def _restore(rule: str) -> None:
     from lab.fabric import process
     from lab.fabric.namespace import Namespace
 
-    text = RULES.format(match=match)
+    text = RULES.format(rule=rule)
     process.must(process.run(Namespace.current("this machine"), ["iptables-restore", "--noflush"], stdin=text))
 
 

@@ -13,8 +13,10 @@ from pathlib import Path
 from lab.errors import MachineError
 from lab.fabric import host
 from lab.fabric.process import SYSTEM_PATH
+from lab.model.text import Text
 
 PACKAGES = "packages.txt"
+NEEDS = ("setup", "run", "extra", "bench")
 TUN = "/dev/net/tun"
 _PACKAGE = Path(__file__).resolve().parent.parent
 
@@ -23,13 +25,13 @@ _PACKAGE = Path(__file__).resolve().parent.parent
 class Program:
     """A program, and who brings it.
 
-    need       run: the lab does not start without it; extra or bench: something less does not
+    need       run: the lab does not start without it; setup, extra or bench: only lab.sh, a convenience, a benchmark
     packages   (family, package), in the order Debian, Fedora, Arch
     """
 
     name: str
     need: str
-    why: str
+    why: Text
     packages: tuple[tuple[str, str], ...]
 
 
@@ -45,14 +47,16 @@ class Missing:
 
 
 def parse_packages(text: str) -> tuple[Program, ...]:
-    """The programs of the list file. Pure. Raises ValueError for a line that is not as its head says."""
+    """The programs of the list file, in its order. Pure. Raises ValueError for a line that is not as the file's head says."""
     programs = []
     for line in text.splitlines():
         if not line.strip() or line.startswith("#"):
             continue
-        need, debian, fedora, arch, names, why = (field.strip() for field in line.split("|"))
+        need, debian, fedora, arch, names, english, chinese = (field.strip() for field in line.split("|"))
+        if need not in NEEDS:
+            raise ValueError(f"unknown need {need!r}, want one of {', '.join(NEEDS)}: {line}")
         families = (("Debian", debian), ("Fedora", fedora), ("Arch", arch))
-        programs += [Program(name, need, why, families) for name in names.split()]
+        programs += [Program(name, need, Text(english, chinese), families) for name in names.split()]
     return tuple(programs)
 
 
@@ -75,7 +79,7 @@ def how_to_get(program: Program) -> str:
 def missing_programs(need: str = "run") -> list[Missing]:
     """The programs of that need that are not there."""
     absent = [one for one in programs() if one.need == need and find(one.name) is None]
-    return [Missing(f"program {one.name} ({one.why})", how_to_get(one)) for one in absent]
+    return [Missing(f"program {one.name} ({one.why.en})", how_to_get(one)) for one in absent]
 
 
 def missing_privileges() -> list[Missing]:

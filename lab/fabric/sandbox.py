@@ -202,10 +202,44 @@ def _reader_gone(pipe: int) -> bool:
 def _furnish() -> None:
     """The sandbox's own namespaces and the mounts that must differ from the host's."""
     kernel.unshare(kernel.CLONE_NEWNS | kernel.CLONE_NEWNET | kernel.CLONE_NEWUTS | kernel.CLONE_NEWIPC)
-    kernel.mount("none", "/", flags=kernel.MS_REC | kernel.MS_PRIVATE)
+    _own_root()
     kernel.mount("proc", "/proc", "proc", kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC)
     kernel.mount("tmpfs", "/run", "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV, "mode=755")
     os.umask(0o022)
+
+
+def _own_root() -> None:
+    """Cut every mount off from the host's, and make this process's root that of its mount namespace.
+
+    They differ in a chroot; the lab's machines come and go by setns(2), which leads to the namespace's root.
+    """
+    here = os.open(".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    root = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    own = os.open("/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
+    kernel.setns(own, kernel.CLONE_NEWNS)
+    kernel.mount("none", "/", flags=kernel.MS_REC | kernel.MS_PRIVATE)
+    if not os.path.samestat(os.stat("/"), os.fstat(root)):
+        where = _relative_to_root(here, root)
+        os.fchdir(root)
+        path = os.getcwd()
+        kernel.mount(path, path, flags=kernel.MS_BIND | kernel.MS_REC)
+        os.chdir(path)
+        kernel.pivot_root(".", ".")
+        kernel.detach(".")
+        os.chdir(where)
+    else:
+        os.fchdir(here)
+    for descriptor in (own, root, here):
+        os.close(descriptor)
+
+
+def _relative_to_root(here: int, root: int) -> str:
+    """The working directory as the chroot names it; descriptors of before the pivot lead to mounts that are gone."""
+    os.fchdir(root)
+    top = os.getcwd()
+    os.fchdir(here)
+    inside = os.path.relpath(os.getcwd(), top)
+    return "/" if inside.startswith("..") else os.path.join("/", inside)
 
 
 def _reap(lab: int) -> int:

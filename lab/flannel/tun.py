@@ -26,7 +26,10 @@ def open_tun(pattern: str, flags: int = IFF_TUN | IFF_NO_PI) -> tuple[int, str]:
     try:
         fd = os.open(_DEVICE, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
-        hint = "load the kernel module (modprobe tun) or give this container the device (--device /dev/net/tun)"
+        if isinstance(error, PermissionError):
+            hint = "run as root, or open it to all users as most distributions do (chmod 0666)"
+        else:
+            hint = "load the kernel module (modprobe tun) or give this container the device (--device /dev/net/tun)"
         raise MachineError(f"cannot open {_DEVICE}: {error.strerror}; {hint}") from error
     try:
         answer = fcntl.ioctl(fd, _TUNSETIFF, struct.pack("16sH22x", pattern.encode("ascii"), flags))

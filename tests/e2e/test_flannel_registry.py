@@ -127,9 +127,6 @@ def follow(registry: Registry) -> Iterator[Callable[[], Follower]]:
         follower.end()
 
 
-# --- the client -------------------------------------------------------------------------------------------------------------------
-
-
 def test_keys_are_written_read_and_deleted(client: EtcdClient) -> None:
     first = client.put("/a/1", "one")
     assert client.put("/a/2", "zwei \udcff") == first + 1
@@ -243,9 +240,6 @@ def test_a_watch_of_the_compacted_past_or_of_the_future_is_refused(client: EtcdC
     with pytest.raises(EtcdCompacted, match="its data is not what it was"):
         client.watch("/k", start=revision + 100)
     client.watch("/k", start=revision + 1).close()
-
-
-# --- the registry -----------------------------------------------------------------------------------------------------------------
 
 
 def test_the_configuration(client: EtcdClient) -> None:

@@ -149,3 +149,45 @@ def test_nothing_outlives_pid_1() -> None:
     _wait_until_gone(handles)
     front.communicate(timeout=5)
     assert front.returncode == 128 + signal.SIGKILL
+
+
+CHROOTED = """
+    import os, sys
+    from pathlib import Path
+    from lab.fabric import kernel, sandbox
+    from lab.fabric.namespace import Namespace
+
+    def body():
+        assert Path.cwd() == Path("/etc"), Path.cwd()
+        machine = Namespace.create("m")
+        machine.write_text("/etc/hosts", "covered")
+        machine.write_text("/run/mine", "mine")
+        assert machine.read_text("/etc/hosts") == "covered"
+        with machine.entered():
+            assert Path("/only-in-the-chroot").exists()
+        return 0
+
+    new = sys.argv[1]
+    kernel.unshare(kernel.CLONE_NEWNS)
+    kernel.mount("none", "/", flags=kernel.MS_REC | kernel.MS_PRIVATE)
+    kernel.mount("tmpfs", new, "tmpfs")
+    new = new + "/root"
+    os.mkdir(new)
+    for name in os.listdir("/"):
+        if os.path.islink("/" + name):
+            os.symlink(os.readlink("/" + name), new + "/" + name)
+        elif os.path.isdir("/" + name):
+            os.mkdir(new + "/" + name)
+            kernel.mount("/" + name, new + "/" + name, flags=kernel.MS_BIND | kernel.MS_REC)
+    Path(new + "/only-in-the-chroot").touch()
+    os.chroot(new)
+    os.chdir("/etc")
+    sys.exit(sandbox.run(body))
+"""
+
+
+def test_a_lab_in_a_chroot_stays_in_it(tmp_path: Path) -> None:
+    before = sorted(os.listdir("/run"))
+    ran = subprocess.run([sys.executable, "-c", textwrap.dedent(CHROOTED), str(tmp_path)], capture_output=True, text=True, timeout=60)
+    assert ran.returncode == 0, ran.stderr
+    assert sorted(os.listdir("/run")) == before
