@@ -1,0 +1,85 @@
+"""The lab as an ordinary user: no capability outside, all the same green."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.lab import ROOT, environment
+
+pytestmark = pytest.mark.e2e
+
+UNPRIVILEGED = 54321
+
+BECOME = """
+    # In a mount namespace of its own: a /dev/net/tun that everybody may open, as many distributions have it, and directories that the user
+    # may not enter made passable. Then become the user for good, and the command.
+    import os, stat, sys
+    from lab.fabric import kernel
+
+    def passable(path):
+        "The directories above a path that others may not enter, from the top."
+        parts = [os.sep.join(path.split(os.sep)[:n]) for n in range(2, path.count(os.sep) + 2)]
+        return [part for part in parts if not os.stat(part).st_mode & stat.S_IXOTH]
+
+    uid, *command = sys.argv[1:]
+    kernel.unshare(kernel.CLONE_NEWNS)
+    kernel.mount("none", "/", flags=kernel.MS_REC | kernel.MS_PRIVATE)
+    kernel.mount("tmpfs", "/mnt", "tmpfs", options="mode=755")
+    os.mknod("/mnt/tun", 0o666 | stat.S_IFCHR, os.makedev(10, 200))
+    os.chmod("/mnt/tun", 0o666)
+    kernel.mount("/mnt/tun", "/dev/net/tun", flags=kernel.MS_BIND)
+    for wanted in {os.path.realpath(sys.executable), sys.prefix, sys.base_prefix, os.environ["LAB_ROOT"]}:
+        for closed in passable(wanted):
+            shadow = "/mnt/shadow" + closed.replace("/", "-")
+            os.mkdir(shadow)
+            kernel.mount(closed, shadow, flags=kernel.MS_BIND | kernel.MS_REC)
+            kernel.mount("tmpfs", closed, "tmpfs", options="mode=755")
+            for name in os.listdir(shadow):
+                target = os.path.join(closed, name)
+                if os.path.isdir(os.path.join(shadow, name)):
+                    os.mkdir(target)
+                    kernel.mount(os.path.join(shadow, name), target, flags=kernel.MS_BIND | kernel.MS_REC)
+    os.setgroups([])
+    os.setresgid(int(uid), int(uid), int(uid))
+    os.setresuid(int(uid), int(uid), int(uid))
+    os.chdir("/")
+    os.execv(command[0], command)
+"""
+
+
+def _as_user(*command: str, timeout: float = 60.0) -> subprocess.CompletedProcess[str]:
+    own = environment({"LAB_ROOT": str(ROOT), "HOME": "/", "XDG_RUNTIME_DIR": ""})
+    argv = [sys.executable, "-c", textwrap.dedent(BECOME), str(UNPRIVILEGED), *command]
+    return subprocess.run(argv, env=own, capture_output=True, text=True, timeout=timeout, check=False)
+
+
+def test_the_user_is_really_unprivileged() -> None:
+    ran = _as_user(sys.executable, "-c", "import os; print(os.getuid()); os.listdir('/root') if os.getuid() == 0 else None; os.setuid(0)")
+    assert ran.stdout == f"{UNPRIVILEGED}\n" and "PermissionError" in ran.stderr
+
+
+def test_nginx_service_holds_without_root() -> None:
+    ran = _as_user(sys.executable, "-m", "lab", "run", "nginx-service")
+    assert ran.returncode == 0, ran.stdout[-3000:] + ran.stderr
+    assert "checks held" in ran.stdout
+
+
+def test_a_lab_in_the_background_without_root() -> None:
+    name = f"user-{os.getpid()}"
+    script = f"""
+        set -e
+        lab() {{ {sys.executable} -m lab "$@"; }}
+        lab up zenlin --name {name} >&2
+        trap 'lab down {name} >&2' EXIT
+        lab exec zenlinnode1 -- sh -c 'hostname; id -u; ping -c 1 -W 1 10.229.45.161 >&2; ip route | grep -c flannel0'
+    """
+    ran = _as_user("/bin/sh", "-c", textwrap.dedent(script))
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert ran.stdout == "zenlinnode1\n0\n1\n"
+    assert not Path(f"/tmp/lab-{UNPRIVILEGED}").exists()
