@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import signal
 import sys
 from collections.abc import Sequence
 
@@ -43,7 +44,12 @@ def main(argv: Sequence[str]) -> int:
 
 
 def console() -> None:
-    """The console script `lab`."""
+    """The console script `lab`, and `python -m lab`.
+
+    Until there is something to take away, Ctrl-C ends the process as the kernel does it: an interruption in the middle of an import has
+    no words for people. The lab process and `lab up` install Python's handler again.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     sys.exit(main(sys.argv[1:]))
 
 

@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from lab.cli import recording, terminal
-from lab.cluster.wanted import Wanted
+from lab.cluster import wanted
 from lab.errors import LabError, UsageError
 from lab.fabric import requirements, sandbox
-from lab.model import catalog, fit, load
+from lab.model import catalog, load
 from lab.scenario import loader, runner
 from lab.scenario.events import Emit
 from lab.scenario.model import Scenario
@@ -36,7 +36,7 @@ def add_parser(subparsers: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run the scenarios one after the other, each in a sandbox of its own. The worst of their statuses is the result."""
     scenarios = [loader.load_scenario(path) for path in _folders(args)]
-    wanted = [recipe(scenario, args.topology) for scenario in scenarios]
+    recipes = [recipe(scenario, args.topology) for scenario in scenarios]
     if (args.step or args.keep) and args.format != "text":
         raise UsageError("--step and --keep talk to a person on the terminal: they go with --format text only")
     if args.keep and len(scenarios) > 1:
@@ -44,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
     requirements.check_machine()
     statuses = []
     with recording.writers(args) as tell:
-        for scenario, what in zip(scenarios, wanted, strict=True):
+        for scenario, what in zip(scenarios, recipes, strict=True):
             statuses.append(_run_one(scenario, what, args, tell))
     return max(statuses)
 
@@ -55,23 +55,22 @@ def _folders(args: argparse.Namespace) -> list[Any]:
     return list(catalog.list_scenarios()) if args.all else [catalog.find_scenario(word) for word in args.scenarios]
 
 
-def recipe(scenario: Scenario, topology: str | None) -> Wanted:
+def recipe(scenario: Scenario, topology: str | None) -> wanted.Wanted:
     """What a scenario wants to have booted. Raises InputError for a wrong topology or manifest, all manifests' problems at once."""
     objects = load.read_manifests(scenario.manifest_paths)
     cluster = load.read_topology(catalog.find_topology(topology or scenario.topology))
-    fit.require_fit(cluster, objects, tuple(scenario.pins))
-    return Wanted(cluster, objects, tuple(scenario.pins))
+    return wanted.wanted(cluster, objects, scenario.pins)
 
 
-def _run_one(scenario: Scenario, wanted: Wanted, args: argparse.Namespace, tell: Emit) -> int:
+def _run_one(scenario: Scenario, what: wanted.Wanted, args: argparse.Namespace, tell: Emit) -> int:
     events = recording.Recording()
-    status = sandbox.run(lambda: _inside(scenario, wanted, args, events))
+    status = sandbox.run(lambda: _inside(scenario, what, args, events))
     for event in events.replay(scenario):
         tell(event)
     return status
 
 
-def _inside(scenario: Scenario, wanted: Wanted, args: argparse.Namespace, events: recording.Recording) -> int:
+def _inside(scenario: Scenario, what: wanted.Wanted, args: argparse.Namespace, events: recording.Recording) -> int:
     """The lab process: everything here happens in the sandbox, and ends with it."""
     from lab.cluster.boot import boot
     from lab.fabric.mininet import interact
@@ -85,7 +84,7 @@ def _inside(scenario: Scenario, wanted: Wanted, args: argparse.Namespace, events
 
     @contextlib.contextmanager
     def booted(progress: Callable[[str, float | None], None]) -> Iterator[Any]:
-        yield boot(wanted, progress)
+        yield boot(what, progress)
 
     def mininet(cluster: Any) -> None:
         print(terminal.CLI_HINT[args.lang], flush=True)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import sys
 import traceback
 from pathlib import Path
 from typing import Any, TextIO
 
-from lab.cluster.wanted import Wanted
+from lab.cluster.wanted import Wanted, wanted
 from lab.errors import LabError
 from lab.fabric import registry, requirements, sandbox
 
@@ -25,11 +26,13 @@ def add_parser(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Claim the name, start the sandbox, pass on what it tells until it is ready."""
-    default, wanted = recipe(args.what)
+    default, what = recipe(args.what)
     requirements.check_machine()
+    # From here on an interruption has something to take away.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     entry = registry.claim(args.name or default, args.what)
     try:
-        return _start(entry, wanted)
+        return _start(entry, what)
     except BaseException:
         registry.kill(entry)
         registry.remove(entry)
@@ -47,10 +50,10 @@ def recipe(what: str) -> tuple[str, Wanted]:
         return scenario.name, run_verb.recipe(scenario, None)
     path = catalog.find_topology(what)
     topology = load.read_topology(path)
-    return topology.name, Wanted(topology)
+    return topology.name, wanted(topology)
 
 
-def _start(entry: registry.Entry, wanted: Wanted) -> int:
+def _start(entry: registry.Entry, what: Wanted) -> int:
     from lab.cluster import control
 
     server = control.listen(entry.socket)
@@ -60,7 +63,7 @@ def _start(entry: registry.Entry, wanted: Wanted) -> int:
     def body() -> int:
         os.close(told)
         with os.fdopen(tell, "w", encoding="utf-8", buffering=1) as channel:
-            return _inside(wanted, server, channel, log)
+            return _inside(what, server, channel, log)
 
     init = sandbox.spawn(body, dies_with_front=False)
     entry = registry.record(entry, init)
@@ -68,7 +71,7 @@ def _start(entry: registry.Entry, wanted: Wanted) -> int:
     server.close()
     with os.fdopen(told, encoding="utf-8") as channel:
         _follow(entry, channel)
-    print(f"{entry.name} is up: `lab shell {wanted.topology.master.name}`, `lab inspect`, `lab down {entry.name}`")
+    print(f"{entry.name} is up: `lab shell {what.topology.master.name}`, `lab inspect`, `lab down {entry.name}`")
     return 0
 
 
@@ -87,7 +90,7 @@ def _follow(entry: registry.Entry, channel: TextIO) -> None:
     raise LabError(f"the lab ended while it was booting:\n{entry.log.read_text(encoding='utf-8', errors='replace')[-2000:]}")
 
 
-def _inside(wanted: Wanted, server: Any, channel: TextIO, log: int) -> int:
+def _inside(what: Wanted, server: Any, channel: TextIO, log: int) -> int:
     """The lab process: boot, say so, then answer requests until killed."""
     nothing = os.open("/dev/null", os.O_RDONLY)
     for old, new in ((nothing, 0), (log, 1), (log, 2)):
@@ -99,7 +102,7 @@ def _inside(wanted: Wanted, server: Any, channel: TextIO, log: int) -> int:
         channel.write(json.dumps({"what": what, "seconds": seconds}) + "\n")
 
     try:
-        cluster = boot(wanted, progress)
+        cluster = boot(what, progress)
     except LabError as error:
         channel.write(json.dumps({"error": str(error), "status": error.status}) + "\n")
         return error.status

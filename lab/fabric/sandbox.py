@@ -175,6 +175,7 @@ def _init(body: Body, tell: int, dies_with_front: bool) -> int:
     lab = os.fork()
     if lab == 0:
         os.close(tell)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _WATCHED)
         _exit_with(body)
     _let_go(keep_terminal=dies_with_front)

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any, TextIO
 
 from lab.report.layout import fold, pad, visible, width, wrap
-from lab.report.words import Language, pick, say, seconds
+from lab.report.words import Language, pick, say, seconds, stage
 from lab.scenario.checks import Verdict
 from lab.scenario.events import (
     Booted,
@@ -103,9 +103,9 @@ class TerminalWriter:
             self._booting.remove(event.what)
         self._clear()
         if event.seconds is not None:
-            self._line(f"  {pad(visible(event.what), 44)} {pad(seconds(event.seconds), 8, right=True)}")
+            self._line(f"  {pad(visible(stage(event.what, self._language)), 44)} {pad(seconds(event.seconds), 8, right=True)}")
         if self._live and self._booting:
-            self._stream.write(self._style("dim", f"  … {', '.join(self._booting)}"[: self._columns - 1]))
+            self._stream.write(self._style("dim", f"  … {', '.join(stage(what, self._language) for what in self._booting)}"[: self._columns - 1]))
 
     def _clear(self) -> None:
         if self._live:

@@ -54,6 +54,16 @@ WORDS = {
     ),
     "aborted": Text("The run was cut short: {reason}", "运行中断：{reason}"),
 }
+STAGES = {
+    "machines and wires": "机器与网线",
+    "etcd": "etcd",
+    "flanneld on every node": "每个节点上的 flanneld",
+    "pod bridges": "Pod 网桥",
+    "pods": "Pod",
+    "kube-proxy rules on every node": "每个节点上的 kube-proxy 规则",
+}
+"""The stages of a boot (lab.cluster.boot) in Chinese; one that is not here is shown as it is."""
+
 WORDS["status_check"] = Text("expected exit status", "预期退出状态")
 
 
@@ -65,6 +75,11 @@ def say(key: str, language: Language, **values: object) -> str:
 def pick(text: Text, language: Language) -> str:
     """The text in that language."""
     return text.zh if language == "zh" else text.en
+
+
+def stage(what: str, language: Language) -> str:
+    """The name of a stage of the boot."""
+    return STAGES.get(what, what) if language == "zh" else what
 
 
 def seconds(value: float) -> str:

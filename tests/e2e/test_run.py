@@ -174,6 +174,13 @@ def test_wrong_topology_manifest_and_script_are_named_with_their_lines(tmp_path:
     assert ran.returncode == 2 and "scenario.py:2" in ran.stderr and "Traceback" not in ran.stderr
 
 
+def test_a_backend_that_is_not_there_is_wrong_input(tmp_path: Path) -> None:
+    topology = tmp_path / "t.yaml"
+    topology.write_text("name: t\nnodes:\n  - {name: zenlin, role: master, address: 192.168.9.1/24}\nflannel: {backend: {type: vxlan}}\n")
+    ran = lab("run", str(_scenario(tmp_path / "s", SCRIPT.format(topology=str(topology), command="true"))))
+    assert ran.returncode == 2 and "vxlan" in ran.stderr and "udp" in ran.stderr, ran.stderr
+
+
 def test_an_unknown_image_is_wrong_input(tmp_path: Path) -> None:
     manifest = "apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec: {containers: [{name: a, image: 'mysql:5'}]}\n"
     ran = lab("run", str(_scenario(tmp_path / "s", SCRIPT.format(topology="zenlin", command="true"), manifest)))
@@ -195,6 +202,18 @@ def test_a_missing_program_is_3_before_anything_is_built(tmp_path: Path) -> None
     assert ran.returncode == 3, ran.stdout + ran.stderr
     assert "etcd" in ran.stderr and "Traceback" not in ran.stderr
     assert ran.stdout == ""
+
+
+@pytest.mark.parametrize("seconds", [0.05, 0.15, 0.3, 0.5])
+def test_an_early_ctrl_c_has_no_traceback(seconds: float) -> None:
+    process = start("run", "nginx-service", start_new_session=True)
+    try:
+        process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=10)
+    assert process.returncode in (130, -signal.SIGINT)
+    assert "Traceback" not in stderr
 
 
 @pytest.mark.parametrize("moment", ["Booting", "Step 2"])

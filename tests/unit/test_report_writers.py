@@ -321,3 +321,13 @@ def test_junit_of_several_runs_where_the_second_is_cut_short(tmp_path: Path) -> 
 def test_junit_where_no_file_can_be(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"cannot write the JUnit file .*: No such file or directory"):
         JUnitWriter(tmp_path / "gone" / "r.xml")
+
+
+def test_every_stage_of_a_boot_has_a_chinese_name() -> None:
+    import re
+    from pathlib import Path
+
+    from lab.report.words import STAGES
+
+    boot = (Path(__file__).parents[2] / "lab/cluster/boot.py").read_text()
+    assert set(re.findall(r'with stage\("([^"]+)"\)', boot)) == set(STAGES)

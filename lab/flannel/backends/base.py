@@ -56,11 +56,16 @@ _BACKENDS = {"udp": "lab.flannel.backends.udp:UdpBackend", "alloc": "lab.flannel
 """Backend.Type and the class that does it; imported when it is asked for."""
 
 
+def known() -> tuple[str, ...]:
+    """The backend types there are, sorted."""
+    return tuple(sorted(_BACKENDS))
+
+
 def maker(kind: str) -> Maker:
     """The class of a backend, by the Type in the network config. Raises UsageError for a type that the lab does not have."""
     if kind not in _BACKENDS:
         raise UsageError(
-            f"unknown backend type: {kind}; set Backend.Type in the network config to one of {', '.join(sorted(_BACKENDS))}"
+            f"unknown backend type: {kind}; set Backend.Type in the network config to one of {', '.join(known())}"
         )
     module, name = _BACKENDS[kind].split(":")
     made: Maker = getattr(importlib.import_module(module), name)
