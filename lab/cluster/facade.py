@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TypeVar
 
 from lab.errors import UsageError
 from lab.fabric.daemon import Daemon
 from lab.fabric.mininet import Host, Network
+from lab.fabric.process import Result
 from lab.model.objects import Endpoints, Pod, Service
 from lab.model.topology import Topology
 
 Thing = TypeVar("Thing")
+
+EVIDENCE = ("ip -4 address", "ip route", "ip neigh", "iptables-save -c", "conntrack -L")
+"""What is asked of a machine when a step has failed on it."""
 
 
 class Cluster:
@@ -82,6 +86,20 @@ class Cluster:
     def daemon(self, machine: str, name: str) -> Daemon:
         """A daemon by its machine's and its own name: ("zenlinnode1", "flanneld")."""
         return _pick("daemon", _pick("machine with daemons", self.daemons, machine), name)
+
+    def evidence(self, name: str) -> Iterator[Result]:
+        """What a machine looks like right now, for the report of a failed step; a pod's node is looked at as well.
+
+        Raises CommandError when the machine does not answer.
+        """
+        host = self.host(name)
+        for command in EVIDENCE:
+            yield host.run(command, timeout=5.0)
+        for daemon in self.daemons.get(name, {}).values():
+            yield Result(name, f"log of {daemon.name}", 0, f"{daemon.last_words()}\n", "", 0.0)
+        pod = self.pod_objects.get(name)
+        if pod is not None and pod.node_name:
+            yield from self.evidence(pod.node_name)
 
     def stop(self) -> None:
         """Kill every daemon and let go of every machine."""

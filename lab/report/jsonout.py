@@ -6,12 +6,13 @@
                "steps": [{"key", "number", "title", "why", "status", "reason", "seconds", "repeat",
                           "commands": [{"number", "where", "prompt", "command", "status", "stdout", "stderr", "seconds", "attempts"}],
                           "checks": [{"command", "name", "ok", "kind", "expected", "actual", "diff"}],
-                          "notes": [{"after", "text"}]}],
+                          "notes": [{"after", "text"}],
+                          "evidence": [{"where", "prompt", "command", "status", "stdout", "stderr"}]}],
                "summary": {"ok", "passed", "failed", "skipped", "error", "checks", "failed_checks", "seconds", "aborted"}}]}
 
 `schema` grows when a key changes its meaning or goes away; new keys may come at any time. Every text for people is {"en", "zh"}.
 A command that could not be run has status null. A step that was repeated stands there as it was the last time. `aborted` is null
-for a run that came to its end; `status` of a step is null when the run was cut short in it.
+for a run that came to its end; `evidence` is of failed steps; `status` of a step is null when the run was cut short in it.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from lab.scenario.events import (
     CommandRan,
     CommandStarted,
     Event,
+    Evidence,
     Noted,
     RunEnded,
     RunStarted,
@@ -88,14 +90,14 @@ class Document:
 
     def _step_started(self, event: StepStarted) -> None:
         self._step = self._entry(event.key)
-        self._step.update(asdict(event), status=None, reason=None, seconds=None, commands=[], checks=[], notes=[])
+        self._step.update(asdict(event), status=None, reason=None, seconds=None, commands=[], checks=[], notes=[], evidence=[])
         del self._step["total"]
 
     def _step_ended(self, event: StepEnded) -> None:
         reason = asdict(event.reason) if event.reason.en else None
         self._entry(event.key).update(status=event.status, reason=reason, seconds=event.seconds)
 
-    def _in_step(self, event: CommandStarted | CommandRan | Noted | Checked) -> None:
+    def _in_step(self, event: CommandStarted | CommandRan | Noted | Checked | Evidence) -> None:
         if isinstance(event, CommandStarted):
             unknown = {"status": None, "stdout": "", "stderr": "", "seconds": None, "attempts": 0}
             self._step["commands"].append(asdict(event) | unknown)
@@ -103,6 +105,8 @@ class Document:
             self._step["commands"][-1] = asdict(event)
         elif isinstance(event, Noted):
             self._step["notes"].append({"after": event.after, "text": asdict(event.text)})
+        elif isinstance(event, Evidence):
+            self._step["evidence"].append(asdict(event))
         else:
             self._step["checks"].append({"command": event.command} | asdict(event.verdict))
 

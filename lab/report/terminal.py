@@ -17,6 +17,7 @@ from lab.scenario.events import (
     CommandRan,
     CommandStarted,
     Event,
+    Evidence,
     Noted,
     RunEnded,
     RunStarted,
@@ -73,6 +74,7 @@ class TerminalWriter:
             CommandRan: self._command_ran,
             Noted: self._noted,
             Checked: self._checked,
+            Evidence: self._evidence,
             StepEnded: self._step_ended,
             RunEnded: self._run_ended,
         }
@@ -163,6 +165,13 @@ class TerminalWriter:
             self._line(f"    {line}")
         if not verdict.ok:
             self._explain(verdict)
+
+    def _evidence(self, event: Evidence) -> None:
+        """Long, and rarely what a learner needs: only with --verbose; the reports always have it."""
+        if self._verbose:
+            self._line(self._style("dim", f"  {self._say('evidence')} {visible(f'{event.prompt} {event.command}')}"))
+            for line in (event.stdout + event.stderr).splitlines():
+                self._line(f"      {visible(line)}")
 
     def _explain(self, verdict: Verdict) -> None:
         if verdict.diff and "\n" in verdict.expected + verdict.actual:

@@ -20,6 +20,7 @@ WORDS = {
     "signal": Text("ended by signal {signal}", "被信号 {signal} 终止"),
     "attempts": Text("attempt {n}, the last one", "第 {n} 次尝试，也是最后一次"),
     "note": Text("Note: {text}", "说明：{text}"),
+    "evidence": Text("Evidence:", "现场："),
     "equal": Text("expected", "预期"),
     "lines": Text("expected", "预期"),
     "contains": Text("expected to contain", "预期包含"),

@@ -1,7 +1,7 @@
 """What happens during a run, as frozen data. The runner emits these; writers (lab.report) turn them into what people read.
 
 The order in one run: RunStarted, BootProgress..., then per step StepStarted, (CommandStarted, CommandRan | Noted | Checked)...,
-StepEnded, and RunEnded last. A step that the learner repeats starts and ends again; its last end counts.
+Evidence... if it failed, StepEnded, and RunEnded last. A step that the learner repeats starts and ends again; its last end counts.
 """
 
 from __future__ import annotations
@@ -106,6 +106,18 @@ class Checked:
 
 
 @dataclass(frozen=True)
+class Evidence:
+    """What a machine of a failed step looked like right after it: the output of a command, or the end of a daemon's log."""
+
+    where: str
+    prompt: str
+    command: str
+    status: int
+    stdout: str
+    stderr: str
+
+
+@dataclass(frozen=True)
 class StepEnded:
     """A step is over. `reason` says why it was skipped or what broke; both texts are empty when it passed or only checks failed."""
 
@@ -149,7 +161,7 @@ class RunEnded:
         return self.counts.ok and not self.aborted.en
 
 
-Event = RunStarted | BootProgress | Booted | StepStarted | CommandStarted | CommandRan | Noted | Checked | StepEnded | RunEnded
+Event = RunStarted | BootProgress | Booted | StepStarted | CommandStarted | CommandRan | Noted | Checked | Evidence | StepEnded | RunEnded
 Emit = Callable[[Event], None]
 
 

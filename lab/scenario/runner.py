@@ -19,6 +19,7 @@ from lab.scenario.events import (
     BootProgress,
     Counts,
     Emit,
+    Evidence,
     RunEnded,
     RunStarted,
     Status,
@@ -35,6 +36,9 @@ Progress = Callable[[str, float | None], None]
 """Called while booting: (what, None) when a part is being started, (what, seconds) when it has come up."""
 Boot = Callable[[Progress], AbstractContextManager[Any]]
 Shell = Callable[[Any], None]
+
+EVIDENCE_MACHINES = 4
+"""Machines of a failed step that are looked at, those that it used first."""
 
 REAL_CLOCK = Clock(time.monotonic, time.sleep)
 
@@ -150,7 +154,18 @@ class _Walk:
         begun = self.clock.now()
         status, reason = _perform(step, view)
         counted = view.recorder
+        if status != "passed":
+            self._gather_evidence(view, cluster)
         self._record(StepEnded(step.key, status, self.clock.now() - begun, counted.checks, counted.failed, reason))
+
+    def _gather_evidence(self, view: View, cluster: Any) -> None:
+        """Keep what the machines of a failed step look like now; a machine that cannot even tell is passed over."""
+        for host in list(view.recorder.places.values())[:EVIDENCE_MACHINES]:
+            try:
+                for found in cluster.evidence(host.name):
+                    self.emit(Evidence(host.name, host.prompt, found.command, found.status, found.stdout, found.stderr))
+            except LabError:
+                continue
 
     def _record(self, ended: StepEnded) -> None:
         self.ended[ended.key] = ended

@@ -66,10 +66,12 @@ class Recorder:
         self.commands = 0
         self.checks = 0
         self.failed = 0
+        self.places: dict[str, HostLike] = {}
 
     def begin(self, host: HostLike, command: str | Sequence[str]) -> CommandStarted:
         """Announce a command."""
         self.commands += 1
+        self.places[host.name] = host
         typed = command if isinstance(command, str) else shlex.join(command)
         started = CommandStarted(self.commands, host.name, host.prompt, typed)
         self.emit(started)

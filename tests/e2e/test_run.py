@@ -156,6 +156,18 @@ def test_a_failed_check_gives_1_and_the_run_goes_on(tmp_path: Path) -> None:
     assert "1 passed, 1 failed" in ran.stdout
 
 
+def test_the_reports_hold_the_evidence_of_a_failed_step(tmp_path: Path) -> None:
+    folder, report = _scenario(tmp_path / "s", SCRIPT.format(topology="zenlin", command="exit 3")), tmp_path / "report.xml"
+    ran = lab("run", str(folder), "--format", "json", "--junit", str(report))
+    assert ran.returncode == 1, ran.stderr
+    failed, passed = json.loads(ran.stdout)["runs"][0]["steps"]
+    said = {found["command"]: found["stdout"] for found in failed["evidence"]}
+    assert "flannel0" in said["ip route"] and "KUBE-SERVICES" in said["iptables-save -c"]
+    assert "Wrote subnet file" in said["log of flanneld"]
+    assert passed["evidence"] == []
+    assert "flannel0" in report.read_text()
+
+
 def test_wrong_topology_manifest_and_script_are_named_with_their_lines(tmp_path: Path) -> None:
     topology = tmp_path / "t.yaml"
     topology.write_text("name: t\nnodes:\n  - {name: a, role: master, address: 10.0.0.1/24, gateway: 10.0.1.1}\nnope: 1\n")

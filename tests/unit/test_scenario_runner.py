@@ -21,6 +21,7 @@ from lab.scenario.events import (
     CommandStarted,
     Counts,
     Event,
+    Evidence,
     Noted,
     RunEnded,
     RunStarted,
@@ -80,6 +81,11 @@ class FakeCluster:
 
     def service(self, name: str) -> str:
         return f"the service {name}"
+
+    def evidence(self, name: str) -> Iterator[FakeResult]:
+        yield FakeResult(name, "ip route", 0, f"routes of {name}\n")
+        if name == "n2":
+            raise CommandError("n2 does not answer any more")
 
 
 class FakeTime:
@@ -372,3 +378,14 @@ def test_an_interrupt_in_a_step_ends_the_run_with_what_was_done() -> None:
 def test_events_are_plain_data() -> None:
     for event in play(several())[1]:
         assert json.loads(json.dumps(to_json(event)))["event"] == type(event).__name__
+
+
+def test_evidence_is_kept_of_the_machines_of_a_failed_step_alone() -> None:
+    def failing(lab: View) -> None:
+        for name in ("n2", "n1", "n1"):
+            lab.node(name).run("false").expect_status(0)
+
+    events = single(failing)
+    assert [(event.where, event.stdout) for event in only(events, Evidence)] == [("n2", "routes of n2\n"), ("n1", "routes of n1\n")]
+    assert isinstance(events[-2], StepEnded), "the evidence comes before the step's end"
+    assert only(single(lambda lab: lab.node("n1").run("hostname").expect("n1")), Evidence) == []
