@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -31,16 +32,27 @@ def main(argv: Sequence[str]) -> int:
     try:
         args = _parser(argv).parse_args(argv)
         status: int = args.run(args)
+        sys.stdout.flush()
         return status
     except LabError as error:
-        sys.stdout.flush()
         print(f"lab: {error}", file=sys.stderr)
         return error.status
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
-        sys.stderr.close()
-        return 141
+        _forget_output()
+        return 128 + signal.SIGPIPE
+    except OSError as error:
+        _forget_output()
+        print(f"lab: {error}", file=sys.stderr)
+        return 1
+
+
+def _forget_output() -> None:
+    """What is still buffered cannot be written any more; without this Python would complain about it at the very end."""
+    nothing = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nothing, sys.stdout.fileno())
+    os.close(nothing)
 
 
 def console() -> None:

@@ -76,11 +76,16 @@ def _inside(scenario: Scenario, what: wanted.Wanted, args: argparse.Namespace, e
     from lab.fabric.mininet import interact
 
     screen = terminal.writer(args) if args.format == "text" else None
+    gone: list[terminal.OutputGone] = []
 
     def emit(event: Any) -> None:
         events(event)
-        if screen is not None:
-            screen(event)
+        if screen is not None and not gone:
+            try:
+                screen(event)
+            except OSError as error:
+                gone.append(terminal.OutputGone(error))
+                raise gone[0] from error
 
     @contextlib.contextmanager
     def booted(progress: Callable[[str, float | None], None]) -> Iterator[Any]:
@@ -98,7 +103,4 @@ def _inside(scenario: Scenario, what: wanted.Wanted, args: argparse.Namespace, e
         return error.status
     except KeyboardInterrupt:
         return 130
-    finally:
-        if screen is not None:
-            screen.close()
     return 0 if ended.ok else 1

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import shutil
+import signal
 import sys
 from collections.abc import Mapping
 from typing import Literal
@@ -18,6 +20,22 @@ CLI_HINT = {
     "en": "The lab stays up. This is Mininet's command line: `nodes`, `links`, `zenlinnode1 route -n`, `help`; `exit` takes the lab down.",
     "zh": "实验环境保持运行。这里是 Mininet 命令行：`nodes`、`links`、`zenlinnode1 route -n`、`help`；输入 `exit` 结束并清除实验环境。",
 }
+
+
+class OutputGone(SystemExit):
+    """Nobody reads what the lab prints any more, as after `| head`: the run ends, with the status of a process that SIGPIPE killed.
+
+    A SystemExit, because it must pass through the step that happens to be running.
+    """
+
+    def __init__(self, error: OSError) -> None:
+        super().__init__(128 + signal.SIGPIPE if error.errno == errno.EPIPE else 1)
+        self.error = error
+        if error.errno != errno.EPIPE:
+            print(f"lab: cannot write to standard output: {error.strerror}", file=sys.stderr)
+
+    def __str__(self) -> str:
+        return f"standard output: {self.error.strerror}"
 
 
 def language(environ: Mapping[str, str] | None = None) -> Language:

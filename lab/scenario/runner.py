@@ -187,7 +187,7 @@ class _Walk:
         if isinstance(error, KeyboardInterrupt):
             self.end(Text("interrupted", "被中断"))
         else:
-            words = str(error) if isinstance(error, LabError) else f"{type(error).__name__}: {error}"
+            words = str(error) if isinstance(error, LabError | SystemExit) else f"{type(error).__name__}: {error}"
             self.end(Text(words, words))
 
 

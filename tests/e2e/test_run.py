@@ -216,6 +216,26 @@ def test_a_missing_program_is_3_before_anything_is_built(tmp_path: Path) -> None
     assert ran.stdout == ""
 
 
+def test_a_reader_that_goes_away_ends_it_quietly(tmp_path: Path) -> None:
+    report = tmp_path / "report.xml"
+    process = start("run", "nginx-service", "--junit", str(report))
+    assert process.stdout is not None and process.stderr is not None
+    assert process.stdout.readline()
+    process.stdout.close()
+    assert (process.stderr.read(), process.wait(10)) == ("", 141)
+    process.stderr.close()
+    assert "aborted" in report.read_text()
+
+
+def test_a_full_disk_behind_stdout_is_said() -> None:
+    for words in (("run", "nginx-service"), ("run", "nginx-service", "--format", "json"), ("list",), ("plan", "zenlin")):
+        with open("/dev/full", "w") as full:
+            process = start(*words, stdout=full)
+            _, stderr = process.communicate(timeout=20)
+        assert process.returncode == 1, words
+        assert "No space left" in stderr and "Traceback" not in stderr, words
+
+
 @pytest.mark.parametrize("seconds", [0.05, 0.15, 0.3, 0.5])
 def test_an_early_ctrl_c_has_no_traceback(seconds: float) -> None:
     process = start("run", "nginx-service", start_new_session=True)
