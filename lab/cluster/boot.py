@@ -59,7 +59,9 @@ def boot(wanted: Wanted, progress: Progress = lambda what, seconds: None, dice: 
         pods = Pods(cluster, builder, bridges, dice)
         pods.create(wanted.objects, wanted.pins)
     with stage("kube-proxy rules on every node"):
-        Services(cluster, dice).apply(wanted.objects.services)
+        services = Services(cluster, dice)
+        services.apply(wanted.objects.services)
+    cluster.manage(pods, services)
     builder.close()
     return cluster
 

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Iterator, Mapping
-from typing import TypeVar
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, TypeVar
 
 from lab.errors import UsageError
 from lab.fabric.daemon import Daemon
 from lab.fabric.mininet import Host, Network
 from lab.fabric.process import Result
+from lab.model.manifests import Objects
 from lab.model.objects import Endpoints, Pod, Service
+from lab.model.pins import Pin
 from lab.model.topology import Topology
+
+if TYPE_CHECKING:  # they hold the cluster, too
+    from lab.cluster.pods import Pods
+    from lab.cluster.services import Services
 
 Thing = TypeVar("Thing")
 
@@ -29,6 +35,40 @@ class Cluster:
         self.pod_objects: dict[str, Pod] = {}
         self.services: tuple[Service, ...] = ()
         self.all_endpoints: tuple[Endpoints, ...] = ()
+        self._pods: Pods | None = None
+        self._services: Services | None = None
+
+    def manage(self, pods: Pods, services: Services) -> None:
+        """Take over what creates and deletes pods and services, once the cluster is up."""
+        self._pods, self._services = pods, services
+
+    def apply(self, objects: Objects, pins: Sequence[Pin] = ()) -> None:
+        """Create pods and services on the running cluster; a service that exists is replaced. Endpoints and rules follow.
+
+        Raises UsageError for what does not fit, BootError when a pod's workload does not start.
+        """
+        pods, services = self._managers()
+        pods.create(objects, pins)
+        replaced = {(one.namespace, one.name) for one in objects.services}
+        kept = [one for one in self.services if (one.namespace, one.name) not in replaced]
+        services.apply((*kept, *objects.services))
+
+    def delete_pod(self, name: str) -> None:
+        """Stop a pod and take it away; endpoints and rules follow. Raises UsageError when there is none of that name."""
+        self.pod_object(name)
+        pods, services = self._managers()
+        pods.delete(name)
+        services.sync()
+
+    def delete_service(self, name: str, namespace: str = "default") -> None:
+        """Delete a service, and its rules on every node. Raises UsageError when there is none of that name."""
+        doomed = self.service(name, namespace)
+        self._managers()[1].apply([one for one in self.services if one != doomed])
+
+    def _managers(self) -> tuple[Pods, Services]:
+        if self._pods is None or self._services is None:
+            raise UsageError(f"the cluster {self.topology.name} is not up yet")
+        return self._pods, self._services
 
     def hosts(self, kind: str) -> list[Host]:
         """The machines of one kind, in the order they were made."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from lab.model.objects import Container, Pod
+from lab.workloads import echo
 
 NGINX_PID = "/run/nginx.pid"
 NGINX_LOGS = "/var/log/nginx"
@@ -18,18 +19,21 @@ NGINX_LOGS = "/var/log/nginx"
 class Workload:
     """What a container runs.
 
-    argv    the command line; empty: nothing but the pod's namespaces
+    argv    the command line; empty: nothing but the pod's namespaces, or the echo server
     files   (path, text), written in the pod before the start
     port    a TCP port that answers when the workload is ready; 0: ready when started
+    echo    ports on which the lab's own echo server listens, in place of a program
     """
 
     argv: tuple[str, ...]
     files: tuple[tuple[str, str], ...] = ()
     port: int = 0
+    echo: tuple[echo.Port, ...] = ()
 
 
 KNOWN_IMAGES = {
     "nginx": "the machine's nginx on port 80, serving a page that names the pod",
+    "echo": "a server that says which pod it is and whom it sees, on the container's ports (8080, TCP and UDP)",
     "ubuntu": "a shell that waits, unless the pod has a command of its own",
     "busybox": "as ubuntu",
     "pause": "nothing: an address that answers ping",
@@ -55,6 +59,9 @@ def workload(pod: Pod, container: Container) -> Workload:
     image = base_name(container.image)
     if image == "nginx" and not container.args:
         return _nginx(pod, container)
+    if image == "echo":
+        ports = tuple((port.protocol, port.container_port) for port in container.ports) or echo.DEFAULT_PORTS
+        return Workload((), port=next((number for protocol, number in ports if protocol == "TCP"), 0), echo=ports)
     if container.args:
         return Workload(container.args)
     return Workload(())

@@ -4,26 +4,29 @@ from __future__ import annotations
 
 import os
 import socket
+from functools import partial
 
 from lab.errors import BootError
 from lab.fabric import daemon, kernel
 from lab.fabric.namespace import Namespace
 from lab.model.objects import Pod
-from lab.workloads import images
+from lab.workloads import echo, images
 
 READY_TIMEOUT = 10.0
 
 
 def start(namespace: Namespace, pod: Pod) -> list[daemon.Daemon]:
     """Start every container of a pod. Raises CommandError for a program that cannot be executed."""
-    return [_start_container(namespace, container.name, images.workload(pod, container)) for container in pod.containers]
+    return [_start_container(namespace, pod, container.name, images.workload(pod, container)) for container in pod.containers]
 
 
-def _start_container(namespace: Namespace, name: str, workload: images.Workload) -> daemon.Daemon:
+def _start_container(namespace: Namespace, pod: Pod, name: str, workload: images.Workload) -> daemon.Daemon:
     for path, text in workload.files:
         namespace.write_text(path, text)
     if workload.argv[:1] == ("nginx",):
         _private_directory(namespace, images.NGINX_LOGS)
+    if workload.echo:
+        return daemon.fork(namespace, name, partial(echo.serve, pod.name, workload.echo))
     return daemon.execute(namespace, name, workload.argv or ("sleep", "infinity"))
 
 

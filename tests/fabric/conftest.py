@@ -1,4 +1,4 @@
-"""Runs test bodies inside a real sandbox: `sandboxed(body)` fails the test with the body's own traceback when it raises."""
+"""The fixture form of tests.sandboxed."""
 
 from __future__ import annotations
 
@@ -6,18 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from lab.fabric import sandbox
-
-
-def sandboxed(body: Callable[[], object]) -> None:
-    """Run `body` as the lab process of a sandbox. Its assertions are the test's: pytest shows what it printed."""
-
-    def main() -> int:
-        body()
-        return 0
-
-    status = sandbox.run(main)
-    assert status == 0, f"the body ended with status {status}; its traceback is in the captured stderr"
+from tests.sandboxed import sandboxed
 
 
 @pytest.fixture(name="sandboxed")
