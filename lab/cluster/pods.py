@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from ipaddress import IPv4Interface
 
 from lab.cluster.facade import Cluster
-from lab.errors import UsageError
 from lab.fabric.apply import Builder
 from lab.master import schedule
 from lab.model.manifests import Objects
@@ -34,7 +33,8 @@ class Pods:
         Raises UsageError for an unknown image, a wrong node or an address that cannot be had; BootError when a workload does not start.
         """
         wanted = schedule.pods_of(objects.deployments, objects.pods, pins, self._name)
-        refuse_unknown_images(wanted)
+        for pod in wanted:
+            images.require_known(f"pod {pod.name}", pod.containers)
         placed = schedule.schedule(wanted, self.cluster.topology)
         addressed = self._addressed(placed)
         for pod in addressed:
@@ -73,15 +73,3 @@ class Pods:
             for running in self.cluster.daemons[pod.name].values():
                 left = max(0.1, deadline - time.monotonic())
                 running.wait_until(lambda n=namespace, p=pod: start.is_ready(n, p), left, "answer")  # type: ignore[misc]
-
-
-def refuse_unknown_images(pods: Sequence[Pod]) -> None:
-    """Raises UsageError, with the list of the known ones, for an image that the lab cannot run."""
-    for pod in pods:
-        for container in pod.containers:
-            if not images.is_known(container):
-                known = "\n".join(f"    {name:8} {meaning}" for name, meaning in images.KNOWN_IMAGES.items())
-                raise UsageError(
-                    f"pod {pod.name}: the lab does not know the image {container.image!r}. Known are\n{known}\n"
-                    f"or give container {container.name} a `command`: the lab runs the machine's program of that name."
-                )

@@ -11,6 +11,7 @@ from lab.model import fit
 from lab.model.manifests import Objects
 from lab.model.pins import Pin
 from lab.model.topology import Topology
+from lab.workloads import images
 
 
 @dataclass(frozen=True)
@@ -28,5 +29,9 @@ def wanted(topology: Topology, objects: Objects | None = None, pins: Sequence[Pi
     backend = topology.flannel.backend.type
     if backend not in base.known():
         raise UsageError(f"topology {topology.name}: this version of the lab has no flannel backend {backend}, only {', '.join(base.known())}")
+    for pod in complete.objects.pods:
+        images.require_known(f"pod {pod.name}", pod.containers)
+    for deployment in complete.objects.deployments:
+        images.require_known(f"deployment {deployment.name}", deployment.containers)
     fit.require_fit(complete.topology, complete.objects, complete.pins)
     return complete

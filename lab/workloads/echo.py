@@ -1,8 +1,8 @@
 """The image `echo`: a server that says which pod it is and whom it sees. TCP speaks HTTP, UDP answers each datagram with one.
 
-    pod: NAME
-    client: ADDRESS:PORT
-    <what was sent: the request line, or the datagram>
+pod: NAME
+client: ADDRESS:PORT
+<what was sent: the request line, or the datagram>
 """
 
 from __future__ import annotations

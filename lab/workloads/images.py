@@ -6,8 +6,10 @@ is; only a container without one needs a known image.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
+from lab.errors import UsageError
 from lab.model.objects import Container, Pod
 from lab.workloads import echo
 
@@ -50,6 +52,17 @@ def base_name(image: str) -> str:
 def is_known(container: Container) -> bool:
     """Whether the lab can run this container."""
     return bool(container.command) or base_name(container.image) in KNOWN_IMAGES
+
+
+def require_known(what: str, containers: Iterable[Container]) -> None:
+    """Raises UsageError, with the list of the known ones, for an image that the lab cannot run. `what`: whose containers, for the message."""
+    for container in containers:
+        if not is_known(container):
+            known = "\n".join(f"    {name:8} {meaning}" for name, meaning in KNOWN_IMAGES.items())
+            raise UsageError(
+                f"{what}: the lab does not know the image {container.image!r}. Known are\n{known}\n"
+                f"or give container {container.name} a `command`: the lab runs the machine's program of that name."
+            )
 
 
 def workload(pod: Pod, container: Container) -> Workload:
