@@ -13,28 +13,14 @@ import random
 import subprocess
 import sys
 import time
+import uuid
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from tests.hoststate import MARK, SETTLING, host_state, marked_processes
+
 COMMAND = [sys.executable, "-m", "lab", "run", "nginx-service"]
-SETTLING = 5.0
-"""Seconds that the kernel gets to take a killed sandbox away."""
-
-
-def state() -> dict[str, object]:
-    """What a dead lab must not have changed: links, mounts, network namespaces in use, and directories of the registry."""
-    namespaces = set()
-    for directory in Path("/proc").iterdir():
-        if directory.name.isdigit():
-            try:
-                namespaces.add(os.readlink(directory / "ns" / "net"))
-            except OSError:
-                continue
-    return {
-        "links": sorted(os.listdir("/sys/class/net")),
-        "mounts": len(Path("/proc/self/mountinfo").read_text().splitlines()),
-        "namespaces": sorted(namespaces),
-        "registry": sorted(os.listdir("/run/lab")) if os.path.isdir("/run/lab") else [],
-    }
 
 
 def kill_one(dice: random.Random, longest: float) -> float:
@@ -49,13 +35,14 @@ def kill_one(dice: random.Random, longest: float) -> float:
     return moment
 
 
-def settled(before: dict[str, object]) -> dict[str, object]:
-    """What is different from `before` once the kernel has had its time; empty when nothing is."""
+def left_behind(before: dict[str, object]) -> dict[str, object]:
+    """What is different from `before`, once the kernel has had its time, and the processes that are left; empty when nothing is."""
     deadline = time.monotonic() + SETTLING
     while True:
-        now = state()
-        if now == before or time.monotonic() > deadline:
-            return {key: (before[key], value) for key, value in now.items() if value != before[key]}
+        now, processes = host_state(), marked_processes(os.environ[MARK])
+        if (now == before and not processes) or time.monotonic() > deadline:
+            changed: dict[str, object] = {key: (before[key], value) for key, value in now.items() if value != before[key]}
+            return {**changed, **({"processes": processes} if processes else {})}
 
 
 def main() -> int:
@@ -66,18 +53,19 @@ def main() -> int:
     parser.add_argument("--green", action="store_true")
     args = parser.parse_args()
     dice = random.Random(args.seed)
+    os.environ[MARK] = uuid.uuid4().hex
     begun = time.monotonic()
     if subprocess.run(COMMAND, capture_output=True, check=False).returncode != 0:
         raise SystemExit("the scenario is not green to begin with")
     longest = 1.2 * (time.monotonic() - begun)
-    before, dirty, red = state(), 0, 0
+    before, dirty, red = host_state(), 0, 0
     for number in range(1, args.runs + 1):
         moment = kill_one(dice, longest)
-        left = settled(before)
+        left = left_behind(before)
         if left:
             dirty += 1
             print(f"run {number}, killed after {moment:.2f} s, left {left}")
-            before = state()
+            before = host_state()
         if args.green and subprocess.run(COMMAND, capture_output=True, check=False).returncode != 0:
             red += 1
             print(f"the run after number {number} was not green")
