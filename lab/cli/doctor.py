@@ -5,46 +5,55 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from lab.cli import terminal
 from lab.errors import MachineError
+from lab.model.text import Text
+from lab.report.layout import pad
+from lab.report.words import Language, pick
 
+OK, MISSING, ABSENT = "ok", "missing", "absent"
 WORDS = {
-    "en": {
-        "ok": "ok",
-        "missing": "MISSING",
-        "absent": "absent",
-        "good": "This machine can run the lab.",
-        "bad": "This machine cannot run the lab yet:",
-    },
-    "zh": {
-        "ok": "正常",
-        "missing": "缺少",
-        "absent": "没有",
-        "good": "这台机器可以运行本实验。",
-        "bad": "这台机器还不能运行本实验：",
-    },
+    OK: Text("ok", "正常"),
+    MISSING: Text("MISSING", "缺少"),
+    ABSENT: Text("absent", "没有"),
+    "program": Text("program", "程序"),
+    "python": Text("python", "Python"),
+    "privilege": Text("privilege", "权限"),
+    "kernel": Text("kernel", "内核"),
 }
+GOOD = Text("This machine can run the lab.", "这台机器可以运行本实验。")
+BAD = Text("This machine cannot run the lab yet:", "这台机器还不能运行本实验：")
+OPTIONAL = Text("The lab runs without these:", "没有下面这些也能运行：")
+
 VERSION_FLAGS = {
     "ip": "-V", "bridge": "-V", "ss": "-V", "etcdctl": "version", "nginx": "-v", "ping": "-V", "ps": "-V", "sysctl": "-V", "route": "-V",
     "ifconfig": "-V", "mnexec": "-v",
 }  # fmt: skip
 """How to ask for a version, where it is not --version."""
 
+_VERSION = re.compile(r"(?<![\w.])v?(\d+(?:[.+-]\w+)+|\d{6,8})")
+
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the report. `state`: ok, missing (required) or absent (optional)."""
+    """One line of the report.
+
+    kind   program, python, privilege or kernel
+    state  ok, missing (required) or absent (optional)
+    """
 
     kind: str
     name: str
     state: str
     version: str
-    why: str
+    why: Text
     how: str
 
 
@@ -58,24 +67,37 @@ def add_parser(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Look at everything, print it, and return 3 if something required is missing."""
-    rows = [*_programs(), *_privileges(), *_features()]
-    bad = [row for row in rows if row.state == "missing"]
+    rows = [*_programs(), *_python(), *_privileges(), *_features()]
+    ok = all(row.state != MISSING for row in rows)
     if args.format == "json":
-        print(json.dumps({"ok": not bad, "rows": [asdict(row) for row in rows]}, indent=2))
+        print(json.dumps({"ok": ok, "rows": [asdict(row) for row in rows]}, indent=2, ensure_ascii=False))
     else:
-        _print(rows, bad, args.lang)
-    return MachineError.status if bad else 0
+        print(report(rows, args.lang))
+    return 0 if ok else MachineError.status
 
 
-def _print(rows: list[Row], bad: list[Row], language: str) -> None:
-    from lab.report.layout import pad
+def report(rows: Sequence[Row], language: Language) -> str:
+    """The report for people: a table of everything, then what is missing and how to get it. Pure."""
+    lines = [_line(row, language) for row in rows]
+    for state, title in ((MISSING, BAD), (ABSENT, OPTIONAL)):
+        found = [row for row in rows if row.state == state]
+        if found:
+            lines += ["", pick(title, language)]
+            lines += [f"  - {row.name} ({pick(row.why, language)}): {row.how}" for row in found]
+    if all(row.state != MISSING for row in rows):
+        lines += ["", pick(GOOD, language)]
+    return "\n".join(lines)
 
-    words = WORDS[language]
-    for row in rows:
-        print(f"{row.kind:10} {row.name:22} {pad(words[row.state], 8)} {row.version or row.why}")
-    print("\n" + words["bad" if bad else "good"])
-    for row in bad:
-        print(f"  - {row.name} ({row.why}): {row.how}")
+
+def _line(row: Row, language: Language) -> str:
+    kind, state = pick(WORDS[row.kind], language), pick(WORDS[row.state], language)
+    return f"{pad(kind, 9)}  {pad(row.name, 18)}  {pad(state, 7)}  {pad(row.version, 16)}  {pick(row.why, language)}".rstrip()
+
+
+def version_in(text: str) -> str:
+    """The first version number in what a program says about itself; empty when there is none. Pure."""
+    found = _VERSION.search(text)
+    return found[1] if found else ""
 
 
 def _programs() -> list[Row]:
@@ -84,33 +106,49 @@ def _programs() -> list[Row]:
     rows = []
     for program in requirements.programs():
         path = requirements.find(program.name)
-        state = "ok" if path else ("missing" if program.need == "run" else "absent")
+        state = OK if path else (MISSING if program.need == "run" else ABSENT)
         version = _version(program.name, path) if path else ""
         rows.append(Row("program", program.name, state, version, program.why, requirements.how_to_get(program)))
     return rows
 
 
 def _version(name: str, path: str) -> str:
-    """The first line that the program says about itself; empty when it says none."""
+    """What the program says; empty when it says no number, or nothing within a few seconds."""
     try:
         ran = subprocess.run(
             [path, VERSION_FLAGS.get(name, "--version")],
-            stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=10, check=False, errors="replace",
+            stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=5, check=False, errors="replace",
+            env={**os.environ, "LC_ALL": "C"},
         )  # fmt: skip
     except (OSError, subprocess.TimeoutExpired):
         return ""
-    said = (ran.stdout or ran.stderr).strip().splitlines()
-    return said[0][:80] if said else ""
+    return version_in(ran.stdout) or version_in(ran.stderr)
+
+
+def _python() -> list[Row]:
+    from importlib import metadata
+
+    from lab.fabric import requirements
+
+    why = Text("the lab is written in it", "本实验用它编写")
+    rows = [Row("python", "interpreter", OK, sys.version.split()[0], why, "")]
+    for package, what in requirements.PYTHON_PACKAGES.items():
+        try:
+            state, version = OK, metadata.version(package)
+        except metadata.PackageNotFoundError:
+            state, version = MISSING, ""
+        rows.append(Row("python", package, state, version, what, f"`./lab.sh setup`, or `{sys.executable} -m pip install {package}`"))
+    return rows
 
 
 def _privileges() -> list[Row]:
     from lab.fabric import host, requirements
 
     host.load_modules()
-    who = "root" if os.geteuid() == 0 else f"user {os.geteuid()}, by a user namespace"
-    rows = [Row("privilege", "who runs it", "ok", who, "", "")]
-    rows += [Row("privilege", one.what, "missing", "", "the lab cannot start", one.how) for one in requirements.missing_privileges()]
-    rows.append(Row("python", "interpreter", "ok", sys.version.split()[0], "", ""))
+    who = Text("as root", "以 root 身份") if os.geteuid() == 0 else Text("an ordinary user, by a user namespace", "普通用户，借助用户命名空间")
+    rows = [Row("privilege", f"uid {os.geteuid()}", OK, "", who, "")]
+    lost = Text("the lab cannot start", "本实验无法启动")
+    rows += [Row("privilege", one.what, MISSING, "", lost, one.how) for one in requirements.missing_privileges()]
     return rows
 
 
@@ -120,6 +158,7 @@ def _features() -> list[Row]:
     rows = []
     for finding in probes.probe():
         feature = finding.feature
-        state = "ok" if not finding.trouble else ("missing" if feature.required else "absent")
-        rows.append(Row("kernel", feature.name, state, "", feature.why, feature.how if not finding.trouble else f"{feature.how} ({finding.trouble})"))
+        state = OK if not finding.trouble else (MISSING if feature.required else ABSENT)
+        how = f"{feature.how} ({finding.trouble})" if finding.trouble else feature.how
+        rows.append(Row("kernel", feature.name, state, "", feature.why, how))
     return rows

@@ -18,6 +18,15 @@ from lab.model.text import Text
 PACKAGES = "packages.txt"
 NEEDS = ("setup", "run", "extra", "bench")
 TUN = "/dev/net/tun"
+PYTHON_PACKAGES = {
+    "mininet": Text("nodes, links and a command line", "节点、链路和命令行"),
+    "pydantic": Text("checks what people write", "检查用户编写的文件"),
+    "pyroute2": Text("talks to the kernel", "与内核通信"),
+    "PyYAML": Text("reads what people write", "读取用户编写的文件"),
+    "setuptools": Text("gives Mininet the module distutils", "为 Mininet 提供 distutils 模块"),
+}
+"""Distribution -> what for. The ranges are in setup.py."""
+
 _PACKAGE = Path(__file__).resolve().parent.parent
 
 
