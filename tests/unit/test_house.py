@@ -1,0 +1,71 @@
+"""Rules of the house that a test can hold: sizes, docstrings, doors, and the list of packages."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from lab.fabric import requirements
+
+ROOT = Path(__file__).resolve().parents[2]
+SOURCES = sorted((ROOT / "lab").rglob("*.py"))
+TESTS = sorted((ROOT / "tests").rglob("test_*.py"))
+
+
+def _name(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def test_there_are_sources() -> None:
+    assert len(SOURCES) > 80 and len(TESTS) > 30, "an empty list would make every rule here hold"
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=_name)
+def test_a_module_is_short_says_what_it_is_for_and_feeds_no_shell(path: Path) -> None:
+    text = path.read_text()
+    tree = ast.parse(text)
+    assert text.count("\n") <= 400
+    assert ast.get_docstring(tree)
+    assert not re.search(r"shell=True|os\.system\(", text)
+    functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
+    assert {one.name: one.end_lineno - one.lineno for one in functions if (one.end_lineno or 0) - one.lineno > 60} == {}
+
+
+@pytest.mark.parametrize("path", TESTS, ids=_name)
+def test_a_test_neither_sleeps_nor_skips(path: Path) -> None:
+    nodes = list(ast.walk(ast.parse(path.read_text())))
+    called = {ast.unparse(node.func) for node in nodes if isinstance(node, ast.Call)}
+    has_time = any(isinstance(node, ast.Import) and "time" in {one.name for one in node.names} for node in nodes)
+    assert not called & ({"sleep", "pytest.skip", "pytest.xfail", "pytest.importorskip"} | ({"time.sleep"} if has_time else set()))
+    decorators = {ast.unparse(one) for node in nodes for one in getattr(node, "decorator_list", ())}
+    assert not [one for one in decorators if "skip" in one or "xfail" in one]
+
+
+def test_every_room_has_its_job_written_down() -> None:
+    for folder in {path.parent for path in SOURCES}:
+        assert ast.get_docstring(ast.parse((folder / "__init__.py").read_text())), folder
+
+
+def test_the_package_list_is_complete() -> None:
+    programs = requirements.programs()
+    needed = {one.name for one in programs if one.need == "run"}
+    assert {"ip", "iptables-restore", "etcd", "etcdctl", "nginx", "curl", "ping", "conntrack", "route"} <= needed
+    assert len({one.name for one in programs}) == len(programs)
+    for one in programs:
+        assert [family for family, _ in one.packages] == ["Debian", "Fedora", "Arch"] and all(package for _, package in one.packages)
+
+
+def test_a_wrong_line_of_the_list_is_noticed() -> None:
+    with pytest.raises(ValueError):
+        requirements.parse_packages("run | bash | bash\n")
+
+
+@pytest.mark.parametrize("shell", ["sh", "bash"])
+@pytest.mark.parametrize("script", ["lab.sh", ".ci/run"])
+def test_scripts_parse(shell: str, script: str) -> None:
+    ran = subprocess.run([shell, "-n", str(ROOT / script)], capture_output=True, text=True, timeout=10, check=False)
+    assert (ran.returncode, ran.stderr) == (0, "")
