@@ -34,8 +34,7 @@ def run(args: argparse.Namespace) -> int:
     try:
         return _start(entry, what)
     except BaseException:
-        registry.kill(entry)
-        registry.remove(entry)
+        registry.discard(entry.name)
         raise
 
 
@@ -58,15 +57,22 @@ def _start(entry: registry.Entry, what: Wanted) -> int:
 
     server = control.listen(entry.socket)
     told, tell = os.pipe()
+    wait, go = os.pipe()
     log = os.open(entry.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
 
     def body() -> int:
         os.close(told)
+        os.close(go)
+        if not os.read(wait, 1):  # killed before it could write down which process this is: nobody would ever find this lab
+            return 1
         with os.fdopen(tell, "w", encoding="utf-8", buffering=1) as channel:
             return _inside(what, server, channel, log)
 
     init = sandbox.spawn(body, dies_with_front=False)
     entry = registry.record(entry, init)
+    os.write(go, b"!")
+    os.close(go)
+    os.close(wait)
     os.close(tell)
     server.close()
     with os.fdopen(told, encoding="utf-8") as channel:

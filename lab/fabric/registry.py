@@ -33,7 +33,7 @@ class Entry:
     """A lab in the registry.
 
     source   the topology or scenario it was made from, as the user named it
-    pid      of its PID 1, as the host sees it; 0 while it is being made
+    pid      of its PID 1, as the host sees it; while it is being made, of the process that makes it
     born     that process's start time in clock ticks since boot, so that a reused pid is not mistaken for it
     since    Unix time of its start
     """
@@ -109,7 +109,10 @@ def entries() -> Iterator[Entry]:
 
 
 def claim(name: str, source: str) -> Entry:
-    """Reserve a name. Raises UsageError when it is no name for a lab, or when a lab of that name is running."""
+    """Reserve a name for a lab that the calling process is about to make; if it dies before that, the lab counts as crashed.
+
+    Raises UsageError when it is no name for a lab, or when a lab of that name is running.
+    """
     if not NAME.fullmatch(name):
         raise UsageError(f"{name!r} is no name for a lab: lower case letters, digits, dots and dashes, at most 63")
     entry = Entry(name, source, since=time.time())
@@ -122,7 +125,7 @@ def claim(name: str, source: str) -> Entry:
             raise UsageError(f"a lab named {name} is up; `lab down {name}` ends it, `--name` chooses another name") from None
         remove(known)
         (_private_root() / name).mkdir(mode=0o700)
-    return entry
+    return record(entry, os.getpid())
 
 
 def record(entry: Entry, pid: int) -> Entry:
@@ -132,6 +135,15 @@ def record(entry: Entry, pid: int) -> Entry:
     draft.write_text(json.dumps(asdict(entry)), encoding="utf-8")
     draft.rename(entry.directory / "lab.json")
     return entry
+
+
+def discard(name: str) -> None:
+    """End whatever there is of a lab that the calling process has claimed, and forget it."""
+    for entry in entries():
+        if entry.name == name:
+            if entry.pid != os.getpid():
+                kill(entry)
+            remove(entry)
 
 
 def remove(entry: Entry) -> None:

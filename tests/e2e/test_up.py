@@ -14,7 +14,7 @@ from collections.abc import Iterator
 import pytest
 
 from lab.fabric import registry
-from tests.e2e.lab import environment, lab
+from tests.e2e.lab import environment, lab, start
 
 pytestmark = pytest.mark.e2e
 
@@ -100,6 +100,32 @@ def _read_rest(master: int) -> str:
     except OSError:
         pass  # the other end is closed
     return seen
+
+
+@pytest.mark.parametrize("moment", ["machines and wires", "etcd", "flanneld on every node", "pods"])
+def test_an_interrupted_boot_leaves_nothing(moment: str) -> None:
+    name = f"test-{os.getpid()}-interrupted"
+    process = start("up", "nginx-service", "--name", name, start_new_session=True)
+    assert process.stdout is not None
+    for line in process.stdout:
+        if moment in line:
+            break
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=10)
+    assert process.returncode == 130 and "Traceback" not in stderr
+    assert name not in lab("ps").stdout
+
+
+def test_a_starter_that_is_killed_blocks_no_name() -> None:
+    name = f"test-{os.getpid()}-killed"
+    process = start("up", "zenlin", "--name", name, start_new_session=True)
+    deadline = time.monotonic() + 10
+    while not (registry.root() / name / "lab.json").exists():
+        assert time.monotonic() < deadline and process.poll() is None
+    process.kill()
+    process.communicate(timeout=10)
+    assert lab("up", "zenlin", "--name", name).returncode == 0
+    assert lab("down", name).returncode == 0
 
 
 def test_a_crashed_lab_is_shown_and_its_name_is_free_again(up: str) -> None:
