@@ -40,7 +40,7 @@ RUNTIME = [
     "PyYAML>=6.0.1,<7",
     "setuptools>=65,<81",
 ]
-TEST = ["hypothesis>=6.100,<7", "pytest>=8,<10", "scapy>=2.5,<3"]
+TEST = ["hypothesis>=6.100,<7", "pytest>=8,<10", "scapy>=2.5,<3", "wheel>=0.40"]
 DEV = ["import-linter>=2,<3", "mypy>=1.11,<3", "ruff>=0.6", "types-PyYAML>=6,<7"]
 
 setup(
