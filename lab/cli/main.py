@@ -74,7 +74,8 @@ def _parser(argv: Sequence[str]) -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"lab {lab.__version__}")
     subparsers = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
-    wanted = [VERBS[argv[0]]] if argv and argv[0] in VERBS else list(VERBS.values())
+    first = argv[0] if argv else ""
+    wanted = [VERBS[first]] if first in VERBS else [] if first == "--version" else list(VERBS.values())
     for module in wanted:
         importlib.import_module(module).add_parser(subparsers)
     return parser
