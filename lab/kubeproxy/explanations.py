@@ -122,7 +122,8 @@ _PORTALS = (
         ("cluster IP",),
         "A packet for the cluster IP of {service}, {destination} {protocol} port {port}, goes to {target}, which chooses a back end. No "
         "interface has this address; it exists only in rules like this one.",
-        "发往 {service} 的 Cluster IP（{destination}，{protocol} 端口 {port}）的包，转到 {target} 去选后端。没有任何网卡配置这个地址，它只存在于这样的规则里。",
+        "发往 {service} 的 Cluster IP（{destination}，{protocol} 端口 {port}）的包，转到 {target} 去选后端。"
+        "没有任何网卡配置这个地址，它只存在于这样的规则里。",
     ),
     _kind(
         "KUBE-SERVICES",

@@ -69,3 +69,15 @@ def test_a_wrong_line_of_the_list_is_noticed() -> None:
 def test_scripts_parse(shell: str, script: str) -> None:
     ran = subprocess.run([shell, "-n", str(ROOT / script)], capture_output=True, text=True, timeout=10, check=False)
     assert (ran.returncode, ran.stderr) == (0, "")
+
+
+def test_commands_of_the_lab_get_no_proxy_and_find_the_systems_programs(monkeypatch: pytest.MonkeyPatch) -> None:
+    from lab.fabric import process
+
+    for name, value in {"http_proxy": "http://p", "HTTPS_PROXY": "http://p", "LANG": "zh_CN.UTF-8", "LC_TIME": "zh_CN", "PATH": "/x", "KEPT": "1"}.items():
+        monkeypatch.setenv(name, value)
+    given = process.environment({"MORE": "2"})
+    assert not [name for name in given if name.lower().endswith("_proxy")]
+    assert given["PATH"].startswith("/x:") and "/usr/sbin" in given["PATH"].split(":")
+    assert (given["KEPT"], given["MORE"], given["LC_ALL"]) == ("1", "2", "C.UTF-8")
+    assert "LANG" not in given and "LC_TIME" not in given, "messages of programs are in plain English"
