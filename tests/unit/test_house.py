@@ -74,7 +74,8 @@ def test_scripts_parse(shell: str, script: str) -> None:
 def test_commands_of_the_lab_get_no_proxy_and_find_the_systems_programs(monkeypatch: pytest.MonkeyPatch) -> None:
     from lab.fabric import process
 
-    for name, value in {"http_proxy": "http://p", "HTTPS_PROXY": "http://p", "LANG": "zh_CN.UTF-8", "LC_TIME": "zh_CN", "PATH": "/x", "KEPT": "1"}.items():
+    theirs = {"http_proxy": "http://p", "HTTPS_PROXY": "http://p", "LANG": "zh_CN.UTF-8", "LC_TIME": "zh_CN", "PATH": "/x", "KEPT": "1"}
+    for name, value in theirs.items():
         monkeypatch.setenv(name, value)
     given = process.environment({"MORE": "2"})
     assert not [name for name in given if name.lower().endswith("_proxy")]
