@@ -1,4 +1,4 @@
-"""Reads tests/golden/kubeproxy/*.yaml: services as manifests, Endpoints as the API has them, and kube-proxy's flags."""
+"""Reads kubeproxy/*.yaml: services as manifests, Endpoints as the API has them, and kube-proxy's flags."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Any
 
 import yaml
 
-from lab.kubeproxy import iptables_v17, kubelet, tables
+from lab.kubeproxy import iptables_v17, kubelet, rules, tables
 from lab.kubeproxy.iptables_v17 import ProxyConfig
 from lab.model.manifests import load_manifests
 from lab.model.objects import EndpointAddress, EndpointPort, Endpoints, EndpointSubset, Service
 
-FOLDER = Path(__file__).parent / "golden" / "kubeproxy"
+FOLDER = Path(__file__).parent / "kubeproxy"
 FILES = sorted(FOLDER.glob("*.yaml"))
 assert FILES, f"{FOLDER} holds no .yaml file"
 
@@ -64,3 +64,8 @@ def _endpoints(document: dict[str, Any]) -> Endpoints:
         for subset in document.get("subsets", ())
     )
     return Endpoints(document["metadata"]["name"], document["metadata"].get("namespace", "default"), subsets)
+
+
+def saved_rules(table: tables.Table) -> list[str]:
+    """The rules of a table as iptables-save is to print them once the kernel has them, without order."""
+    return [jump.saved for jump in table.jumps] + [rules.saved(rules.parse(line)) for line in (*table.rules, *table.last)]
