@@ -99,7 +99,10 @@ before_packages() {
 
 after_packages() {
     # After a signal some packages may be unpacked only: whoever configures them later must not start their services.
-    [ $? -lt 128 ] || finish_packages
+    [ $? -lt 128 ] || apt install -y -f --no-install-recommends || {
+        say "interrupted; the next call finishes the set-up, and no service starts until then (${policy})"
+        return 0
+    }
     services | comm -13 "$notes/services" - | while IFS= read -r service; do disable "$service"; done
     if policy_is_ours; then rm -f "$policy"; fi
     rm -rf "$notes"
