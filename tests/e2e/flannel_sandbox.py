@@ -9,30 +9,23 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
 from lab.flannel.subnetfile import SubnetFile, parse
+from lab.plan.build import mac_of
+from tests.waiting import PATIENCE, until
 
 ROOT = Path(__file__).resolve().parents[2]
 MASTER = "192.168.1.254"
 ETCD = f"http://{MASTER}:2379"
-PATIENCE = 20.0
-"""Seconds to wait for a condition before the test fails."""
+SWITCH_MAC = "02:73:00:00:00:fe"
+"""Given by hand: a bridge without one takes its lowest port's, and a port that joins later would change it under the nodes' ARP entries."""
 
 _AS_ROOT = os.geteuid() == 0
 _ENTER = ["nsenter", "--net", "--mount", f"--wd={ROOT}"] + ([] if _AS_ROOT else ["--user", "--preserve-credentials"])
-
-
-def until(condition: Callable[[], object], what: str) -> None:
-    """Wait until a condition holds."""
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < deadline, f"{what} did not happen within {PATIENCE:g} s"
-        time.sleep(0.01)
 
 
 def etcd_command(listen: str, data: str) -> list[str]:
@@ -130,9 +123,9 @@ class Node:
 
     def add_bridge(self) -> None:
         """docker0 as docker would make it from subnet.env."""
-        given = self.given
+        given, mac = self.given, mac_of(self.given.bridge.ip)
         self.run(
-            f"ip link add docker0 mtu {given.mtu} type bridge && ip address add {given.bridge} dev docker0 && ip link set docker0 up"
+            f"ip link add docker0 address {mac} mtu {given.mtu} type bridge && ip address add {given.bridge} dev docker0 && ip link set docker0 up"
         )
         self.run("echo 1 > /proc/sys/net/ipv4/ip_forward")
 
@@ -160,7 +153,7 @@ class Sandbox:
 
     def __enter__(self) -> Sandbox:
         setup = (
-            "mount -t tmpfs tmpfs /run && ip link set lo up && ip link add br0 type bridge && ip link set br0 up "
+            f"mount -t tmpfs tmpfs /run && ip link set lo up && ip link add br0 address {SWITCH_MAC} type bridge && ip link set br0 up "
             f"&& ip address add {MASTER}/24 dev br0 && echo ready && exec sleep infinity"
         )
         user = [] if _AS_ROOT else ["--user", "--map-root-user"]

@@ -20,7 +20,8 @@ from lab.flannel.lease import Attrs, Lease, LeaseEvent, reservation
 from lab.flannel.manager import SubnetManager
 from lab.flannel.registry import ConfigMissing, Registry, Stop
 from lab.master.etcdclient import EtcdClient, EtcdCompacted, EtcdError, EtcdUnreachable
-from tests.e2e.flannel_sandbox import PATIENCE, etcd_command, until
+from tests.e2e.flannel_sandbox import etcd_command
+from tests.waiting import PATIENCE, until
 
 pytestmark = pytest.mark.e2e
 

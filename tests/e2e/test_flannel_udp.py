@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from lab.flannel.lease import reservation
-from tests.e2e.flannel_sandbox import Node, Sandbox, until
+from tests.e2e.flannel_sandbox import Node, Sandbox
+from tests.waiting import until
 
 pytestmark = pytest.mark.e2e
 

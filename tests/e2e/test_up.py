@@ -15,6 +15,7 @@ import pytest
 
 from lab.fabric import registry
 from tests.e2e.lab import environment, lab, start
+from tests.waiting import until
 
 pytestmark = pytest.mark.e2e
 
@@ -119,9 +120,8 @@ def test_an_interrupted_boot_leaves_nothing(moment: str) -> None:
 def test_a_starter_that_is_killed_blocks_no_name() -> None:
     name = f"test-{os.getpid()}-killed"
     process = start("up", "zenlin", "--name", name, start_new_session=True)
-    deadline = time.monotonic() + 10
-    while not (registry.root() / name / "lab.json").exists():
-        assert time.monotonic() < deadline and process.poll() is None
+    until(lambda: (registry.root() / name / "lab.json").exists() or process.poll() is not None, "the lab's entry")
+    assert process.poll() is None
     process.kill()
     process.communicate(timeout=10)
     assert lab("up", "zenlin", "--name", name).returncode == 0
@@ -131,9 +131,7 @@ def test_a_starter_that_is_killed_blocks_no_name() -> None:
 def test_a_crashed_lab_is_shown_and_its_name_is_free_again(up: str) -> None:
     entry = registry.pick(up)
     os.kill(entry.pid, signal.SIGKILL)
-    deadline = time.monotonic() + 5
-    while entry.running:
-        assert time.monotonic() < deadline
+    until(lambda: not entry.running, "the lab's end")
     row = next(row for row in json.loads(lab("ps", "--format", "json").stdout) if row["name"] == up)
     assert row["state"] == "crashed"
     assert lab("up", "zenlin", "--name", up).returncode == 0

@@ -1,0 +1,17 @@
+"""The one way in which tests wait: for a condition, with a deadline."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+PATIENCE = 20.0
+"""Seconds to wait for a condition before the test fails."""
+
+
+def until(condition: Callable[[], object], what: str, patience: float = PATIENCE) -> None:
+    """Wait until a condition holds."""
+    deadline = time.monotonic() + patience
+    while not condition():
+        assert time.monotonic() < deadline, f"{what} did not happen within {patience:g} s"
+        time.sleep(0.01)
