@@ -38,9 +38,8 @@ RUNTIME = [
     "pydantic>=2.11,<3",
     "pyroute2>=0.9.1,<0.10",
     "PyYAML>=6.0.1,<7",
-    "setuptools>=65,<81",
 ]
-TEST = ["hypothesis>=6.100,<7", "pytest>=8,<10", "scapy>=2.5,<3", "wheel>=0.40"]
+TEST = ["hypothesis>=6.100,<7", "pytest>=8,<10", "scapy>=2.5,<3", "setuptools>=65,<81", "wheel>=0.40"]
 DEV = ["import-linter>=2,<3", "mypy>=1.11,<3", "ruff>=0.6", "types-PyYAML>=6,<7"]
 
 setup(

@@ -13,15 +13,16 @@ import string
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import mininet.cli
-import mininet.link
-import mininet.log
-import mininet.net
-import mininet.node
-
-from lab.fabric import process
+from lab.fabric import oldpython, process
 from lab.fabric.namespace import Namespace
 from lab.plan.operations import AddWire, Interface, Kind
+
+with oldpython.distutils():
+    import mininet.cli
+    import mininet.link
+    import mininet.log
+    import mininet.net
+    import mininet.node
 
 
 class Host(mininet.node.Node):  # type: ignore[misc]

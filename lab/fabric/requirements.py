@@ -23,7 +23,6 @@ PYTHON_PACKAGES = {
     "pydantic": Text("checks what people write", "检查用户编写的文件"),
     "pyroute2": Text("talks to the kernel", "与内核通信"),
     "PyYAML": Text("reads what people write", "读取用户编写的文件"),
-    "setuptools": Text("gives Mininet the module distutils", "为 Mininet 提供 distutils 模块"),
 }
 """Distribution -> what for. The ranges are in setup.py."""
 
