@@ -26,7 +26,7 @@ from lab.fabric.mininet import Network
 from lab.flannel import lease, subnetfile
 from lab.master import etcd
 from lab.master.etcdclient import EtcdClient, EtcdError
-from lab.model.topology import Flannel, Networks
+from lab.model.topology import BACKEND_OPTIONS, Flannel, Networks
 from lab.plan import build
 
 Progress = Callable[[str, "float | None"], None]
@@ -34,6 +34,9 @@ Progress = Callable[[str, "float | None"], None]
 
 SUBNET_FILE = "/run/flannel/subnet.env"
 FLANNELD_TIMEOUT = 20.0
+
+_OPTION_KEYS = {"port": "Port", "vni": "VNI", "direct_routing": "DirectRouting", "l3miss": "L3Miss", "route_table_id": "RouteTableID"}
+"""Our options and flannel's names for them in etcd; L3Miss is the lab's own."""
 
 
 def boot(wanted: Wanted, progress: Progress = lambda what, seconds: None, dice: random.Random | None = None) -> Cluster:
@@ -119,8 +122,10 @@ def flannel_config(networks: Networks, flannel: Flannel) -> str:
     if flannel.subnet_max is not None:
         config["SubnetMax"] = str(flannel.subnet_max)
     backend: dict[str, object] = {"Type": flannel.backend.type}
-    if flannel.backend.port is not None:
-        backend["Port"] = flannel.backend.port
+    for option in BACKEND_OPTIONS[flannel.backend.type]:
+        value = getattr(flannel.backend, option)
+        if value is not None:
+            backend[_OPTION_KEYS[option]] = value
     return json.dumps(config | {"Backend": backend})
 
 

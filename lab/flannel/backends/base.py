@@ -52,7 +52,14 @@ class Backend(Protocol):
 
 Maker = Callable[[External, Acquire, Log], Backend]
 
-_BACKENDS = {"udp": "lab.flannel.backends.udp:UdpBackend", "alloc": "lab.flannel.backends.alloc:AllocBackend"}
+_BACKENDS = {
+    "alloc": "lab.flannel.backends.alloc:AllocBackend",
+    "aws-vpc": "lab.flannel.backends.awsvpc:AwsVpcBackend",
+    "gce": "lab.flannel.backends.gce:GceBackend",
+    "host-gw": "lab.flannel.backends.hostgw:HostGwBackend",
+    "udp": "lab.flannel.backends.udp:UdpBackend",
+    "vxlan": "lab.flannel.backends.vxlan:VxlanBackend",
+}
 """Backend.Type and the class that does it; imported when it is asked for."""
 
 
