@@ -66,7 +66,7 @@ def recipe(scenario: Scenario, topology: str | None = None, backend: str | None 
     """What a scenario wants to have booted. Raises InputError for a wrong topology or manifest, all manifests' problems at once."""
     objects = load.read_manifests(scenario.manifest_paths)
     cluster = load.read_topology(catalog.find_topology(topology or scenario.topology))
-    return wanted.wanted(wanted.with_backend(cluster, backend), objects, scenario.pins)
+    return wanted.wanted(wanted.with_backend(cluster, backend or scenario.backend), objects, scenario.pins)
 
 
 def _run_one(scenario: Scenario, what: wanted.Wanted, args: argparse.Namespace, tell: Emit) -> int:

@@ -51,9 +51,9 @@ class Cluster:
         """End a node's flanneld by SIGTERM, or with `kill` by SIGKILL."""
         self._stop(self.daemon(node, "flanneld"), kill)
 
-    def start_flanneld(self, node: str) -> None:
-        """Start a node's flanneld again and wait until it carries packets. Raises BootError when it does not come up."""
-        self._managers()[0].start_flanneld(node)
+    def start_flanneld(self, node: str, wait: bool = True) -> None:
+        """Start a node's flanneld again, and unless `wait` is False wait until it carries packets: BootError when it does not come up."""
+        self._managers()[0].start_flanneld(node, wait=wait)
 
     def stop_etcd(self, kill: bool = False) -> None:
         """End etcd by SIGTERM, or with `kill` by SIGKILL; its data stays."""

@@ -95,16 +95,16 @@ class Nodes:
         assert node.pod_cidr is not None
         return lease.reservation(node.pod_cidr, node.address.ip, flannel.backend.type, flannel.etcd_prefix)
 
-    def start_flanneld(self, *names: str) -> None:
-        """Start flanneld on these nodes, all at the same moment, and return when each of them carries packets."""
+    def start_flanneld(self, *names: str, wait: bool = True) -> None:
+        """Start flanneld on these nodes, all at the same moment, and return when each of them carries packets, or at once."""
         marks = {}
         for name in names:
             host = self.cluster.node(name)
             if (old := self._daemons(host).get("flanneld")) is not None and old.ended() is None:
                 raise UsageError(f"{name}: flanneld runs already, as process {old.pid}; stop it first")
-            marks[name] = old.log.stat().st_size if old is not None else 0
+            marks[name] = daemon.log_of(host.namespace, "flanneld").stat().st_size
             self._daemons(host)["flanneld"] = daemon.fork(host.namespace, "flanneld", self._flanneld(host))
-        for name, mark in marks.items():
+        for name, mark in marks.items() if wait else ():
             running = self.cluster.daemon(name, "flanneld")
             running.wait_until(_said(running, mark), FLANNELD_TIMEOUT, f"`{_RUNNING}` in its log")
 
@@ -126,13 +126,24 @@ class Nodes:
         self.builder.apply(build.plan_bridge(self.cluster.topology, name, given.bridge, given.mtu))
 
     def join(self, node: Node) -> None:
-        """Let a node join: its machine and wire, its flanneld, its bridge. Raises UsageError when the topology has no place for it."""
+        """Let a node join: its machine and wire, its flanneld, its bridge.
+
+        Raises UsageError when the topology has no place for it, BootError when its flanneld gets no subnet; then its machine is taken away again.
+        """
         before = self.cluster.topology
         after = before.model_copy(update={"nodes": (*before.nodes, node)})
         for finding in checks.of_topology(after):
             raise UsageError(f"the node {node.name} cannot join {before.name}: {finding.text}")
         self.builder.apply(build.plan_joining(after, node, *self._place(before, node)))
         self.cluster.topology = after
+        try:
+            self._begin(node)
+        except BaseException:
+            self.leave(node.name)
+            raise
+
+    def _begin(self, node: Node) -> None:
+        """Start what runs on a node that has its machine and its wire."""
         self._tell_names()
         if node.pod_cidr is not None:
             pair = self._reservation(node)

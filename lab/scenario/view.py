@@ -9,6 +9,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from lab.model.text import Text
@@ -178,6 +179,40 @@ class Machine:
         return Outcome(self._recorder, started.number, result)
 
 
+class Log:
+    """What a daemon writes to its log behind byte `begin`. `who`: the daemon and its machine, for people."""
+
+    def __init__(self, path: Path, begin: int, who: Text, recorder: Recorder, clock: Clock) -> None:
+        self._path = path
+        self._who = who
+        self._recorder = recorder
+        self._clock = clock
+        self._begin = begin
+
+    @property
+    def lines(self) -> list[str]:
+        """The lines written so far."""
+        with self._path.open("rb") as log:
+            log.seek(self._begin)
+            return log.read().decode("utf-8", "replace").splitlines()
+
+    def expect(self, *texts: str, timeout: float = 5.0) -> Log:
+        """Wait until the log has lines with each of these texts, show those lines, and check each text.
+
+        timeout   seconds for all of them; when they are over, the checks of those that are missing have failed and the step goes on
+        """
+        deadline = self._clock.now() + timeout
+        while not all(text in "\n".join(self.lines) for text in texts) and self._clock.now() < deadline:
+            self._clock.sleep(POLL_SECONDS)
+        lines = self.lines
+        shown = tuple(line for line in lines if any(text in line for text in texts))
+        self._recorder.emit(Shown(self._who, shown, self._recorder.commands))
+        for text in texts:
+            name = Text(f"the log says “{text}”", f"日志里有“{text}”")
+            self._recorder.check(checks.contains(name, text)("\n".join(shown or lines)))
+        return self
+
+
 class View:
     """The lab in the hands of a step. Whatever else the cluster offers (pod_object, service, …) passes through."""
 
@@ -227,6 +262,15 @@ class View:
     def show(self, lines: Iterable[str], *, en: str, zh: str) -> None:
         """Show what no command printed, such as the packets of a capture, under a title that says what it is."""
         self.recorder.emit(Shown(Text(en, zh), tuple(lines), self.recorder.commands))
+
+    def log(self, machine: str, daemon: str = "flanneld", whole: bool = False) -> Log:
+        """What a daemon says from now on, also after a restart of it, or with `whole` ever since the lab is up.
+
+        UsageError when there is none of that name.
+        """
+        who = Text(f"{daemon}'s log on {machine}", f"{machine} 上 {daemon} 的日志")
+        path = self.cluster.daemon(machine, daemon).log
+        return Log(path, 0 if whole else path.stat().st_size, who, self.recorder, self._clock)
 
     def check(self, judge: Judge, actual: object) -> bool:
         """Let a judge of lab.scenario.checks look at any value; whether it held."""
