@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from ipaddress import IPv4Interface, IPv4Network
+from ipaddress import IPv4Network
 
+from lab.flannel import subnetfile
 from lab.scenario import Text, checks
 
 ETCDCTL = "ETCDCTL_API=3 etcdctl"
@@ -16,9 +17,7 @@ POOL = [IPv4Network(f"10.244.{number}.0/24") for number in range(1, 101)]
 
 def subnet_of(lab, name):
     """The subnet that a node's subnet.env speaks of, read without showing it."""
-    text = lab.host(name).namespace.read_text("/run/flannel/subnet.env")
-    address = next(line.split("=", 1)[1] for line in text.splitlines() if line.startswith("FLANNEL_SUBNET="))
-    return IPv4Interface(address).network
+    return subnetfile.parse(lab.cluster.node(name).namespace.read_text("/run/flannel/subnet.env")).subnet
 
 
 def key_of(subnet):
