@@ -12,8 +12,8 @@ from lab.cli import recording, terminal
 from lab.cluster import wanted
 from lab.errors import LabError, UsageError
 from lab.fabric import requirements, sandbox
-from lab.model import catalog, load
-from lab.model.topology import BACKEND_OPTIONS
+from lab.model import catalog, checks, load
+from lab.model.topology import BACKEND_OPTIONS, Topology
 from lab.scenario import loader, runner
 from lab.scenario.events import Emit
 from lab.scenario.model import Scenario
@@ -63,10 +63,23 @@ def _folders(args: argparse.Namespace) -> list[Any]:
 
 
 def recipe(scenario: Scenario, topology: str | None = None, backend: str | None = None) -> wanted.Wanted:
-    """What a scenario wants to have booted. Raises InputError for a wrong topology or manifest, all manifests' problems at once."""
+    """What a scenario wants to have booted.
+
+    topology, backend   in place of the scenario's own
+    Raises InputError for a wrong topology or manifest, all manifests' problems at once; UsageError for a backend that it is not made for.
+    """
     objects = load.read_manifests(scenario.manifest_paths)
     cluster = load.read_topology(catalog.find_topology(topology or scenario.topology))
-    return wanted.wanted(wanted.with_backend(cluster, backend), objects, scenario.pins)
+    return wanted.wanted(_with_backend(scenario, cluster, backend or scenario.backend), objects, scenario.pins)
+
+
+def _with_backend(scenario: Scenario, cluster: Topology, backend: str | None) -> Topology:
+    chosen = backend or cluster.flannel.backend.type
+    if scenario.backends and chosen not in scenario.backends:
+        text = f"the scenario {scenario.name} does not run with flannel's backend {chosen}, only with {', '.join(scenario.backends)}"
+        reasons = [finding.text for finding in checks.backend_trouble(cluster.with_backend(chosen))]
+        raise UsageError("; ".join([text, *reasons]))
+    return wanted.with_backend(cluster, backend)
 
 
 def _run_one(scenario: Scenario, what: wanted.Wanted, args: argparse.Namespace, tell: Emit) -> int:

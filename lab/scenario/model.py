@@ -12,7 +12,7 @@ Steps run in the order of the file. Declaring never fails on content: `problems`
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -20,6 +20,7 @@ from typing import Any, TypeVar
 from lab.errors import Problem, UsageError
 from lab.model.pins import Pin
 from lab.model.text import Text
+from lab.model.topology import BACKEND_OPTIONS
 
 Action = Callable[[Any], object]
 NOTHING = Text("", "")
@@ -79,6 +80,8 @@ class Scenario(Chapter):
     topology    a name below topologies/, or a path
     manifests   Kubernetes YAML files, relative to the scenario's folder
     pins        pods whose name, node or address is not left to chance
+    backend     the flannel backend to boot with, in place of the topology's; None: the topology's own. `--backend` wins over it
+    backends    flannel backends that it can run with; empty: all
     intro       said before the first step
     folder      where the scenario is; lab.scenario.loader fills it in
     """
@@ -87,6 +90,8 @@ class Scenario(Chapter):
     topology: str = "zenlin"
     manifests: Sequence[str] = ()
     pins: Sequence[Pin] = ()
+    backend: str | None = None
+    backends: Sequence[str] = ()
     intro: Text = NOTHING
     folder: Path = Path()
 
@@ -121,7 +126,18 @@ class Scenario(Chapter):
             if not path.is_file():
                 text = f"there is no file {self.manifests[index]!r} in the scenario's folder"
                 found.append(Problem(file, 0, f"manifests[{index}]", text))
-        return found
+        return [*found, *self._backend_problems(file)]
+
+    def _backend_problems(self, file: str) -> Iterator[Problem]:
+        known = ", ".join(BACKEND_OPTIONS)
+        fields = [(f"backends[{index}]", kind) for index, kind in enumerate(self.backends)]
+        if self.backend is not None:
+            fields.insert(0, ("backend", self.backend))
+        for where, kind in fields:
+            if kind not in BACKEND_OPTIONS:
+                yield Problem(file, 0, where, f"flannel has no backend {kind!r}; it has {known}")
+        if self.backend is not None and self.backends and self.backend not in self.backends:
+            yield Problem(file, 0, "backend", f"{self.backend!r} is not among its `backends`: {', '.join(self.backends)}")
 
 
 def _flat(text: str) -> str:
