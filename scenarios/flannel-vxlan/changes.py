@@ -26,7 +26,6 @@ def joins(lab):
     pod = lab.pod(POD1)
     ping = begin_ping(pod, IP2)
     lab.add_node(NEWCOMER)
-    end_ping(lab, pod, ping, NOTHING_LOST)
     there = mac(lab, NEWCOMER.name)
     for name in NODES:
         node = lab.node(name)
@@ -44,6 +43,7 @@ def joins(lab):
     pod.run(f"ping -c 1 -W 1 {lab.pod_object('newcomer').pod_ip}").expect(
         "ttl=62", Text("a pod on the new node is reached at once", "新节点上的 Pod 立刻可达")
     )
+    end_ping(lab, pod, ping, Text("the ping of the others lost nothing", "其他节点之间的 ping 没有丢包"))
 
 
 @chapter.step(
