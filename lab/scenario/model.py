@@ -78,19 +78,19 @@ class Scenario(Chapter):
     """What a scenario's script declares under the name `scenario`: a chapter with all that it runs on.
 
     topology    a name below topologies/, or a path
+    backend     flannel's backend instead of the topology's
     manifests   Kubernetes YAML files, relative to the scenario's folder
     pins        pods whose name, node or address is not left to chance
-    backend     the flannel backend to boot with, in place of the topology's; None: the topology's own. `--backend` wins over it
-    backends    flannel backends that it can run with; empty: all
+    backends    flannel's backends that it can run with; empty: all
     intro       said before the first step
     folder      where the scenario is; lab.scenario.loader fills it in
     """
 
     title: Text = NOTHING
     topology: str = "zenlin"
+    backend: str | None = None
     manifests: Sequence[str] = ()
     pins: Sequence[Pin] = ()
-    backend: str | None = None
     backends: Sequence[str] = ()
     intro: Text = NOTHING
     folder: Path = Path()
@@ -117,6 +117,8 @@ class Scenario(Chapter):
                     known = f"earlier steps are {', '.join(sorted(seen))}" if seen else "no step comes before this one"
                     found.append(Problem(step.file, step.line, f"{step.key}.needs", f"no earlier step is named {need!r}; {known}"))
             seen.add(step.key)
+        if self.backend is not None and self.backend not in BACKEND_OPTIONS:
+            found.append(Problem(file, 0, "backend", f"flannel has no backend {self.backend!r}; there are {', '.join(BACKEND_OPTIONS)}"))
         for index, pin in enumerate(self.pins):
             try:
                 _ = pin.pod_ip
@@ -126,18 +128,14 @@ class Scenario(Chapter):
             if not path.is_file():
                 text = f"there is no file {self.manifests[index]!r} in the scenario's folder"
                 found.append(Problem(file, 0, f"manifests[{index}]", text))
-        return [*found, *self._backend_problems(file)]
+        return [*found, *self._backends_problems(file)]
 
-    def _backend_problems(self, file: str) -> Iterator[Problem]:
-        known = ", ".join(BACKEND_OPTIONS)
-        fields = [(f"backends[{index}]", kind) for index, kind in enumerate(self.backends)]
-        if self.backend is not None:
-            fields.insert(0, ("backend", self.backend))
-        for where, kind in fields:
+    def _backends_problems(self, file: str) -> Iterator[Problem]:
+        for index, kind in enumerate(self.backends):
             if kind not in BACKEND_OPTIONS:
-                yield Problem(file, 0, where, f"flannel has no backend {kind!r}; it has {known}")
+                yield Problem(file, 0, f"backends[{index}]", f"flannel has no backend {kind!r}; there are {', '.join(BACKEND_OPTIONS)}")
         if self.backend is not None and self.backends and self.backend not in self.backends:
-            yield Problem(file, 0, "backend", f"{self.backend!r} is not among its `backends`: {', '.join(self.backends)}")
+            yield Problem(file, 0, "backends", f"the scenario's own backend {self.backend!r} is not among them; add it")
 
 
 def _flat(text: str) -> str:
