@@ -99,7 +99,8 @@ def transfer(lab):
 )
 def masquerade(lab):
     pod, client = lab.pod(POD1), lab.client()
-    pod.run(f"curl -s -m 5 -o /dev/null 'http://{address(lab, WEB2)}/?who'").expect_status(name=Text("a pod of node 3 answers", "节点 3 的 Pod 有应答"))
+    url = f"http://{address(lab, WEB2)}/?who"
+    pod.run(f"curl -s -m 5 -o /dev/null '{url}'").expect_status(name=Text("a pod of node 3 answers", "节点 3 的 Pod 有应答"))
     lab.pod(WEB2).run("grep '?who' /var/log/nginx/access.log | cut -d' ' -f1 | sort -u").expect_lines(
         [address(lab, POD1)], Text("it saw the pod's own address", "它看到的是 Pod 自己的地址")
     )

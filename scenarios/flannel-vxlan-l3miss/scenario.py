@@ -86,10 +86,16 @@ def table(lab):
 def bridges(lab):
     node = lab.node("zenlinnode1")
     node.run("ip -4 -o address show dev cni0").expect("inet 10.244.1.1/24", Text("cni0 has the node's subnet", "cni0 用的是节点的子网"))
-    node.run("ip -4 -o address show dev docker0").expect("inet 172.17.0.1/16", Text("docker0 has docker's default", "docker0 用的是 docker 的默认网段"))
+    node.run("ip -4 -o address show dev docker0").expect(
+        "inet 172.17.0.1/16", Text("docker0 has docker's default", "docker0 用的是 docker 的默认网段")
+    )
     node.run("ip -o link show master docker0").expect_lines([], Text("nothing hangs on it", "上面什么也没接"))
     lab.pod(POD1).run("ip route").expect_lines(
-        ["default via 10.244.1.1 dev eth0", "10.244.0.0/16 via 10.244.1.1 dev eth0", "10.244.1.0/24 dev eth0 proto kernel scope link src 10.244.1.145"],
+        [
+            "default via 10.244.1.1 dev eth0",
+            "10.244.0.0/16 via 10.244.1.1 dev eth0",
+            "10.244.1.0/24 dev eth0 proto kernel scope link src 10.244.1.145",
+        ],
         Text("a pod's routes, as CNI's flannel plugin makes them", "Pod 的路由，由 CNI 的 flannel 插件写入"),
     )
 
@@ -118,7 +124,8 @@ def question(lab):
     node.run(f"ip neigh show {IP2} dev flannel.1").expect_lines([], Text("the pod is not known yet", "这个 Pod 还不认识"))
     pod.run(f"ping -c 1 -W 1 {IP2}").expect("ttl=62", Text("the first packet gets through", "第一个包就通了"))
     node.run(f"ip neigh show {IP2} dev flannel.1").expect_lines(
-        [f"{IP2} lladdr {there} REACHABLE"], Text("now it is, under the MAC address of node 2's flannel.1", "现在认识了，MAC 是节点 2 的 flannel.1 的")
+        [f"{IP2} lladdr {there} REACHABLE"],
+        Text("now it is, under the MAC address of node 2's flannel.1", "现在认识了，MAC 是节点 2 的 flannel.1 的"),
     )
     _logged(lab, f"L3 miss: {IP2}", Text(f"flanneld's log says “L3 miss: {IP2}”", f"flanneld 的日志里有“L3 miss: {IP2}”"))
 

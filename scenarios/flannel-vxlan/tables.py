@@ -77,7 +77,8 @@ def routes(lab):
             here = f"{pods}.0/24 dev docker0 proto kernel scope link src {pods}.1" + (" linkdown" if name == "zenlin" else "")
             expected.append(here if pods == own else f"{pods}.0/24 via {pods}.0 dev flannel.1 onlink")
         lab.node(name).run("ip route").expect_lines(
-            expected, Text(f"{name}: own pods on docker0, two other subnets through flannel.1", f"{name}：本节点 Pod 在 docker0，另外两个子网走 flannel.1")
+            expected,
+            Text(f"{name}: own pods on docker0, two other subnets through flannel.1", f"{name}：本节点 Pod 在 docker0，另外两个子网走 flannel.1"),
         )
 
 
