@@ -1,14 +1,13 @@
 """Scenarios: steps with texts in two languages, checks, and the runner that turns them into events; a pytest plugin.
 
-The names an author needs: `from lab.scenario import Chapter, Node, Pin, Scenario, Text, checks`.
+The names an author needs: `from lab.scenario import Chapter, Pin, Scenario, Text, checks`.
 """
 
 from __future__ import annotations
 
 from lab.model.pins import Pin
 from lab.model.text import Text
-from lab.model.topology import Node
 from lab.scenario import checks
 from lab.scenario.model import Chapter, Scenario
 
-__all__ = ["Chapter", "Node", "Pin", "Scenario", "Text", "checks"]
+__all__ = ["Chapter", "Pin", "Scenario", "Text", "checks"]

@@ -20,7 +20,6 @@ from typing import Any, TypeVar
 from lab.errors import Problem, UsageError
 from lab.model.pins import Pin
 from lab.model.text import Text
-from lab.model.topology import BACKEND_OPTIONS
 
 Action = Callable[[Any], object]
 NOTHING = Text("", "")
@@ -117,8 +116,6 @@ class Scenario(Chapter):
                     known = f"earlier steps are {', '.join(sorted(seen))}" if seen else "no step comes before this one"
                     found.append(Problem(step.file, step.line, f"{step.key}.needs", f"no earlier step is named {need!r}; {known}"))
             seen.add(step.key)
-        if self.backend is not None and self.backend not in BACKEND_OPTIONS:
-            found.append(Problem(file, 0, "backend", f"flannel has no backend {self.backend!r}; there are {', '.join(BACKEND_OPTIONS)}"))
         for index, pin in enumerate(self.pins):
             try:
                 _ = pin.pod_ip
@@ -128,12 +125,16 @@ class Scenario(Chapter):
             if not path.is_file():
                 text = f"there is no file {self.manifests[index]!r} in the scenario's folder"
                 found.append(Problem(file, 0, f"manifests[{index}]", text))
-        return [*found, *self._backends_problems(file)]
+        return [*found, *self._backend_problems(file)]
 
-    def _backends_problems(self, file: str) -> Iterator[Problem]:
-        for index, kind in enumerate(self.backends):
+    def _backend_problems(self, file: str) -> Iterator[Problem]:
+        from lab.model.topology import BACKEND_OPTIONS  # brings pydantic, which pytest need not load before there is a scenario
+
+        named = [("backend", self.backend)] if self.backend is not None else []
+        named += [(f"backends[{index}]", kind) for index, kind in enumerate(self.backends)]
+        for field_name, kind in named:
             if kind not in BACKEND_OPTIONS:
-                yield Problem(file, 0, f"backends[{index}]", f"flannel has no backend {kind!r}; there are {', '.join(BACKEND_OPTIONS)}")
+                yield Problem(file, 0, field_name, f"flannel has no backend {kind!r}; there are {', '.join(BACKEND_OPTIONS)}")
         if self.backend is not None and self.backends and self.backend not in self.backends:
             yield Problem(file, 0, "backends", f"the scenario's own backend {self.backend!r} is not among them; add it")
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from lab.model.load import read_manifests
-from lab.scenario import Chapter, Node, Text, checks
+from lab.model.topology import Node
+from lab.scenario import Chapter, Text, checks
 
 from .cluster import GATEWAY, LEASES, NODES, NOTHING_LOST, POD1, POD2, address, begin_ping, end_ping, subnet
 

@@ -73,6 +73,13 @@ def test_a_script_may_import_what_lies_beside_it(tmp_path: Path) -> None:
             2,
             "pins[0]: pin p: '10.0.0.256' is no IPv4",
         ),
+        (HEAD + "scenario = Scenario(\n    backend='vxlam')\n" + STEP, 3, "backend: flannel has no backend 'vxlam'; there are udp, vxlan, host-gw"),
+        (HEAD + "scenario = Scenario(\n    backends=['udp', 'vxlam'])\n" + STEP, 3, "backends[1]: flannel has no backend 'vxlam'"),
+        (
+            HEAD + "scenario = Scenario(\n    backend='udp',\n    backends=['vxlan'])\n" + STEP,
+            4,
+            "backends: the scenario's own backend 'udp' is not among them",
+        ),
         (HEAD + "from .gone import x\n", 2, "ModuleNotFoundError while reading it"),
         (HEAD + "from .other import x\n", 2, "SyntaxError while reading it"),
     ],
