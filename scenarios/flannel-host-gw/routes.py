@@ -75,6 +75,6 @@ def recovered(lab):
     )
     lab.until(
         checks.contains(Text("and says so in its log: “Route recovered”", "并写进日志：“Route recovered”"), f"Route recovered {there}"),
-        lambda: "\n".join(lab.daemon("node2", "flanneld").log.read_text().splitlines()[-3:]),
+        lambda: "\n".join(line for line in lab.daemon("node2", "flanneld").log.read_text().splitlines() if "ecover" in line),
     )
     lab.pod(POD1).run(f"ping -c 1 -W 1 {address(lab, POD2)}").expect(" 0% packet loss", Text("the pod is reached", "Pod 可达"))
