@@ -102,7 +102,7 @@ class Nodes:
             host = self.cluster.node(name)
             if (old := self._daemons(host).get("flanneld")) is not None and old.ended() is None:
                 raise UsageError(f"{name}: flanneld runs already, as process {old.pid}; stop it first")
-            marks[name] = old.log.stat().st_size if old is not None else 0
+            marks[name] = daemon.log_of(host.namespace, "flanneld").stat().st_size
             self._daemons(host)["flanneld"] = daemon.fork(host.namespace, "flanneld", self._flanneld(host))
         for name, mark in marks.items():
             running = self.cluster.daemon(name, "flanneld")

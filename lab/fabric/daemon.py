@@ -78,7 +78,8 @@ class Daemon:
         return "\n".join(f"    {line}" for line in lines[-LOG_TAIL:])
 
 
-def _log(namespace: Namespace, name: str) -> Path:
+def log_of(namespace: Namespace, name: str) -> Path:
+    """The file that a daemon of this name on this machine writes to, made if it is not there: one file for all its lives."""
     LOGS.mkdir(parents=True, exist_ok=True)
     log = LOGS / f"{namespace.name}.{name}.log"
     log.touch(mode=0o600)
@@ -87,7 +88,7 @@ def _log(namespace: Namespace, name: str) -> Path:
 
 def execute(namespace: Namespace, name: str, argv: Sequence[str], env: Mapping[str, str] | None = None) -> Daemon:
     """Start a program as a daemon. Raises CommandError when it cannot be executed."""
-    log = _log(namespace, name)
+    log = log_of(namespace, name)
     with log.open("ab") as sink:
         child = process.spawn(namespace, argv, stdout=sink, stderr=subprocess.STDOUT, env=process.environment(env))
     child.returncode = 0  # this object must never wait: Daemon does, by pid
@@ -99,7 +100,7 @@ def fork(namespace: Namespace, name: str, main: Callable[[], int]) -> Daemon:
 
     What this process has imported need not be imported again. Must be called while this process has one thread.
     """
-    log = _log(namespace, name)
+    log = log_of(namespace, name)
     pid = os.fork()
     if pid == 0:
         _become(namespace, log, main)

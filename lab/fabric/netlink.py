@@ -44,6 +44,12 @@ class Sockets:
             self._indexes[key] = found[0]
         return self._indexes[key]
 
+    def drop(self, namespace: Namespace, name: str) -> None:
+        """Delete an interface, if it is there; its peer goes with it. The next one of this name has another index."""
+        self._indexes.pop((namespace.name, name), None)
+        for index in self.of(namespace).link_lookup(ifname=name):
+            self.of(namespace).link("del", index=index)
+
     def forget(self, name: str) -> None:
         """Close the socket of one machine."""
         self._indexes = {key: index for key, index in self._indexes.items() if key[0] != name}

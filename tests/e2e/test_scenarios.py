@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from lab.model import catalog
+from lab.scenario.loader import load_scenario
 from tests.e2e.lab import lab
 
 pytestmark = pytest.mark.e2e
@@ -45,3 +46,12 @@ def test_a_backend_that_a_scenario_does_not_run_with_is_wrong_usage(scenario: st
     assert ran.returncode == 2, ran.stdout + ran.stderr
     assert backend in ran.stderr and "vxlan" in ran.stderr and "Traceback" not in ran.stderr
     assert ran.stdout == ""
+
+
+@pytest.mark.parametrize("scenario", ["flannel-vxlan", "flannel-vxlan-l3miss", "flannel-host-gw", "flannel-alloc"])
+def test_a_learner_may_repeat_every_step(scenario: str) -> None:
+    """Among them the one after which a node has left: the node joins again, under the same name."""
+    ran = lab("run", scenario, "--step", stdin="n\nr\n" * 20)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    steps = len(load_scenario(catalog.find_scenario(scenario)).steps)
+    assert ran.stdout.count("── Step ") == 2 * steps
