@@ -1,6 +1,6 @@
 """Boots a cluster, in the order its parts need each other:
 
-    machines and wires -> etcd -> flannel's configuration and reservations -> flanneld on every node
+    machines and wires -> etcd -> (the cloud, for aws-vpc and gce) -> flannel's configuration and reservations -> flanneld on every node
                        -> the pod bridges (their addresses come from flanneld) -> pods -> kube-proxy's rules
 
 Each stage starts all it can before it waits for any of it.
@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable
 from ipaddress import IPv4Interface
 
+from lab.cloud import start as cloud
 from lab.cluster.facade import Cluster
 from lab.cluster.pods import Pods
 from lab.cluster.services import Services
@@ -52,8 +53,12 @@ def boot(wanted: Wanted, progress: Progress = lambda what, seconds: None, dice: 
     stage = _Stages(progress)
     with stage("machines and wires"):
         builder.apply(build.plan_underlay(wanted.topology))
+        _start_cloud(cluster)
     with stage("etcd"):
         _start_etcd(cluster)
+    if cluster.cloud is not None:
+        with stage("the cloud's API on the router"):
+            cluster.cloud.wait()
     with stage("flanneld on every node"):
         _start_flannel(cluster)
     with stage("pod bridges"):
@@ -110,6 +115,14 @@ def _start_etcd(cluster: Cluster) -> None:
         return True
 
     running.wait_until(written, etcd.READY_TIMEOUT, "answer from etcd")
+
+
+def _start_cloud(cluster: Cluster) -> None:
+    """Fork the cloud where the backend needs one. It takes long to come up, so that begins first and is waited for last."""
+    if cloud.is_needed(cluster.topology):
+        router = cluster.host(cluster.topology.router)
+        cluster.cloud = cloud.Cloud(cluster.topology, router.namespace)
+        cluster.daemons[router.name] = {"cloud": cluster.cloud.running}
 
 
 def flannel_config(networks: Networks, flannel: Flannel) -> str:

@@ -6,6 +6,7 @@ import difflib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
+from lab.cloud.start import Cloud
 from lab.errors import UsageError
 from lab.fabric.daemon import Daemon
 from lab.fabric.mininet import Host, Network
@@ -26,12 +27,15 @@ EVIDENCE = ("ip -4 address", "ip route", "ip neigh", "iptables-save -c", "conntr
 
 
 class Cluster:
-    """A running cluster. `network` is the Mininet network; `daemons` are by machine and name: daemons["zenlin"]["etcd"]."""
+    """A running cluster. `network` is the Mininet network; `daemons` are by machine and name: daemons["zenlin"]["etcd"]; `cloud` is there
+    for the backends that need one.
+    """
 
     def __init__(self, topology: Topology, network: Network) -> None:
         self.topology = topology
         self.network = network
         self.daemons: dict[str, dict[str, Daemon]] = {}
+        self.cloud: Cloud | None = None
         self.pod_objects: dict[str, Pod] = {}
         self.services: tuple[Service, ...] = ()
         self.all_endpoints: tuple[Endpoints, ...] = ()
