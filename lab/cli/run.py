@@ -37,7 +37,7 @@ def add_parser(subparsers: Any) -> None:
 
 def add_backend(parser: argparse.ArgumentParser) -> None:
     """Add --backend, which `run` and `up` share."""
-    parser.add_argument("--backend", choices=tuple(BACKEND_OPTIONS), help="let flannel use this backend instead of the topology's")
+    parser.add_argument("--backend", choices=tuple(BACKEND_OPTIONS), help="let flannel use this backend instead of the one declared")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -63,10 +63,13 @@ def _folders(args: argparse.Namespace) -> list[Any]:
 
 
 def recipe(scenario: Scenario, topology: str | None = None, backend: str | None = None) -> wanted.Wanted:
-    """What a scenario wants to have booted. Raises InputError for a wrong topology or manifest, all manifests' problems at once."""
+    """What a scenario wants to have booted; `topology` and `backend` take the place of its own.
+
+    Raises InputError for a wrong topology or manifest, all manifests' problems at once.
+    """
     objects = load.read_manifests(scenario.manifest_paths)
     cluster = load.read_topology(catalog.find_topology(topology or scenario.topology))
-    return wanted.wanted(wanted.with_backend(cluster, backend), objects, scenario.pins)
+    return wanted.wanted(wanted.with_backend(cluster, backend or scenario.backend), objects, scenario.pins)
 
 
 def _run_one(scenario: Scenario, what: wanted.Wanted, args: argparse.Namespace, tell: Emit) -> int:

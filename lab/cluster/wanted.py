@@ -24,12 +24,12 @@ class Wanted:
 
 
 def with_backend(topology: Topology, backend: str | None) -> Topology:
-    """The topology with another flannel backend, as --backend asks for it. Raises UsageError where that one cannot work."""
+    """The topology with another flannel backend, as --backend or a scenario asks. Raises UsageError where that one cannot work."""
     if backend is None:
         return topology
     changed = topology.with_backend(backend)
     for finding in checks.backend_trouble(changed):
-        raise UsageError(f"--backend {backend} on the topology {topology.name}: {finding.text}")
+        raise UsageError(f"the backend {backend} on the topology {topology.name}: {finding.text}")
     return changed
 
 

@@ -20,6 +20,7 @@ from typing import Any, TypeVar
 from lab.errors import Problem, UsageError
 from lab.model.pins import Pin
 from lab.model.text import Text
+from lab.model.topology import BACKEND_OPTIONS
 
 Action = Callable[[Any], object]
 NOTHING = Text("", "")
@@ -77,6 +78,7 @@ class Scenario(Chapter):
     """What a scenario's script declares under the name `scenario`: a chapter with all that it runs on.
 
     topology    a name below topologies/, or a path
+    backend     flannel's backend instead of the topology's
     manifests   Kubernetes YAML files, relative to the scenario's folder
     pins        pods whose name, node or address is not left to chance
     intro       said before the first step
@@ -85,6 +87,7 @@ class Scenario(Chapter):
 
     title: Text = NOTHING
     topology: str = "zenlin"
+    backend: str | None = None
     manifests: Sequence[str] = ()
     pins: Sequence[Pin] = ()
     intro: Text = NOTHING
@@ -112,6 +115,8 @@ class Scenario(Chapter):
                     known = f"earlier steps are {', '.join(sorted(seen))}" if seen else "no step comes before this one"
                     found.append(Problem(step.file, step.line, f"{step.key}.needs", f"no earlier step is named {need!r}; {known}"))
             seen.add(step.key)
+        if self.backend is not None and self.backend not in BACKEND_OPTIONS:
+            found.append(Problem(file, 0, "backend", f"flannel has no backend {self.backend!r}; there are {', '.join(BACKEND_OPTIONS)}"))
         for index, pin in enumerate(self.pins):
             try:
                 _ = pin.pod_ip
