@@ -55,8 +55,7 @@ class Ec2:
 
     def launch(self, machine: Machine, vpc: str) -> None:
         """Run an instance with the machine's name and address, in the VPC's subnet for it, which is made if need be."""
-        network = machine.address.network
-        subnet = self._subnet(vpc, network) or text(self.call("CreateSubnet", _new_subnet(vpc, network)), "subnetId")
+        subnet = self._subnet(vpc, machine.address.network)
         card = {"DeviceIndex": 0, "SubnetId": subnet, "PrivateIpAddress": machine.address.ip, "DeleteOnTermination": "true"}
         card["AssociatePublicIpAddress"] = "false"
         tag = {"ResourceType": "instance", "Tag.1.Key": "Name", "Tag.1.Value": machine.name}
@@ -99,8 +98,15 @@ class Ec2:
         return texts(found, "origin").count("CreateRoute") >= LIMIT
 
     def _subnet(self, vpc: str, network: IPv4Network) -> str:
-        found = self.call("DescribeSubnets", _filter("vpc-id", vpc) | _filter("cidr-block", network, 2))
-        return text(found, "subnetId")
+        """The VPC's subnet for a network; made, with a block of addresses around it, where there is none."""
+        found = texts(self.call("DescribeSubnets", _filter("vpc-id", vpc) | _filter("cidr-block", network, 2)), "subnetId")
+        if found:
+            return found[0]
+        taken = items(self.call("DescribeVpcs"), "cidrBlockAssociationSet")
+        if not any(network.subnet_of(IPv4Network(text(block, "cidrBlock"))) for block in taken):
+            self.call("AssociateVpcCidrBlock", {"VpcId": vpc, "CidrBlock": network})
+        made = self.call("CreateSubnet", {"VpcId": vpc, "CidrBlock": network, "AvailabilityZone": ZONE})
+        return text(made, "subnetId")
 
 
 def form(action: str, parameters: Mapping[str, object]) -> bytes:
@@ -139,10 +145,6 @@ def refusal(code: str, words: str) -> bytes:
     """An error as the API words it."""
     head = f'<Response><Errors><Error><Code>{code}</Code><Message>{words}</Message></Error></Errors>'
     return f'<?xml version="1.0" encoding="utf-8"?>\n{head}<RequestID>request-id</RequestID></Response>'.encode()
-
-
-def _new_subnet(vpc: str, network: IPv4Network) -> dict[str, object]:
-    return {"VpcId": vpc, "CidrBlock": network, "AvailabilityZone": ZONE}
 
 
 def _filter(name: str, value: object, number: int = 1) -> dict[str, object]:

@@ -44,6 +44,30 @@ def plan_underlay(topology: Topology) -> tuple[Operation, ...]:
     return tuple(_underlay(topology))
 
 
+def plan_joining(topology: Topology, node: Node, other: str, card: str) -> tuple[Operation, ...]:
+    """What makes one more node on a lab that is up.
+
+    topology   with the node in it
+    other      the machine at the other end of its cable: a switch, or the router
+    card       the name of the interface there
+    """
+    segment = next(one for one in topology.segments if one.network == node.address.network)
+    operations = [*_machine(topology, node.name, "node", "joins the cluster"), *_node_settings(node)]
+    reason, own = f"a cable of {segment.network}", _card(node)
+    if other == topology.router and segment.gateway:
+        router = Interface(other, card, mac_of(segment.gateway))
+        operations.append(AddWire(reason, own, router, topology.mtu))
+        gateway = IPv4Interface(f"{segment.gateway}/{segment.network.prefixlen}")
+        operations.append(SetAddress(f"{other} on {segment.network}", router, gateway))
+    else:
+        port = Interface(other, card)
+        operations += [AddWire(reason, own, port, topology.mtu), AddPort(f"{node.name} is on this switch", port, SWITCH_BRIDGE)]
+    operations += _own_way(segment, node)
+    if topology.bridge == "cni0":
+        operations += _idle_docker0(node)
+    return tuple(operations)
+
+
 def plan_bridge(topology: Topology, node_name: str, subnet: IPv4Interface, mtu: int) -> tuple[Operation, ...]:
     """What makes a node's pod bridge.
 
@@ -164,9 +188,18 @@ def _segment(segment: Segment, router: Interface | None, mtu: int) -> Iterator[O
     for card, address in cards:
         yield SetAddress(f"{card.host} on {segment.network}", card, address)
     for machine in segment.members:
-        if machine.gateway:
-            reason = "the way to every other network: the router"
-            yield AddRoute(reason, machine.name, ANYWHERE, via=machine.gateway, dev=machine.interface)
+        yield from _default_route(machine)
+
+
+def _own_way(segment: Segment, machine: Machine) -> Iterator[Operation]:
+    yield SetAddress(f"{machine.name} on {segment.network}", _card(machine), machine.address)
+    yield from _default_route(machine)
+
+
+def _default_route(machine: Machine) -> Iterator[Operation]:
+    if machine.gateway:
+        reason = "the way to every other network: the router"
+        yield AddRoute(reason, machine.name, ANYWHERE, via=machine.gateway, dev=machine.interface)
 
 
 def _card(machine: Machine) -> Interface:
