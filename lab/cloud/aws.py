@@ -144,4 +144,3 @@ def _moto() -> Callable[..., Any]:
 
 def _is_gone(route: Any) -> bool:
     return route.interface is not None and route.interface.id not in route.route_table.ec2_backend.enis
-

@@ -9,11 +9,10 @@ from ipaddress import IPv4Interface
 from typing import NoReturn
 
 from lab.cloud import web
+from lab.cloud.needs import KINDS
 from lab.cloud.router import Router
 from lab.cloud.routes import Machine
 from lab.errors import BootError, LabError, UsageError
-
-KINDS = ("aws-vpc", "gce")
 
 
 def main(argv: Sequence[str]) -> int:

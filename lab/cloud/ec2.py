@@ -143,7 +143,7 @@ def text(root: Element, name: str) -> str:
 
 def refusal(code: str, words: str) -> bytes:
     """An error as the API words it."""
-    head = f'<Response><Errors><Error><Code>{code}</Code><Message>{words}</Message></Error></Errors>'
+    head = f"<Response><Errors><Error><Code>{code}</Code><Message>{words}</Message></Error></Errors>"
     return f'<?xml version="1.0" encoding="utf-8"?>\n{head}<RequestID>request-id</RequestID></Response>'.encode()
 
 

@@ -46,19 +46,11 @@ class Project:
         for block in blocks(machine.address.network for machine in machines):
             self._add_route(self._default(str(block), {"nextHopNetwork": self.network()["selfLink"]}, 0))
         for machine in machines:
-            self._add_instance(self.described(machine))
+            self._add_instance(described(machine))
 
     def network(self) -> Json:
         """The one network."""
         return self._resource("network", NETWORK, f"global/networks/{NETWORK}")
-
-    def described(self, machine: Machine) -> Json:
-        """The request that creates an instance. Its canIpForward has to be asked for, and flannel's documentation says so."""
-        return {
-            "name": machine.name,
-            "canIpForward": True,
-            "networkInterfaces": [{"network": self.network()["selfLink"], "networkIP": str(machine.address.ip)}],
-        }
 
     def insert_route(self, body: Json) -> Json:
         """Begin to add a route. Raises Refused for one that exists, is incomplete or is one too many."""
@@ -110,9 +102,7 @@ class Project:
         """The routes that lead to instances, the one that wins first."""
         links = {instance["selfLink"]: address_of(instance) for instance in self.instances.values()}
         ranked = sorted(self.routes.values(), key=lambda route: (route["priority"], route["name"]))
-        return [
-            Row(IPv4Network(route["destRange"]), links.get(route["nextHopInstance"])) for route in ranked if route.get("nextHopInstance")
-        ]
+        return [Row(IPv4Network(route["destRange"]), links.get(route["nextHopInstance"])) for route in ranked if route.get("nextHopInstance")]
 
     def forwarding(self) -> list[Instance]:
         """Who may forward."""
@@ -144,6 +134,12 @@ class Project:
 
     def _link(self, path: str) -> str:
         return f"{self._base}/{path}"
+
+
+def described(machine: Machine) -> Json:
+    """The request that creates an instance. canIpForward has to be asked for; flannel's documentation tells its users to."""
+    card = {"network": f"global/networks/{NETWORK}", "networkIP": str(machine.address.ip)}
+    return {"name": machine.name, "canIpForward": True, "networkInterfaces": [card]}
 
 
 def address_of(instance: Json) -> IPv4Address:

@@ -91,9 +91,7 @@ class Router:
 
 def _run(command: Sequence[str], stdin: str = "") -> subprocess.CompletedProcess[str]:
     try:
-        return subprocess.run(
-            list(command), input=stdin, capture_output=True, text=True, timeout=_TIMEOUT, check=False, env=environment()
-        )
+        return subprocess.run(list(command), input=stdin, capture_output=True, text=True, timeout=_TIMEOUT, check=False, env=environment())
     except FileNotFoundError as error:
         raise CommandError(f"{command[0]} is not installed; install the package iptables") from error
     except subprocess.TimeoutExpired as error:

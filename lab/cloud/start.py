@@ -5,17 +5,16 @@ from __future__ import annotations
 import contextlib
 import functools
 import http.client
-import importlib.util
 import json
 import os
 import socket
-from collections.abc import Mapping
+import time
 
-from lab.cloud import daemon, project, web
+from lab.cloud import daemon, gce, project, web
 from lab.cloud.ec2 import Ec2
 from lab.cloud.router import METADATA
 from lab.cloud.routes import Machine
-from lab.errors import CommandError, MachineError
+from lab.errors import CommandError
 from lab.fabric import daemon as daemons
 from lab.fabric.namespace import Namespace
 from lab.model.topology import Node, Topology
@@ -23,29 +22,13 @@ from lab.model.topology import Node, Topology
 READY_TIMEOUT = 30.0
 """Seconds; importing moto alone takes two, and several times that on a busy machine."""
 
-EXTRA = ("boto3", "moto", "flask", "flask_cors")
-"""What `pip install 'kubernetes-network-lab[cloud]'` brings."""
-
 _NOWHERE = "/dev/null"
-
-
-def is_needed(topology: Topology) -> bool:
-    """Whether the topology's backend leaves the packets to a cloud."""
-    return topology.flannel.backend.type in daemon.KINDS
-
-
-def require(topology: Topology) -> None:
-    """Raise MachineError when the Python packages that the topology's cloud needs are not installed."""
-    missing = [name for name in EXTRA if importlib.util.find_spec(name) is None] if topology.flannel.backend.type == "aws-vpc" else []
-    if missing:
-        text = f"the aws-vpc backend needs a stand-in for EC2, and this Python lacks {', '.join(missing)}"
-        raise MachineError(f"{text}: pip install 'kubernetes-network-lab[cloud]', or run ./lab.sh, which does it")
 
 
 def environment(kind: str) -> dict[str, str]:
     """The variables that lead a client to the lab's cloud. Amazon's also keep its library from looking for anything elsewhere."""
     if kind == "gce":
-        return {"CLOUDSDK_API_ENDPOINT_OVERRIDES_COMPUTE": f"http://{METADATA}/compute/v1/"}
+        return {"CLOUDSDK_API_ENDPOINT_OVERRIDES_COMPUTE": f"http://{METADATA}{gce.API}/"}
     return {
         "AWS_ENDPOINT_URL": f"http://{METADATA}",
         "AWS_ACCESS_KEY_ID": "lab",
@@ -80,12 +63,7 @@ class Cloud:
             ec2 = Ec2(functools.partial(self._request, "POST", "/"))
             ec2.launch(_machine(node), ec2.vpc())
             return
-        machine = _machine(node)
-        self._google("POST", "instances", {
-            "name": machine.name,
-            "canIpForward": True,
-            "networkInterfaces": [{"network": f"global/networks/{project.NETWORK}", "networkIP": str(machine.address.ip)}],
-        })
+        self._google("POST", "instances", project.described(_machine(node)))
 
     def terminate(self, name: str) -> None:
         """A node has left: its instance goes, the rows that lead to it stay. Raises LabError when the cloud refuses."""
@@ -94,11 +72,23 @@ class Cloud:
         else:
             self._google("DELETE", f"instances/{name}")
 
-    def _google(self, method: str, path: str, body: Mapping[str, object] | None = None) -> None:
-        where = f"/compute/v1/projects/{project.PROJECT}/zones/{project.ZONE}/{path}"
+    def _google(self, method: str, path: str, body: project.Json | None = None) -> None:
+        """Begin an operation and wait until it is done."""
+        operation = self._zonal(method, path, body)
+        deadline = time.monotonic() + READY_TIMEOUT
+        while operation["status"] != "DONE":
+            if time.monotonic() > deadline:
+                raise CommandError(f"{self._router.name}: the cloud's operation {operation['name']} is not done after {READY_TIMEOUT:g} s")
+            time.sleep(0.002)
+            operation = self._zonal("GET", f"operations/{operation['name']}")
+
+    def _zonal(self, method: str, path: str, body: project.Json | None = None) -> project.Json:
+        where = f"{gce.API}/projects/{project.PROJECT}/zones/{project.ZONE}/{path}"
         status, answer = self._request(method, where, b"" if body is None else json.dumps(body).encode())
         if status >= 300:
             raise CommandError(f"{self._router.name}: the cloud refuses {method} {where}: {answer.decode('utf-8', 'replace')}")
+        told: project.Json = json.loads(answer)
+        return told
 
     def _request(self, method: str, path: str, body: bytes) -> tuple[int, bytes]:
         with self._router.entered():

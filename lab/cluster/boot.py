@@ -12,7 +12,7 @@ import random
 import time
 from collections.abc import Callable
 
-from lab.cloud import start as cloud
+from lab.cloud import needs
 from lab.cluster.facade import Cluster
 from lab.cluster.nodes import Nodes
 from lab.cluster.pods import Pods
@@ -84,7 +84,9 @@ class _Stages:
 
 def _start_cloud(cluster: Cluster) -> None:
     """Fork the cloud where the backend needs one. It takes long to come up, so it is begun first and waited for last."""
-    if cloud.is_needed(cluster.topology):
+    if needs.is_needed(cluster.topology):
+        from lab.cloud.start import Cloud
+
         router = cluster.host(cluster.topology.router)
-        cluster.cloud = cloud.Cloud(cluster.topology, router.namespace)
+        cluster.cloud = Cloud(cluster.topology, router.namespace)
         cluster.daemons[router.name] = {"cloud": cluster.cloud.running}

@@ -6,7 +6,6 @@ import difflib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
-from lab.cloud.start import Cloud
 from lab.errors import UsageError
 from lab.fabric.daemon import Daemon
 from lab.fabric.mininet import Host, Network
@@ -16,7 +15,8 @@ from lab.model.objects import Endpoints, Pod, Service
 from lab.model.pins import Pin
 from lab.model.topology import Node, Topology
 
-if TYPE_CHECKING:  # they hold the cluster, too
+if TYPE_CHECKING:  # they hold the cluster, too, or are heavy
+    from lab.cloud.start import Cloud
     from lab.cluster.nodes import Nodes
     from lab.cluster.pods import Pods
     from lab.cluster.services import Services
@@ -28,8 +28,9 @@ EVIDENCE = ("ip -4 address", "ip route", "ip neigh", "iptables-save -c", "conntr
 
 
 class Cluster:
-    """A running cluster. `network` is the Mininet network; `daemons` are by machine and name: daemons["zenlin"]["etcd"]; `cloud` is there
-    for the backends that need one.
+    """A running cluster. `network` is the Mininet network; `daemons` are by machine and name: daemons["zenlin"]["etcd"].
+
+    cloud   stands in for Amazon or Google where flannel's backend needs one
     """
 
     def __init__(self, topology: Topology, network: Network) -> None:
