@@ -162,5 +162,7 @@ def side_by_side(lab):
         "aws-vpc：没有 | 0 | 61 | VPC，每张表 50 条路由 | 照常\n"
         "gce：没有 | 0 | 61 | GCE 网络，每个项目 100 条路由 | 照常",
     )
-    lab.node(NODE1).run("ip route | grep -c 10.244").expect_lines(["1"], Text("here: only the route to the own pods", "这里：只有通往本节点 Pod 的路由"))
+    lab.node(NODE1).run("ip route | grep -c 10.244").expect_lines(
+        ["1"], Text("here: only the route to the own pods", "这里：只有通往本节点 Pod 的路由")
+    )
     pings(lab, Text("and TTL 61", "TTL 是 61"))

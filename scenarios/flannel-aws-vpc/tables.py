@@ -78,7 +78,9 @@ def metadata(lab):
     )
     log = lab.daemon(NODE1, "flanneld").log.read_text()
     lab.check(
-        checks.matches(Text("flanneld's log: it found its network interface", "flanneld 的日志：找到了自己的网卡"), r"Found eni-\w+ that has 10\.229\.53\.146 IP"),
+        checks.matches(
+            Text("flanneld's log: it found its network interface", "flanneld 的日志：找到了自己的网卡"), r"Found eni-\w+ that has 10\.229\.53\.146 IP"
+        ),
         log,
     )
     lab.check(

@@ -46,13 +46,13 @@ def size(lab):
     pod = lab.pod(POD1)
     pod.run(f"ping -c 1 -W 1 -M do -s 1472 {IP2}").expect("1480 bytes from", Text("1500 bytes with DF set arrive", "置了 DF 的 1500 字节能到"))
     too_long = pod.run(f"ping -c 1 -W 0.2 -M do -s 1473 {IP2} 2>&1")
-    too_long.expect_match("message too long,? mtu[:=] ?1500", Text("one byte more: the pod's own kernel refuses", "多一个字节：Pod 自己的内核就拒绝了"))
+    too_long.expect_match(
+        "message too long,? mtu[:=] ?1500", Text("one byte more: the pod's own kernel refuses", "多一个字节：Pod 自己的内核就拒绝了")
+    )
     pod.run(f"curl -s -m 3 -o /dev/null -w '%{{http_code}}\\n' http://{WEB2_IP}/").expect_lines(
         ["200"], Text("TCP from node 1 to node 2", "从节点 1 到节点 2 的 TCP")
     )
-    lab.pod(POD2).run(f"curl -s -m 3 -o /dev/null -w '%{{http_code}}\\n' http://{WEB1_IP}/").expect_lines(
-        ["200"], Text("and back", "反方向的 TCP")
-    )
+    lab.pod(POD2).run(f"curl -s -m 3 -o /dev/null -w '%{{http_code}}\\n' http://{WEB1_IP}/").expect_lines(["200"], Text("and back", "反方向的 TCP"))
 
 
 @chapter.step(
