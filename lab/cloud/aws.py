@@ -48,6 +48,8 @@ class Aws:
             words = f"The maximum number of routes ({ec2.LIMIT}) has been reached for the table"
             return Answer(400, ec2.refusal("RouteLimitExceeded", words), "text/xml", action)
         status, body = self._send(ec2.form(action, parameters), request.headers.get("authorization", ""))
+        if action == "TerminateInstances" and status == 200:
+            self._ec2.delete_cards(ec2.texts(ec2.parse(body), "instanceId"))
         if not action.startswith("Describe"):
             self._follow()
         return Answer(status, body, "text/xml; charset=utf-8", action)

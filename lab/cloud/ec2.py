@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 from urllib.parse import urlencode
@@ -67,6 +67,12 @@ class Ec2:
         running = self.call("DescribeInstances", _filter("tag:Name", name) | _filter("instance-state-name", "running", 2))
         for number, instance in enumerate(texts(running, "instanceId"), 1):
             self.call("TerminateInstances", {f"InstanceId.{number}": instance})
+
+    def delete_cards(self, instances: Collection[str]) -> None:
+        """Delete the network interfaces of instances that are gone: at Amazon they go along, moto keeps some."""
+        for card in self.cards().values():
+            if card.instance in instances:
+                self.call("DeleteNetworkInterface", {"NetworkInterfaceId": card.id})
 
     def vpc(self) -> str:
         """The one VPC."""

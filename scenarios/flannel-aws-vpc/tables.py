@@ -28,7 +28,7 @@ def nodes(lab):
             Text(f"{name}: default route, own segment, own pods, and that is all", f"{name}：默认路由、本网段、本节点 Pod，仅此而已"),
         )
     node = lab.node(NODE1)
-    node.run("ls /sys/class/net").lacks("flannel", Text("there is no flannel device", "没有 flannel 设备"))
+    node.run("ip -br link").lacks("flannel", Text("there is no flannel device", "没有 flannel 设备"))
     node.run("ip neigh show dev eth0").expect_match(
         r"\A10\.229\.52\.1 lladdr \S+ \S+\s*\Z", Text("its one neighbour is the router", "唯一的邻居是路由器")
     )
