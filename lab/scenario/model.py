@@ -12,7 +12,7 @@ Steps run in the order of the file. Declaring never fails on content: `problems`
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -20,7 +20,6 @@ from typing import Any, TypeVar
 from lab.errors import Problem, UsageError
 from lab.model.pins import Pin
 from lab.model.text import Text
-from lab.model.topology import BACKEND_OPTIONS
 
 Action = Callable[[Any], object]
 NOTHING = Text("", "")
@@ -115,8 +114,7 @@ class Scenario(Chapter):
                     known = f"earlier steps are {', '.join(sorted(seen))}" if seen else "no step comes before this one"
                     found.append(Problem(step.file, step.line, f"{step.key}.needs", f"no earlier step is named {need!r}; {known}"))
             seen.add(step.key)
-        if self.backend is not None and self.backend not in BACKEND_OPTIONS:
-            found.append(Problem(file, 0, "backend", f"flannel has no backend {self.backend!r}; there are {', '.join(BACKEND_OPTIONS)}"))
+        found += self._backend_problems(file)
         for index, pin in enumerate(self.pins):
             try:
                 _ = pin.pod_ip
@@ -127,6 +125,12 @@ class Scenario(Chapter):
                 text = f"there is no file {self.manifests[index]!r} in the scenario's folder"
                 found.append(Problem(file, 0, f"manifests[{index}]", text))
         return found
+
+    def _backend_problems(self, file: str) -> Iterator[Problem]:
+        from lab.model.topology import BACKEND_OPTIONS  # pydantic, which the pytest plugin must not load
+
+        if self.backend is not None and self.backend not in BACKEND_OPTIONS:
+            yield Problem(file, 0, "backend", f"flannel has no backend {self.backend!r}; it has {', '.join(BACKEND_OPTIONS)}")
 
 
 def _flat(text: str) -> str:
