@@ -13,9 +13,10 @@ from urllib.parse import parse_qsl
 
 from lab.cloud import ec2, web
 from lab.cloud.ec2 import Card, Ec2
-from lab.cloud.router import METADATA, Router
+from lab.cloud.router import Router
 from lab.cloud.routes import Instance, Machine, blocks
 from lab.cloud.web import Answer, Request
+from lab.flannel.metadata import HOST
 
 CHAIN = "SOURCE-DEST-CHECK"
 REGION = ec2.ZONE[:-1]
@@ -91,7 +92,7 @@ class Aws:
             "REQUEST_METHOD": "POST",
             "PATH_INFO": "/",
             "QUERY_STRING": "",
-            "SERVER_NAME": METADATA,
+            "SERVER_NAME": HOST,
             "SERVER_PORT": str(web.PORT),
             "HTTP_HOST": f"ec2.{REGION}.amazonaws.com",
             "CONTENT_TYPE": _FORM,

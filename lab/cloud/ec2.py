@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 from urllib.parse import urlencode
 from xml.etree.ElementTree import Element, fromstring
+from xml.sax.saxutils import escape
 
 from lab.cloud.routes import Machine, Row
 from lab.errors import LabError
@@ -149,7 +150,7 @@ def text(root: Element, name: str) -> str:
 
 def refusal(code: str, words: str) -> bytes:
     """An error as the API words it."""
-    head = f"<Response><Errors><Error><Code>{code}</Code><Message>{words}</Message></Error></Errors>"
+    head = f"<Response><Errors><Error><Code>{code}</Code><Message>{escape(words)}</Message></Error></Errors>"
     return f'<?xml version="1.0" encoding="utf-8"?>\n{head}<RequestID>request-id</RequestID></Response>'.encode()
 
 

@@ -9,9 +9,10 @@ from collections.abc import Callable, Sequence
 
 from lab.cloud import web
 from lab.cloud.project import NETWORK, PROJECT, ZONE, Json, Project, Refused, address_of
-from lab.cloud.router import METADATA, Router
+from lab.cloud.router import Router
 from lab.cloud.routes import Machine
 from lab.cloud.web import Answer, Request
+from lab.flannel.metadata import HOST
 
 CHAIN = "CAN-IP-FORWARD"
 API = "/compute/v1"
@@ -25,7 +26,7 @@ class Gce:
 
     def __init__(self, machines: Sequence[Machine], router: Router) -> None:
         self._router = router
-        self._project = Project(machines, f"http://{METADATA}{API}")
+        self._project = Project(machines, f"http://{HOST}{API}")
         self._work = threading.Event()
         self._lock = threading.Lock()
         self._router.follow(self._project.rows(), self._project.forwarding())

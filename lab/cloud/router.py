@@ -15,9 +15,7 @@ from lab.cloud.routes import Instance, Row, Table, changes, guard, table
 from lab.errors import CommandError
 from lab.fabric.netlink import explain
 from lab.fabric.process import environment
-
-METADATA = "169.254.169.254"
-"""Where every cloud's machines ask about themselves. No machine has a route to it but its default one, so the router answers."""
+from lab.flannel.metadata import HOST
 
 _LOOPBACK = 1
 _TIMEOUT = 10.0
@@ -34,9 +32,12 @@ class Router:
         self._guard = ""
 
     def set_up(self) -> None:
-        """Take the metadata service's address, send no redirects, as no cloud does, and let all that is forwarded pass the checks."""
+        """Take the metadata service's address, send no redirects, as no cloud does, and let all that is forwarded pass the checks.
+
+        No machine has a route to that address but its default one, so it is the router that answers there.
+        """
         try:
-            self._netlink.addr("add", index=_LOOPBACK, address=METADATA, prefixlen=32)
+            self._netlink.addr("add", index=_LOOPBACK, address=HOST, prefixlen=32)
         except NetlinkError as error:
             if error.code != errno.EEXIST:
                 raise

@@ -12,11 +12,13 @@ import time
 
 from lab.cloud import daemon, gce, project, web
 from lab.cloud.ec2 import Ec2
-from lab.cloud.router import METADATA
 from lab.cloud.routes import Machine
 from lab.errors import CommandError
 from lab.fabric import daemon as daemons
 from lab.fabric.namespace import Namespace
+from lab.flannel.backends import awsvpc
+from lab.flannel.backends import gce as gce_backend
+from lab.flannel.metadata import HOST
 from lab.model.topology import Node, Topology
 
 READY_TIMEOUT = 30.0
@@ -28,9 +30,9 @@ _NOWHERE = "/dev/null"
 def environment(kind: str) -> dict[str, str]:
     """The variables that lead a client to the lab's cloud. Amazon's also keep its library from looking for anything elsewhere."""
     if kind == "gce":
-        return {"CLOUDSDK_API_ENDPOINT_OVERRIDES_COMPUTE": f"http://{METADATA}{gce.API}/"}
+        return {gce_backend.ENDPOINT: f"http://{HOST}{gce.API}/"}
     return {
-        "AWS_ENDPOINT_URL": f"http://{METADATA}",
+        awsvpc.ENDPOINT: f"http://{HOST}",
         "AWS_ACCESS_KEY_ID": "lab",
         "AWS_SECRET_ACCESS_KEY": "lab",
         "AWS_EC2_METADATA_DISABLED": "true",
@@ -92,7 +94,7 @@ class Cloud:
 
     def _request(self, method: str, path: str, body: bytes) -> tuple[int, bytes]:
         with self._router.entered():
-            connection = http.client.HTTPConnection(METADATA, web.PORT, timeout=READY_TIMEOUT)
+            connection = http.client.HTTPConnection(HOST, web.PORT, timeout=READY_TIMEOUT)
             try:
                 connection.request(method, path, body)
                 response = connection.getresponse()
@@ -107,7 +109,7 @@ class Cloud:
             probe = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         with probe, contextlib.suppress(OSError):
             probe.settimeout(0.5)
-            return probe.connect_ex((METADATA, web.PORT)) == 0
+            return probe.connect_ex((HOST, web.PORT)) == 0
         return False
 
 
@@ -117,6 +119,4 @@ def _machine(node: Node) -> Machine:
 
 def _warm() -> None:
     """Import boto3 and read its description of EC2 once, for every process that is forked from this one."""
-    from lab.flannel.backends import awsvpc
-
     awsvpc.client("us-east-1")

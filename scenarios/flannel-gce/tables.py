@@ -110,9 +110,9 @@ def table(lab):
     en="A change is an operation",
     zh="修改是一项操作",
     why_en="""Amazon's CreateRoute is done when it answers. Google answers at once with an operation, which runs; the caller looks at it until
-        it is DONE. flanneld looks once a second, at most a hundred times (in the lab 20 times a second).""",
+        it is DONE. flanneld looks up to a hundred times, once a second (in the lab the first looks follow each other faster).""",
     why_zh="""亚马逊的 CreateRoute 回答时就已经完成。谷歌则立刻返回一项正在运行的操作，调用者自己反复查看，直到它变成 DONE。
-        flanneld 每秒看一次，最多一百次（本实验里每秒 20 次）。""",
+        flanneld 每秒看一次，最多一百次（本实验里，前几次看得更勤）。""",
 )
 def operations(lab):
     log = lab.daemon(NODE1, "flanneld").log.read_text()

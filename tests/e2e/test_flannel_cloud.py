@@ -166,9 +166,7 @@ def test_a_node_shows_nothing_of_it(cloud: Cloud) -> None:
     assert answer.count("ttl=64 ") == 2, "there by the router; the answer, to the node's own address, comes straight"
     assert "Redirect" not in answer, "the router sends no redirects, though both nodes are on one switch"
     assert sorted(re.findall(r"^\d+: (\w+)", one.run("ip -o link"), re.MULTILINE)) == ["docker0", "eth0", "lo"]
-    assert one.subnet_file.read_text() == (
-        "FLANNEL_NETWORK=10.244.0.0/16\nFLANNEL_SUBNET=10.244.1.1/24\nFLANNEL_MTU=1500\nFLANNEL_IPMASQ=true\n"
-    )
+    assert one.subnet_file.read_text() == ("FLANNEL_NETWORK=10.244.0.0/16\nFLANNEL_SUBNET=10.244.1.1/24\nFLANNEL_MTU=1500\nFLANNEL_IPMASQ=true\n")
     key = "/coreos.com/network/subnets/10.244.1.0-24"
     assert cloud.sandbox.etcdctl(f"get {key}") == f'{key}\n{{"PublicIP":"192.168.1.1"}}\n'
     assert one.stats().startswith(f"{cloud.kind} forwards nothing itself")

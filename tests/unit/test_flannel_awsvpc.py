@@ -7,6 +7,7 @@ from ipaddress import IPv4Address, IPv4Network
 import pytest
 
 from lab.cloud import needs
+from lab.cloud.start import environment
 from lab.errors import MachineError, UsageError
 from lab.flannel.backends import awsvpc
 from lab.flannel.backends.gce import is_same, route, route_name
@@ -73,3 +74,17 @@ def test_a_vpc_has_no_subnets_that_small() -> None:
     small = load.load_topology(f'{{"name": "small", "nodes": [{str(node).replace(chr(39), chr(34))}]}}', "small.yaml")
     assert [one.text for one in checks.backend_trouble(small.with_backend("gce"))] == []
     assert "a /28 at the smallest" in next(iter(checks.backend_trouble(small.with_backend("aws-vpc")))).text
+
+
+def test_amazons_library_finds_the_labs_cloud_and_looks_nowhere_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"AWS_PROFILE": "", "HTTP_PROXY": "http://proxy", "http_proxy": "http://proxy"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("AWS_PROFILE")
+    for name, value in environment("aws-vpc").items():
+        monkeypatch.setenv(name, value)
+    assert {"AWS_EC2_METADATA_DISABLED": "true", "AWS_CONFIG_FILE": "/dev/null"}.items() <= environment("aws-vpc").items()
+    made = awsvpc.client("eu-west-1")
+    assert made.meta.endpoint_url == "http://169.254.169.254"
+    assert made._request_signer._credentials.method == "env"
+    assert made._endpoint.http_session._proxy_config._proxies == {}
+    assert awsvpc.client("eu-west-1") is made, "what one process has made its forks use"

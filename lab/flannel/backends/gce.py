@@ -26,6 +26,7 @@ ENDPOINT = "CLOUDSDK_API_ENDPOINT_OVERRIDES_COMPUTE"
 
 PRIORITY = 1000
 POLLS = 100
+POLL_SECONDS = 1.0
 _TOLD_EVERY = 5
 
 
@@ -33,7 +34,7 @@ class GceBackend:
     """See lab.flannel.backends.base.Backend.
 
     about    where the metadata service is
-    wait     seconds between two looks at an operation: flannel waits 1 s; the lab's cloud is done sooner
+    wait     seconds before the second look at an operation, twice as long before each further one, up to flannel's 1 s
     """
 
     def __init__(
@@ -42,7 +43,7 @@ class GceBackend:
         acquire: Acquire,
         log: Log,
         about: str = f"http://{metadata.HOST}/computeMetadata/v1",
-        wait: float = 0.05,
+        wait: float = 0.02,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._external = external
@@ -113,7 +114,7 @@ class GceBackend:
                 self._log(f"{now['operationType']} operation status: {now['status']} waiting for completion...")
             if now["status"] == "DONE":
                 return
-            self._sleep(self._wait)
+            self._sleep(min(self._wait * 2**number, POLL_SECONDS))
         raise BootError(f"{trouble}: timeout waiting for operation to finish")
 
 
