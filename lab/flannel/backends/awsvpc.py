@@ -25,6 +25,12 @@ ENDPOINT = "AWS_ENDPOINT_URL"
 
 RETRIES = 5
 
+_ADVICE = {
+    "InvalidRouteTableID.NotFound": "; name one of the VPC's as Backend.RouteTableID, or leave that out",
+    "RouteLimitExceeded": "; this backend is for clusters of about 50 nodes, unless Amazon grants more",
+}
+"""What to do about an error, by Amazon's name for it."""
+
 
 class AwsVpcBackend:
     """See lab.flannel.backends.base.Backend. `about`: where the metadata service is."""
@@ -176,7 +182,8 @@ def _explained(trouble: str) -> Iterator[None]:
         yield
     except ClientError as error:
         told = error.response["Error"]
-        raise BootError(f"{trouble}: {told['Code']}: {told['Message']}") from error
+        advice = _ADVICE.get(told["Code"], "")
+        raise BootError(f"{trouble}: {told['Code']}: {told['Message']}{advice}") from error
     except BotoCoreError as error:
         raise BootError(f"{trouble}: {error}") from error
 
