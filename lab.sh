@@ -178,7 +178,7 @@ ensure_venv() {
     [ -x "$venv/bin/python" ] || "$(python)" -m venv "$venv"
     say "installing Python packages into $venv"
     case $1 in
-        run) extras='' stamps=run ;;
+        run) extras='[cloud]' stamps=run ;;
         test) extras='[test]' stamps='run test' ;;
         *) extras='[dev]' stamps='run test dev' ;;
     esac

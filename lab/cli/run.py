@@ -12,8 +12,8 @@ from lab.cli import recording, terminal
 from lab.cluster import wanted
 from lab.errors import LabError, UsageError
 from lab.fabric import requirements, sandbox
-from lab.model import catalog, load
-from lab.model.topology import BACKEND_OPTIONS
+from lab.model import catalog, checks, load
+from lab.model.topology import BACKEND_OPTIONS, Topology
 from lab.scenario import loader, runner
 from lab.scenario.events import Emit
 from lab.scenario.model import Scenario
@@ -37,7 +37,7 @@ def add_parser(subparsers: Any) -> None:
 
 def add_backend(parser: argparse.ArgumentParser) -> None:
     """Add --backend, which `run` and `up` share."""
-    parser.add_argument("--backend", choices=tuple(BACKEND_OPTIONS), help="let flannel use this backend instead of the topology's")
+    parser.add_argument("--backend", choices=tuple(BACKEND_OPTIONS), help="let flannel use this backend instead of the one declared")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -63,10 +63,21 @@ def _folders(args: argparse.Namespace) -> list[Any]:
 
 
 def recipe(scenario: Scenario, topology: str | None = None, backend: str | None = None) -> wanted.Wanted:
-    """What a scenario wants to have booted. Raises InputError for a wrong topology or manifest, all manifests' problems at once."""
+    """What a scenario wants to have booted; `topology` and `backend` take the place of its own.
+
+    Raises InputError for a wrong topology or manifest, all manifests' problems at once; UsageError for a backend that it does not run with.
+    """
     objects = load.read_manifests(scenario.manifest_paths)
     cluster = load.read_topology(catalog.find_topology(topology or scenario.topology))
+    _require_backend(scenario, cluster, backend or scenario.backend or cluster.flannel.backend.type)
     return wanted.wanted(wanted.with_backend(cluster, backend or scenario.backend), objects, scenario.pins)
+
+
+def _require_backend(scenario: Scenario, cluster: Topology, backend: str) -> None:
+    if scenario.backends and backend not in scenario.backends:
+        text = f"the scenario {scenario.name} does not run with flannel's backend {backend}, only with {', '.join(scenario.backends)}"
+        reasons = [finding.text for finding in checks.backend_trouble(cluster.with_backend(backend))]
+        raise UsageError("; ".join([text, *reasons]))
 
 
 def _run_one(scenario: Scenario, what: wanted.Wanted, args: argparse.Namespace, tell: Emit) -> int:

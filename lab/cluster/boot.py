@@ -1,6 +1,6 @@
 """Boots a cluster, in the order its parts need each other:
 
-    machines and wires -> etcd -> flannel's configuration and reservations -> flanneld on every node
+    machines and wires -> etcd -> (the cloud, for aws-vpc and gce) -> flannel's configuration and reservations -> flanneld on every node
                        -> the pod bridges (their addresses come from flanneld) -> pods -> kube-proxy's rules
 
 Each stage starts all it can before it waits for any of it.
@@ -12,6 +12,7 @@ import random
 import time
 from collections.abc import Callable
 
+from lab.cloud import needs
 from lab.cluster.facade import Cluster
 from lab.cluster.nodes import Nodes
 from lab.cluster.pods import Pods
@@ -38,10 +39,14 @@ def boot(wanted: Wanted, progress: Progress = lambda what, seconds: None, dice: 
     stage = _Stages(progress)
     with stage("machines and wires"):
         builder.apply(build.plan_underlay(wanted.topology))
+        _start_cloud(cluster)
     nodes = Nodes(cluster, builder)
     names = [host.name for host in cluster.nodes]
     with stage("etcd"):
         nodes.found_network()
+    if cluster.cloud is not None:
+        with stage("the cloud's API on the router"):
+            cluster.cloud.wait()
     with stage("flanneld on every node"):
         nodes.start_flanneld(*names)
     with stage("pod bridges"):
@@ -75,3 +80,13 @@ class _Stages:
     def __exit__(self, kind: object, *_: object) -> None:
         if kind is None:
             self._progress(self._what, time.monotonic() - self._begun)
+
+
+def _start_cloud(cluster: Cluster) -> None:
+    """Fork the cloud where the backend needs one. It takes long to come up, so it is begun first and waited for last."""
+    if needs.is_needed(cluster.topology):
+        from lab.cloud.start import Cloud
+
+        router = cluster.host(cluster.topology.router)
+        cluster.cloud = Cloud(cluster.topology, router.namespace)
+        cluster.daemons[router.name] = {"cloud": cluster.cloud.running}

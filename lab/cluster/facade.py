@@ -18,7 +18,8 @@ from lab.observe.capture import Capture
 from lab.observe.decode import TUNNELS, Tunnel
 from lab.observe.sighting import Place
 
-if TYPE_CHECKING:  # they hold the cluster, too
+if TYPE_CHECKING:  # they hold the cluster, too, or are heavy
+    from lab.cloud.start import Cloud
     from lab.cluster.nodes import Nodes
     from lab.cluster.pods import Pods
     from lab.cluster.services import Services
@@ -30,12 +31,16 @@ EVIDENCE = ("ip -4 address", "ip route", "ip neigh", "iptables-save -c", "conntr
 
 
 class Cluster:
-    """A running cluster. `network` is the Mininet network; `daemons` are by machine and name: daemons["zenlin"]["etcd"]."""
+    """A running cluster. `network` is the Mininet network; `daemons` are by machine and name: daemons["zenlin"]["etcd"].
+
+    cloud   stands in for Amazon or Google where flannel's backend needs one
+    """
 
     def __init__(self, topology: Topology, network: Network) -> None:
         self.topology = topology
         self.network = network
         self.daemons: dict[str, dict[str, Daemon]] = {}
+        self.cloud: Cloud | None = None
         self.pod_objects: dict[str, Pod] = {}
         self.services: tuple[Service, ...] = ()
         self.all_endpoints: tuple[Endpoints, ...] = ()

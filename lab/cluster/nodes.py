@@ -148,6 +148,8 @@ class Nodes:
         if node.pod_cidr is not None:
             pair = self._reservation(node)
             self.cluster.daemon(self.cluster.master.name, "etcd").wait_until(lambda: self._written([pair]), etcd.READY_TIMEOUT, "answer from etcd")
+        if self.cluster.cloud is not None:
+            self.cluster.cloud.launch(node)
         self.start_flanneld(node.name)
         self.build_bridge(node.name)
 
@@ -170,6 +172,8 @@ class Nodes:
             raise UsageError(f"{name} is the master, and a lab without etcd is none; take another node away")
         for running in self.cluster.daemons.pop(name, {}).values():
             running.kill()
+        if self.cluster.cloud is not None:
+            self.cluster.cloud.terminate(name)
         self.builder.remove(name)
         self.bridges.pop(name, None)
         self.cluster.topology = topology.model_copy(update={"nodes": tuple(one for one in topology.nodes if one.name != name)})

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from lab.cloud import needs
 from lab.errors import UsageError
 from lab.model import checks, fit
 from lab.model.manifests import Objects
@@ -23,17 +24,21 @@ class Wanted:
 
 
 def with_backend(topology: Topology, backend: str | None) -> Topology:
-    """The topology with another flannel backend, as --backend asks for it. Raises UsageError where that one cannot work."""
+    """The topology with another flannel backend, as --backend or a scenario asks. Raises UsageError where that one cannot work."""
     if backend is None:
         return topology
     changed = topology.with_backend(backend)
     for finding in checks.backend_trouble(changed):
-        raise UsageError(f"--backend {backend} on the topology {topology.name}: {finding.text}")
+        raise UsageError(f"the backend {backend} on the topology {topology.name}: {finding.text}")
     return changed
 
 
 def wanted(topology: Topology, objects: Objects | None = None, pins: Sequence[Pin] = ()) -> Wanted:
-    """What to boot, checked as a whole. Raises UsageError for parts that do not fit each other, or that this version does not have."""
+    """What to boot, checked as a whole.
+
+    Raises UsageError for parts that do not fit each other, or that this version does not have, and MachineError for a lacking package.
+    """
+    needs.require(topology)
     complete = Wanted(topology, objects or Objects(), tuple(pins))
     for pod in complete.objects.pods:
         images.require_known(f"pod {pod.name}", pod.containers)

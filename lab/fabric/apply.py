@@ -32,8 +32,10 @@ class Builder:
                 raise BootError(f"`{operation}` failed: {error} ({operation.reason})") from error
 
     def remove(self, name: str) -> None:
-        """Take a machine away, and its wires first: the kernel would clear them some time after the last process, and until then their
-        other ends' names would be taken."""
+        """Take a machine away, and its wires first.
+
+        The kernel would clear them some time after the last process, and until then their other ends' names would be taken.
+        """
         for wire in self.network.links:
             for end, other in ((wire.intf1, wire.intf2), (wire.intf2, wire.intf1)):
                 if end.node.name == name:

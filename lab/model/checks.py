@@ -286,6 +286,10 @@ def backend_trouble(topology: Topology) -> Iterator[Finding]:
         text = f"{backend} lets the cloud's router carry the packets: give every machine a `gateway`, or use another backend"
         yield Finding(("flannel", "backend", "type"), text)
     networks = sorted(_node_networks(topology))
+    odd = [network for network in networks if not 16 <= network.prefixlen <= 28]
+    if backend == "aws-vpc" and odd:
+        text = f"a subnet of a VPC is a /16 at the largest and a /28 at the smallest, and the nodes are on {odd[0]}; use gce, or other addresses"
+        yield Finding(("flannel", "backend", "type"), text)
     if backend == "host-gw" and len(networks) > 1:
         shown = ", ".join(map(str, networks[:4])) + (", ..." if len(networks) > 4 else "")
         text = (

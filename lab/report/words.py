@@ -58,6 +58,7 @@ WORDS = {
 STAGES = {
     "machines and wires": "机器与网线",
     "etcd": "etcd",
+    "the cloud's API on the router": "路由器上的云 API",
     "flanneld on every node": "每个节点上的 flanneld",
     "pod bridges": "Pod 网桥",
     "pods": "Pod",

@@ -81,6 +81,7 @@ def _with_line(problem: Problem, source: str) -> Problem:
     """Name the line of the Scenario(...) call for what is wrong with its arguments."""
     if problem.line:
         return problem
-    word = next((word for word in ("manifests", "pins", "backend") if problem.field.startswith(word)), "Scenario(")
+    keys = ("backends", "backend", "manifests", "pins")
+    word = next((f"{key}=" for key in keys if problem.field.startswith(key)), "Scenario(")
     lines = [number for number, line in enumerate(source.splitlines(), 1) if word in line and "import" not in line]
     return replace(problem, line=lines[0]) if lines else problem

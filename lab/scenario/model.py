@@ -12,7 +12,7 @@ Steps run in the order of the file. Declaring never fails on content: `problems`
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -20,7 +20,6 @@ from typing import Any, TypeVar
 from lab.errors import Problem, UsageError
 from lab.model.pins import Pin
 from lab.model.text import Text
-from lab.model.topology import BACKEND_OPTIONS
 
 Action = Callable[[Any], object]
 NOTHING = Text("", "")
@@ -78,9 +77,10 @@ class Scenario(Chapter):
     """What a scenario's script declares under the name `scenario`: a chapter with all that it runs on.
 
     topology    a name below topologies/, or a path
-    backend     flannel's backend in place of the topology's; the command line's --backend goes before it
+    backend     flannel's backend instead of the topology's
     manifests   Kubernetes YAML files, relative to the scenario's folder
     pins        pods whose name, node or address is not left to chance
+    backends    flannel's backends that it can run with; empty: all
     intro       said before the first step
     folder      where the scenario is; lab.scenario.loader fills it in
     """
@@ -90,6 +90,7 @@ class Scenario(Chapter):
     backend: str | None = None
     manifests: Sequence[str] = ()
     pins: Sequence[Pin] = ()
+    backends: Sequence[str] = ()
     intro: Text = NOTHING
     folder: Path = Path()
 
@@ -115,8 +116,6 @@ class Scenario(Chapter):
                     known = f"earlier steps are {', '.join(sorted(seen))}" if seen else "no step comes before this one"
                     found.append(Problem(step.file, step.line, f"{step.key}.needs", f"no earlier step is named {need!r}; {known}"))
             seen.add(step.key)
-        if self.backend is not None and self.backend not in BACKEND_OPTIONS:
-            found.append(Problem(file, 0, "backend", f"flannel has no backend {self.backend!r}; use one of {', '.join(BACKEND_OPTIONS)}"))
         for index, pin in enumerate(self.pins):
             try:
                 _ = pin.pod_ip
@@ -126,7 +125,18 @@ class Scenario(Chapter):
             if not path.is_file():
                 text = f"there is no file {self.manifests[index]!r} in the scenario's folder"
                 found.append(Problem(file, 0, f"manifests[{index}]", text))
-        return found
+        return [*found, *self._backend_problems(file)]
+
+    def _backend_problems(self, file: str) -> Iterator[Problem]:
+        from lab.model.topology import BACKEND_OPTIONS  # brings pydantic, which pytest need not load before there is a scenario
+
+        named = [("backend", self.backend)] if self.backend is not None else []
+        named += [(f"backends[{index}]", kind) for index, kind in enumerate(self.backends)]
+        for field_name, kind in named:
+            if kind not in BACKEND_OPTIONS:
+                yield Problem(file, 0, field_name, f"flannel has no backend {kind!r}; there are {', '.join(BACKEND_OPTIONS)}")
+        if self.backend is not None and self.backends and self.backend not in self.backends:
+            yield Problem(file, 0, "backends", f"the scenario's own backend {self.backend!r} is not among them; add it")
 
 
 def _flat(text: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from lab.scenario import Chapter, Text
 
 from .article import IP1, NODES, POD1, route_table
+from .backends import facts, lease_value
 
 chapter = Chapter()
 
@@ -14,22 +15,19 @@ chapter = Chapter()
     zh="节点网络：三个网段，中间一台路由器",
     why_en="""Each node has an address in a /23 of its own, so a packet from node to node always crosses the router. Look at the last
         two lines of each table: addresses of pods on this node are behind docker0, all other pod addresses are behind flannel0. The
-        more exact route wins.""",
+        more exact route wins. (So it is with udp, the article's backend. vxlan has one line for the pods of each other node; aws-vpc and gce
+        have none on the nodes, but write them in the router's table.)""",
     why_zh="""三个节点各在自己的 /23 网段里，节点之间的包必须经过路由器。请看每张路由表的最后两行：
-        本节点 Pod 的地址在 docker0 后面，其他所有 Pod 地址都在 flannel0 后面；两条路由都匹配时，更精确的那条生效。""",
+        本节点 Pod 的地址在 docker0 后面，其他所有 Pod 地址都在 flannel0 后面；两条路由都匹配时，更精确的那条生效。
+        （以上是文章所用的 udp 后端。vxlan 为其他每个节点的 Pod 各写一行；aws-vpc 和 gce 在节点上一行也不写，而是写进路由器的路由表。）""",
 )
 def nodes(lab):
     for name, (address, network, gateway, pods) in NODES.items():
         node = lab.node(name)
         node.run("ip -4 -o address show dev eth0").expect(f"inet {address}/23", Text(f"{name} has the article's address", f"{name} 的地址与文章一致"))
-        all_pods = ("10.244.0.0", "0.0.0.0", "255.255.0.0", "U", "flannel0")
-        own_pods = (f"{pods}.0", "0.0.0.0", "255.255.255.0", "U", "docker0")
-        # The kernel lists the longer mask first where two routes begin alike, as the master's do.
-        last = (own_pods, all_pods) if own_pods[0] == all_pods[0] else (all_pods, own_pods)
         own_segment = (network, "0.0.0.0", "255.255.254.0", "U", "eth0")
         node.run("route -n").expect_lines(
-            route_table(("0.0.0.0", gateway, "0.0.0.0", "UG", "eth0"), own_segment, *last),
-            Text("four routes: default, own segment, all pods, own pods", "四条路由：默认路由、本网段、全部 Pod、本节点 Pod"),
+            route_table(("0.0.0.0", gateway, "0.0.0.0", "UG", "eth0"), own_segment, *facts(lab).pod_routes(pods)), facts(lab).routes
         )
     lab.say(
         en="The article names the device flannel.1 while its cluster uses the udp backend. flannel makes flannel0, a TUN device, for "
@@ -56,13 +54,14 @@ def nodes(lab):
 )
 def leases(lab):
     master, worker = lab.node("zenlin"), lab.node("zenlinnode1")
+    backend, here = lab.topology.flannel.backend.type, facts(lab)
     master.run("ETCDCTL_API=3 etcdctl get --print-value-only /coreos.com/network/config").expect_json(
-        {"Network": "10.244.0.0/16", "SubnetMin": "10.244.0.0", "Backend": {"Type": "udp"}},
-        Text("one network for all pods, carried by the udp backend", "所有 Pod 共用一个网络，由 udp 后端承载"),
+        {"Network": "10.244.0.0/16", "SubnetMin": "10.244.0.0", "Backend": {"Type": backend}},
+        Text(f"one network for all pods, carried by the {backend} backend", f"所有 Pod 共用一个网络，由 {backend} 后端承载"),
     )
     expected = []
-    for address, _, _, pods in NODES.values():
-        expected += [f"/coreos.com/network/subnets/{pods}.0-24", f'{{"PublicIP":"{address}"}}']
+    for name, (_, _, _, pods) in NODES.items():
+        expected += [f"/coreos.com/network/subnets/{pods}.0-24", lease_value(lab, name)]
     master.run("ETCDCTL_API=3 etcdctl get --prefix /coreos.com/network/subnets").expect_lines(
         expected, Text("three subnets, each with the address of its node", "三个子网，各自记着所属节点的地址")
     )
@@ -73,15 +72,18 @@ def leases(lab):
         "文章的集群是由 Kubernetes 分配子网的。本实验把 SubnetMin 降到 10.244.0.0，并预留了这三个子网。",
     )
     worker.run("cat /run/flannel/subnet.env").expect_lines(
-        ["FLANNEL_NETWORK=10.244.0.0/16", "FLANNEL_SUBNET=10.244.1.1/24", "FLANNEL_MTU=1472", "FLANNEL_IPMASQ=true"],
+        ["FLANNEL_NETWORK=10.244.0.0/16", "FLANNEL_SUBNET=10.244.1.1/24", f"FLANNEL_MTU={here.mtu}", "FLANNEL_IPMASQ=true"],
         Text("flanneld wrote the subnet of node 1", "flanneld 写下了节点 1 的子网"),
     )
     worker.run("ip -4 -o address show dev docker0").expect(
         "inet 10.244.1.1/24", Text("docker0 took the first address of it", "docker0 用了其中的第一个地址")
     )
-    worker.run("ip -4 -o address show dev flannel0").expect(
-        "inet 10.244.1.0/16", Text("flannel0 has the subnet's own address", "flannel0 用了子网号本身作地址")
-    )
+    if here.device:
+        worker.run(f"ip -4 -o address show dev {here.device}").expect(
+            f"inet 10.244.1.0/{here.prefix}", Text(f"{here.device} has the subnet's own address", f"{here.device} 用了子网号本身作地址")
+        )
+    else:
+        worker.run("ip -br link").lacks("flannel", Text(f"{backend} needs no device", f"{backend} 不需要设备"))
 
 
 @chapter.step(
@@ -97,37 +99,35 @@ def pods(lab):
     pod.run("ip address show dev eth0").expect(
         f"inet {IP1}/24",
         Text("the article's address, with the mask of the node's subnet", "地址与文章一致，掩码是节点子网的 /24"),
-    ).expect("mtu 1472", Text("MTU 1472, as flannel said", "MTU 为 1472，由 flannel 给出"))
+    ).expect(f"mtu {facts(lab).mtu}", Text(f"MTU {facts(lab).mtu}, as flannel said", f"MTU 为 {facts(lab).mtu}，由 flannel 给出"))
     pod.run("ip route").expect("default via 10.244.1.1 dev eth0", Text("the bridge is the way out", "网桥是出口"))
-    lab.say(
-        en="The article shows MTU 1500 and the mask 255.255.255.255 in a pod. The udp backend puts 20 bytes of IP and 8 bytes of UDP "
-        "in front of each packet, so 1500 - 28 = 1472 are left.",
-        zh="文章里 Pod 的 MTU 是 1500，掩码是 255.255.255.255。其实 udp 后端要在每个包前面加上 20 字节 IP 头和 8 字节 UDP 头，"
-        "只剩下 1500 − 28 = 1472。",
-    )
+    lab.say(en=facts(lab).size.en, zh=facts(lab).size.zh)
 
 
 @chapter.step(
     en="Pod to pod across nodes: count the hops by the TTL",
     zh="跨节点的 Pod 互访：从 TTL 数跳数",
-    why_en="""The reply starts at its pod with TTL 64 and loses 1 at every hop that routes it: node 2 (docker0 to flannel0), flanneld on
-        node 2 as it wraps the packet, flanneld on node 1 as it unwraps it, and node 1 (flannel0 to docker0). 60 is left. The router
-        between the nodes sees only the outer packet and cannot touch the inner TTL.""",
-    why_zh="""回包从对端 Pod 出发时 TTL 是 64，每经过一次路由就减 1：节点 2（从 docker0 到 flannel0）、节点 2 的 flanneld（封装时）、
+    why_en="""The reply starts at its pod with TTL 64 and loses 1 at every hop that routes it. With the udp backend: node 2 (docker0 to
+        flannel0), flanneld on node 2 as it wraps the packet, flanneld on node 1 as it unwraps it, and node 1 (flannel0 to docker0). 60 is
+        left. The router between the nodes sees only the outer packet and cannot touch the inner TTL.""",
+    why_zh="""回包从对端 Pod 出发时 TTL 是 64，每经过一次路由就减 1。用 udp 后端时是：节点 2（从 docker0 到 flannel0）、节点 2 的 flanneld（封装时）、
         节点 1 的 flanneld（解封时）、节点 1（从 flannel0 到 docker0），最后剩下 60。
         节点之间的路由器只看得到外层包，改不了内层的 TTL。""",
 )
 def ttl(lab):
-    node, pod = lab.node("zenlinnode1"), lab.pod("ubuntu-zenlinnode1")
+    node, pod, here = lab.node("zenlinnode1"), lab.pod("ubuntu-zenlinnode1"), facts(lab)
+    behind = here.behind
     node.run("ip route get 10.244.2.246").expect(
-        "dev flannel0", Text("for node 1, a pod of node 2 is behind flannel0", "在节点 1 看来，节点 2 的 Pod 在 flannel0 后面")
+        here.way, Text(f"for node 1, a pod of node 2 is behind {behind.en}", f"在节点 1 看来，节点 2 的 Pod 在{behind.zh}后面")
     )
     pod.run("ping -c 2 -i 0.01 -W 1 10.244.2.246").expect(
-        "ttl=60", Text("across nodes 4 hops route the reply", "跨节点时，回包经过 4 次路由")
+        f"ttl={64 - here.hops}", Text(f"across nodes {here.hops} hops route the reply", f"跨节点时，回包经过 {here.hops} 次路由")
     ).expect(" 0% packet loss", Text("nothing is lost", "没有丢包"))
     pod.run(f"ping -c 1 -W 1 {IP1}").expect(
         "ttl=64", Text("on one node no hop does: the bridge only switches", "同一节点内没有路由：网桥只做二层交换")
     )
+    if here.ttl is not None:
+        lab.say(en=here.ttl.en, zh=here.ttl.zh)
     lab.say(
         en="In its journey of a packet the article once writes 10.244.1.145 as the destination. That is the sender; the destination is 10.244.2.246.",
         zh="文章讲解包的旅程时，有一处把目的地址写成了 10.244.1.145。那是发送方，目的地址应为 10.244.2.246。",

@@ -9,10 +9,12 @@ from lab.scenario import Pin, Scenario, Text
 
 from . import networks, service, traffic
 from .article import CLIENTS, IP1, IP2, POD1, POD2
+from .backends import BACKENDS
 
 scenario = Scenario(
     title=Text("one service, two pods, three nodes", "一个 Service、两个 Pod、三个节点"),
     topology="zenlin",
+    backends=list(BACKENDS),
     manifests=["nginx.yaml", "clients.yaml"],
     pins=[
         Pin(POD1, owner="nginx-deployment", node="zenlinnode1", address=IP1),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from lab.scenario import Chapter, Text, checks
 
 from .article import IP1, IP2, POD1, POD2, URL, VIP, knock, logged_sources, tally
+from .backends import facts
 
 chapter = Chapter()
 
@@ -30,12 +31,15 @@ def split(lab):
     zh="nginx 看到的客户端地址是谁的？",
     why_en="""From a pod, the source stays the pod's own address: it is known in the whole cluster, so the reply finds back. From a
         node, the packet was marked and is masqueraded: it gets the address of the device by which it leaves. To a pod on the same node
-        that is docker0 (10.244.1.1), to a pod on another node flannel0 (10.244.1.0).""",
+        that is docker0 (10.244.1.1), to a pod on another node flannel0 (10.244.1.0). vxlan's flannel.1 has that address, too; aws-vpc and
+        gce have no device, and the packet leaves by eth0, with the node's address.""",
     why_zh="""从 Pod 访问时，源地址保持不变：Pod 地址全集群都认识，回包找得到路。从节点访问时，包被打过标记，会做地址伪装（MASQUERADE）：
-        源地址改成出口设备的地址。去本节点的 Pod，出口是 docker0（10.244.1.1）；去别的节点的 Pod，出口是 flannel0（10.244.1.0）。""",
+        源地址改成出口设备的地址。去本节点的 Pod，出口是 docker0（10.244.1.1）；去别的节点的 Pod，出口是 flannel0（10.244.1.0）。
+        vxlan 的 flannel.1 也是这个地址；aws-vpc 和 gce 没有设备，出口是 eth0，用的是节点地址。""",
     needs=("access",),
 )
 def sources(lab):
+    here = facts(lab)
     knock(lab.pod("ubuntu-zenlin"), "from-pod", 24)
     own = Text("the client pod's own address", "客户端 Pod 自己的地址")
     logged_sources(lab, POD1, "from-pod", "10.244.0.20", own)
@@ -52,13 +56,13 @@ def sources(lab):
         lab,
         POD2,
         "from-node1",
-        "10.244.1.0",
-        Text("other node: the address of node 1's flannel0", "另一节点：节点 1 的 flannel0 地址"),
+        here.source("zenlinnode1"),
+        Text(f"other node: the address of node 1's {here.exit}", f"另一节点：节点 1 的 {here.exit} 地址"),
     )
     knock(lab.node("zenlin"), "from-master", 24)
-    flannel = Text("the address of the master's flannel0", "master 的 flannel0 地址")
-    logged_sources(lab, POD1, "from-master", "10.244.0.0", flannel)
-    logged_sources(lab, POD2, "from-master", "10.244.0.0", flannel)
+    flannel = Text(f"the address of the master's {here.exit}", f"master 的 {here.exit} 地址")
+    logged_sources(lab, POD1, "from-master", here.source("zenlin"), flannel)
+    logged_sources(lab, POD2, "from-master", here.source("zenlin"), flannel)
 
 
 @chapter.step(
@@ -97,8 +101,8 @@ def direct(lab):
         lab,
         POD2,
         "direct",
-        "10.244.1.0",
-        Text("the node speaks as its flannel0 here too: its route says so", "节点在这里也用 flannel0 的地址：由路由决定"),
+        facts(lab).source("zenlinnode1"),
+        Text(f"the node speaks as its {facts(lab).exit} here too: its route says so", f"节点在这里也用 {facts(lab).exit} 的地址：由路由决定"),
     )
 
 

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from lab.cli.run import recipe
+from lab.cli.up import recipe as up_recipe
 from lab.errors import InputError
 from lab.model.text import Text
 from lab.scenario.loader import load_scenario
@@ -41,6 +43,13 @@ def test_what_a_script_declares(tmp_path: Path) -> None:
     assert scenario.steps[0].why == Text("first second\n\nthird", "甲乙；kube proxy")
 
 
+def test_a_scenario_may_choose_its_backend_and_the_command_line_wins(tmp_path: Path) -> None:
+    scenario = load_scenario(write(tmp_path, HEAD + "scenario = Scenario(backend='vxlan')\n" + STEP))
+    chosen = [recipe(scenario, backend=wish).topology.flannel.backend.type for wish in (None, "gce")]
+    assert chosen == ["vxlan", "gce"]
+    assert up_recipe(str(scenario.folder))[1].topology.flannel.backend.type == "vxlan"
+
+
 def test_a_script_may_import_what_lies_beside_it(tmp_path: Path) -> None:
     script = HEAD + "from .words import TITLE\nscenario = Scenario(title=Text(TITLE, TITLE))\n" + STEP
     folder = write(tmp_path, script, words__py="TITLE = 'first'\n")
@@ -69,9 +78,21 @@ def test_a_script_may_import_what_lies_beside_it(tmp_path: Path) -> None:
         ),
         (HEAD + "scenario = Scenario(manifests=['gone.yaml'])\n" + STEP, 2, "manifests[0]: there is no file 'gone.yaml'"),
         (
+            '"""About a backend."""\n' + HEAD + "scenario = Scenario(\n    backend='udpp',\n)\n" + STEP,
+            4,
+            "backend: flannel has no backend 'udpp'; there are udp, vxlan, host-gw, alloc, aws-vpc, gce",
+        ),
+        (
             HEAD + "scenario = Scenario(pins=[Pin('p', address='10.0.0.256')])\n" + STEP,
             2,
             "pins[0]: pin p: '10.0.0.256' is no IPv4",
+        ),
+        (HEAD + "scenario = Scenario(\n    backend='vxlam')\n" + STEP, 3, "backend: flannel has no backend 'vxlam'; there are udp, vxlan, host-gw"),
+        (HEAD + "scenario = Scenario(\n    backends=['udp', 'vxlam'])\n" + STEP, 3, "backends[1]: flannel has no backend 'vxlam'"),
+        (
+            HEAD + "scenario = Scenario(\n    backend='udp',\n    backends=['vxlan'])\n" + STEP,
+            4,
+            "backends: the scenario's own backend 'udp' is not among them",
         ),
         (HEAD + "from .gone import x\n", 2, "ModuleNotFoundError while reading it"),
         (HEAD + "from .other import x\n", 2, "SyntaxError while reading it"),

@@ -1,40 +1,19 @@
-"""The shipped scenario's declaration: it loads, its texts are complete, its pins and manifests fit its topology."""
+"""The walkthrough's manifests (what holds for every scenario is in test_scenarios.py)."""
 
 from __future__ import annotations
 
-import re
 from ipaddress import IPv4Address
 
 import pytest
 
 from lab.model import catalog, load
 from lab.scenario.loader import load_scenario
-from lab.scenario.model import Scenario, Step
-
-CHINESE = re.compile(r"[\u4e00-\u9fff]")
+from lab.scenario.model import Scenario
 
 
 @pytest.fixture(name="scenario", scope="module")
 def _scenario() -> Scenario:
     return load_scenario(catalog.find_scenario("nginx-service"))
-
-
-def test_every_step_is_told_in_both_languages(scenario: Scenario) -> None:
-    def complete(step: Step) -> bool:
-        texts = (step.title, step.why)
-        return all(CHINESE.search(text.zh) and text.en and not CHINESE.search(text.en) for text in texts)
-
-    assert [step.key for step in scenario.steps if not complete(step)] == []
-    assert CHINESE.search(scenario.intro.zh)
-
-
-def test_pins_lie_in_the_subnets_of_their_nodes(scenario: Scenario) -> None:
-    topology = load.read_topology(catalog.find_topology(scenario.topology))
-    for pin in scenario.pins:
-        cidr = topology.node(pin.node).pod_cidr
-        assert cidr is not None
-        assert pin.pod_ip in cidr
-    assert len({pin.pod_ip for pin in scenario.pins}) == len(scenario.pins)
 
 
 def test_manifests_declare_what_the_steps_speak_of(scenario: Scenario) -> None:

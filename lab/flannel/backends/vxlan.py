@@ -186,7 +186,6 @@ class VxlanNetwork:
             if route.link == self._link and route.onlink and route.via not in gateways:
                 tables.delete_route(route)
 
-
     def run(self) -> None:
         """Answer the kernel's misses; without L3Miss it has none, and this only waits for `stop`."""
         for miss in misses.listen(self._stop_read):
