@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
+from lab.errors import CommandError
 from lab.model.text import Text
 from lab.scenario import checks
 from lab.scenario.checks import Judge, Name, Verdict
@@ -168,8 +169,13 @@ class Machine:
         deadline = self._clock.now() + timeout
         attempts = 0
         while True:
+            try:
+                result = self._host.run(command, timeout=max(deadline - self._clock.now(), POLL_SECONDS))
+            except CommandError:
+                if not attempts or self._clock.now() < deadline:
+                    raise
+                break  # the time was over in the middle of an attempt: the one before it stands
             attempts += 1
-            result = self._host.run(command, timeout=max(deadline - self._clock.now(), POLL_SECONDS))
             verdict = judge(result.stdout)
             if verdict.ok or self._clock.now() >= deadline:
                 break

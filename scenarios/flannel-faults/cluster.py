@@ -21,3 +21,9 @@ def reaches(lab, source, target, name, timeout=5.0):
 def loses(lab, source, target, name):
     """A pod gets no answer from another one."""
     lab.pod(source).run(f"ping -c 1 -W 0.3 {lab.pod_object(target).pod_ip}").expect("100% packet loss", name)
+
+
+def alive(lab, name):
+    """Start a node's flanneld where an earlier step has ended it: a learner may repeat any step."""
+    if lab.daemon(name, "flanneld").ended() is not None:
+        lab.start_flanneld(name)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lab.scenario import Chapter, Text, checks
 
-from .cluster import BACK, NODE1, NODE2, POD0, POD1, POD2, loses, reaches
+from .cluster import BACK, NODE1, NODE2, POD0, POD1, POD2, alive, loses, reaches
 
 chapter = Chapter()
 
@@ -21,6 +21,7 @@ chapter = Chapter()
 )
 def killed(lab):
     node = lab.node(NODE1)
+    alive(lab, NODE1)
     reaches(lab, POD1, POD2, Text("before: pod to pod works", "之前：Pod 之间是通的"))
     reaches(lab, POD0, POD1, Text("also from the master's pod", "从 master 上的 Pod 也通"))
     node.run("ip route get 10.244.2.2").expect("dev flannel0", Text("the way to node 2's pods is flannel0", "去节点 2 的 Pod 走 flannel0"))
@@ -62,6 +63,7 @@ def sender(lab):
 )
 def restarted(lab):
     log = lab.log(NODE1)
+    lab.stop_flanneld(NODE1)
     lab.start_flanneld(NODE1)
     log.expect("Found lease (10.244.1.0/24) for current IP (10.229.53.146), reusing")
     lab.node(NODE1).run("ip route").expect(
@@ -82,6 +84,8 @@ def restarted(lab):
 )
 def etcd_down(lab):
     master = lab.node("zenlin")
+    if lab.daemon("zenlin", "etcd").ended() is not None:
+        lab.start_etcd()
     master.run(f"kill -KILL {lab.daemon('zenlin', 'etcd').pid}").expect_status()
     master.until("ss -Hltn 'sport = :2379' | wc -l", checks.lines(Text("nobody answers for etcd", "etcd 的端口没有人监听了"), ["0"]))
     reaches(lab, POD1, POD2, Text("pods reach each other as before", "Pod 之间照常互通"))
@@ -100,6 +104,7 @@ def etcd_down(lab):
 )
 def etcd_back(lab):
     log = lab.log(NODE2)
+    lab.stop_etcd()
     try:
         lab.say(en="flanneld on node 2 is restarted while etcd is away.", zh="趁 etcd 不在，重启节点 2 的 flanneld。")
         lab.stop_flanneld(NODE2)

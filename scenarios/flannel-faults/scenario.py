@@ -10,6 +10,7 @@ scenario = Scenario(
     title=Text("flanneld dies, etcd dies, a node is renumbered (udp)", "flanneld 挂了、etcd 挂了、节点换地址（udp）"),
     topology="zenlin",
     backend="udp",
+    backends=["udp"],
     manifests=["pods.yaml"],
     intro=Text(
         "A network is understood when one can say what still works while a part of it is broken. Three parts break here, one after the "

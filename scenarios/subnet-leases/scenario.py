@@ -9,6 +9,7 @@ from . import getting, keeping, losing
 scenario = Scenario(
     title=Text("who gets which subnet, and for how long", "哪个子网归谁，归多久"),
     topology="flat",
+    backends=["udp"],
     manifests=["pods.yaml"],
     intro=Text(
         "Every node needs a subnet of the pod network for itself alone, and nobody hands them out: the flanneld of each node looks into "

@@ -48,7 +48,10 @@ def test_a_backend_that_a_scenario_does_not_run_with_is_wrong_usage(scenario: st
     assert ran.stdout == ""
 
 
-@pytest.mark.parametrize("scenario", ["flannel-vxlan", "flannel-vxlan-l3miss", "flannel-host-gw", "flannel-alloc"])
+REPEATED = ["flannel-vxlan", "flannel-vxlan-l3miss", "flannel-host-gw", "flannel-alloc", "subnet-leases", "flannel-faults", "flannel-faults-vxlan"]
+
+
+@pytest.mark.parametrize("scenario", REPEATED)
 def test_a_learner_may_repeat_every_step(scenario: str) -> None:
     """Among them the one after which a node has left: the node joins again, under the same name."""
     ran = lab("run", scenario, "--step", stdin="n\nr\n" * 20)
