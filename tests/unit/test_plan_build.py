@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from lab.model.catalog import find_topology
 from lab.model.load import load_topology, read_topology
 from lab.model.objects import Pod
-from lab.model.topology import Topology
+from lab.model.topology import Node, Topology
 from lab.plan import operations as op
-from lab.plan.build import mac_of, plan_bridge, plan_pod, plan_underlay, veth_of
+from lab.plan.build import mac_of, plan_bridge, plan_joining, plan_pod, plan_underlay, veth_of
 from lab.plan.text import machine_of, render
 from topology_strategies import topologies
 
@@ -170,3 +170,43 @@ def test_pod_files_are_what_kubelet_writes() -> None:
         "search shop.svc.cluster.local svc.cluster.local cluster.local",
         "options ndots:5",
     ]
+
+
+def joining(base: str, address: str, gateway: str, other: str, card: str, bridge: str = "docker0") -> list[op.Operation]:
+    node = Node.model_validate({"name": "late", "address": address, "gateway": gateway})
+    topology = read_topology(find_topology(base))
+    after = topology.model_copy(update={"nodes": (*topology.nodes, node), "bridge": bridge})
+    return list(plan_joining(after, node, other, card))
+
+
+def test_a_node_that_joins_is_built_as_one_of_the_first_hour() -> None:
+    """Apart from the wire's other end: the operations on the node itself are those that the underlay has for such a node."""
+    node = Node.model_validate({"name": "late", "address": "192.168.1.14/24", "gateway": "192.168.1.1"})
+    topology = read_topology(find_topology("flat"))
+    after = topology.model_copy(update={"nodes": (*topology.nodes, node)})
+    of_node = [str(one) for one in plan_underlay(after) if machine_of(one) == "late" and not isinstance(one, op.AddWire)]
+    late = [str(one) for one in plan_joining(after, node, "switch1", "port4") if machine_of(one) == "late" and not isinstance(one, op.AddWire)]
+    assert sorted(late) == sorted(of_node)
+
+
+def test_a_node_joins_by_a_switch() -> None:
+    plan = joining("flat", "192.168.1.14/24", "192.168.1.1", "switch1", "port0")
+    (wire,) = (one for one in plan if isinstance(one, op.AddWire))
+    assert (wire.a.host, wire.a.name, wire.a.mac, wire.b.host, wire.b.name) == ("late", "eth0", "02:42:c0:a8:01:0e", "switch1", "port0")
+    assert [(one.interface.host, one.bridge) for one in plan if isinstance(one, op.AddPort)] == [("switch1", "br0")]
+    assert [one.interface.host for one in plan if isinstance(one, op.SetAddress)] == ["late"]
+
+
+def test_a_node_joins_by_a_cable_to_the_router_which_becomes_its_gateway() -> None:
+    plan = joining("zenlin", "10.229.61.20/23", "10.229.60.1", "router", "eth4")
+    assert [(one.interface.host, one.interface.name, str(one.address)) for one in plan if isinstance(one, op.SetAddress)] == [
+        ("router", "eth4", "10.229.60.1/23"),
+        ("late", "eth0", "10.229.61.20/23"),
+    ]
+    assert [(one.host, str(one.destination), str(one.via)) for one in plan if isinstance(one, op.AddRoute)] == [("late", "0.0.0.0/0", "10.229.60.1")]
+    assert not [one for one in plan if isinstance(one, op.AddPort)]
+
+
+def test_with_cni0_a_node_that_joins_has_its_idle_docker0() -> None:
+    plan = joining("flat", "192.168.1.14/24", "192.168.1.1", "switch1", "port0", bridge="cni0")
+    assert [(one.bridge.host, one.bridge.name) for one in plan if isinstance(one, op.AddBridge)] == [("late", "docker0")]
