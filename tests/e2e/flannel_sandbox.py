@@ -5,6 +5,8 @@ The first process is PID 1 of a PID namespace: when it is killed, everything els
 
 from __future__ import annotations
 
+import itertools
+import json
 import os
 import signal
 import subprocess
@@ -14,6 +16,7 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
+from lab.flannel.lease import reservation
 from lab.flannel.subnetfile import SubnetFile, parse
 from lab.plan.build import mac_of
 from tests.waiting import PATIENCE, until
@@ -220,13 +223,33 @@ class Sandbox:
     def configure(self, config: str) -> None:
         self.etcdctl(f"put /coreos.com/network/config '{config}'")
 
-    def add_node(self, number: int) -> Node:
-        """A machine at 192.168.1.<number>, its default route by the master's."""
-        name, address = f"node{number}", str(IPv4Address(f"192.168.1.{number}"))
+    def add_segment(self) -> None:
+        """A second switch with 192.168.2.0/24; the machine of etcd is the router between the two."""
+        self.run("ip link add br1 type bridge && ip link set br1 up && ip address add 192.168.2.254/24 dev br1")
+        self.run("echo 1 > /proc/sys/net/ipv4/ip_forward")
+
+    def add_node(self, number: int, segment: int = 1) -> Node:
+        """A machine at 192.168.<segment>.<number>, its default route by the master's machine."""
+        name, address = f"node{number}", str(IPv4Address(f"192.168.{segment}.{number}"))
         pid = self.namespace(name)
-        self.run(f"ip link add {name} type veth peer name eth0 netns {pid} && ip link set {name} master br0 up")
-        self.run(f"ip address add {address}/24 dev eth0 && ip link set eth0 up && ip route add default via {MASTER}", pid)
+        self.run(f"ip link add {name} type veth peer name eth0 netns {pid} && ip link set {name} master br{segment - 1} up")
+        self.run(f"ip address add {address}/24 dev eth0 && ip link set eth0 up && ip route add default via 192.168.{segment}.254", pid)
         return Node(self, name, address, pid)
+
+    def start_nodes(self, config: str, nodes: Sequence[Node], *flags: str) -> None:
+        """Reserve 10.244.<its number>.0/24 for each of these nodes, start them all, and wait until each knows each."""
+        self.configure(config)
+        kind = json.loads(config)["Backend"]["Type"]
+        for node in nodes:
+            key, value = reservation(IPv4Network(f"10.244.{node.name.removeprefix('node')}.0/24"), IPv4Address(node.address), kind)
+            self.etcdctl(f"put {key} '{value}'")
+        for node in nodes:
+            node.start_flanneld(*flags)
+        for node in nodes:
+            node.ready()
+            node.add_bridge()
+        for one, two in itertools.permutations(nodes, 2):
+            one.knows(two)
 
 
 def _child(parent: int) -> int:

@@ -78,6 +78,13 @@ def peer_of(lease: Lease) -> Peer | None:
     return Peer(lease.subnet, lease.attrs.public_ip, mac) if mac else None
 
 
+def _ignored(lease: Lease) -> str:
+    """Why a lease tells of no peer. A node's reservation has no MAC address until its flanneld comes up."""
+    if lease.attrs.backend_type != KIND:
+        return f"ignoring non-vxlan subnet({lease.subnet}): type={lease.attrs.backend_type or 'udp'}"
+    return f"ignoring subnet({lease.subnet}): its vxlan lease has no usable VtepMAC"
+
+
 class VxlanBackend:
     """See lab.flannel.backends.base.Backend."""
 
@@ -132,7 +139,7 @@ class VxlanNetwork:
             if event.kind == "removed":
                 self._remove(event.lease.subnet)
             elif peer is None:
-                self._log(f"ignoring non-vxlan subnet({event.lease.subnet}): type={event.lease.attrs.backend_type or 'udp'}")
+                self._log(_ignored(event.lease))
                 self._remove(event.lease.subnet)
             else:
                 self._add(peer)
