@@ -66,7 +66,8 @@ def killed(lab):
     pod.run("ping -i 0.05 -c 20 -W 1 10.244.2.2 > /run/ping.txt 2>&1 &").expect_status()
     pod.until("grep -c icmp_seq=5 /run/ping.txt", checks.lines(Text("the ping is under way", "ping 正在进行"), ["1"]))
     node.run(f"kill -KILL {lab.daemon(NODE1, 'flanneld').pid}").expect_status()
-    lab.until(checks.equal(Text("flanneld has ended", "flanneld 已经退出"), True), lambda: lab.daemon(NODE1, "flanneld").ended() is not None)
+    ended = checks.equal(Text("flanneld has ended", "flanneld 已经退出"), True)
+    lab.until(ended, lambda: lab.daemon(NODE1, "flanneld").ended() is not None)
     pod.until("tail -n 3 /run/ping.txt", checks.contains(Text("20 sent, 20 answered", "发出 20 个，收到 20 个"), "20 received"))
     node.run("ip route").expect_lines(before, Text("all routes are as they were", "路由原样未动"))
     node.run("ip -br link show dev flannel.1").expect("flannel.1", Text("and so is the device", "设备也还在"))
@@ -79,8 +80,8 @@ def killed(lab):
         it: a packet for its pods would take the default route. In the other direction it is no better: the new node knows node 1
         from its lease, its packets arrive, but the answers find no way back. So a dead flanneld goes unnoticed until the cluster changes,
         which is the cost of its being dispensable.""",
-    why_zh="""表不会自己更新。第四个节点加入后，flanneld 还活着的 zenlin 立刻知道了它；节点 1 却没有去它那里的路由，发往它上面 Pod 的包只能走默认路由。
-        反方向也好不到哪里去：新节点从租约里知道节点 1，包到得了，答复却找不到回去的路。所以 flanneld 死了，要到集群变化时才会被发现：
+    why_zh="""表不会自己更新。第四个节点加入后，flanneld 还活着的 zenlin 立刻知道了它；节点 1 却没有去它那里的路由，
+        发往它上面 Pod 的包只能走默认路由。反方向也好不到哪里去：新节点从租约里知道节点 1，包到得了，答复却找不到回去的路。所以 flanneld 死了，要到集群变化时才会被发现：
         平时可有可无，代价就在这里。""",
     needs=("killed",),
 )

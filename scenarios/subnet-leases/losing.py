@@ -47,7 +47,8 @@ def expired(lab):
         lab.log("node4", whole=True).expect(f"Allocated lease ({LAST}) to current node ({NODE4.address.ip})")
         lab.expect_equal(Text("node 4 has the subnet of the burnt machine", "节点 4 得到了烧毁机器的子网"), subnet_of(lab, "node4"), LAST)
         target = lab.pod_object("pod1").pod_ip
-        lab.node("node4").until(f"ping -c 1 -W 0.5 {target}", checks.contains(Text("and is part of the network", "并且已经连入网络"), " 0% packet loss"))
+        joined = checks.contains(Text("and is part of the network", "并且已经连入网络"), " 0% packet loss")
+        lab.node("node4").until(f"ping -c 1 -W 0.5 {target}", joined)
     finally:
         master.run(f"{ETCDCTL} put {CONFIG} '{before}'").expect("OK", Text("the range is wide again", "范围恢复原样"))
         if "node4" in [node.name for node in lab.nodes]:

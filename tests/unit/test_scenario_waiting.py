@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
 
+from test_scenario_runner import FakeResult, FakeTime, cluster, only, statuses
+
 from lab.errors import CommandError
 from lab.scenario import Scenario, checks
 from lab.scenario.events import Checked, CommandRan, Event, Noted, Shown
 from lab.scenario.runner import run
 from lab.scenario.view import Clock, View
-from test_scenario_runner import FakeResult, FakeTime, cluster, only, statuses
 
 
 def test_until_keeps_the_attempt_before_the_one_that_its_deadline_cuts_off() -> None:
@@ -28,7 +29,12 @@ def test_until_keeps_the_attempt_before_the_one_that_its_deadline_cuts_off() -> 
 
     hosts.nodes[0].run = run_slowly  # type: ignore[method-assign]
     scenario = Scenario()
-    scenario.step(en="e", zh="z")(lambda lab: (lab.node("n1").until("false", checks.contains("ready", "yes"), timeout=1), lab.say(en="on", zh="继续")))
+
+    @scenario.step(en="e", zh="z")
+    def _step(lab: View) -> None:
+        lab.node("n1").until("false", checks.contains("ready", "yes"), timeout=1)
+        lab.say(en="on", zh="继续")
+
     events: list[Event] = []
     run(scenario, hosts, events.append, clock=time.clock())
     (ran,) = only(events, CommandRan)
