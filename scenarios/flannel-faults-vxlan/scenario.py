@@ -81,8 +81,8 @@ def killed(lab):
         from its lease, its packets arrive, but the answers find no way back. So a dead flanneld goes unnoticed until the cluster changes,
         which is the cost of its being dispensable.""",
     why_zh="""表不会自己更新。第四个节点加入后，flanneld 还活着的 zenlin 立刻知道了它；节点 1 却没有去它那里的路由，
-        发往它上面 Pod 的包只能走默认路由。反方向也好不到哪里去：新节点从租约里知道节点 1，包到得了，答复却找不到回去的路。所以 flanneld 死了，要到集群变化时才会被发现：
-        平时可有可无，代价就在这里。""",
+        发往它上面 Pod 的包只能走默认路由。反方向也好不到哪里去：新节点从租约里知道节点 1，包到得了，答复却找不到回去的路。
+        所以 flanneld 死了，要到集群变化时才会被发现：平时可有可无，代价就在这里。""",
     needs=("killed",),
 )
 def unlearnt(lab):
