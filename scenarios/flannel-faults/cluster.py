@@ -23,6 +23,13 @@ def loses(lab, source, target, name):
     lab.pod(source).run(f"ping -c 1 -W 0.3 {lab.pod_object(target).pod_ip}").expect("100% packet loss", name)
 
 
+def kill(lab, machine, daemon):
+    """Kill a daemon as a person would, and wait until the lab knows of its end."""
+    lab.node(machine).run(f"kill -KILL {lab.daemon(machine, daemon).pid}").expect_status()
+    gone = checks.equal(Text(f"{daemon} has ended", f"{daemon} 已经退出"), True)
+    lab.until(gone, lambda: lab.daemon(machine, daemon).ended() is not None)
+
+
 def alive(lab, name):
     """Start a node's flanneld where an earlier step has ended it: a learner may repeat any step."""
     if lab.daemon(name, "flanneld").ended() is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lab.scenario import Chapter, Text, checks
 
-from .cluster import BACK, NODE1, NODE2, POD0, POD1, POD2, alive, loses, reaches
+from .cluster import BACK, NODE1, NODE2, POD0, POD1, POD2, alive, kill, loses, reaches
 
 chapter = Chapter()
 
@@ -25,7 +25,7 @@ def killed(lab):
     reaches(lab, POD1, POD2, Text("before: pod to pod works", "之前：Pod 之间是通的"))
     reaches(lab, POD0, POD1, Text("also from the master's pod", "从 master 上的 Pod 也通"))
     node.run("ip route get 10.244.2.2").expect("dev flannel0", Text("the way to node 2's pods is flannel0", "去节点 2 的 Pod 走 flannel0"))
-    node.run(f"kill -KILL {lab.daemon(NODE1, 'flanneld').pid}").expect_status()
+    kill(lab, NODE1, "flanneld")
     node.until("ip route | grep -c flannel0", checks.lines(Text("flannel0 is gone, and so is the route", "flannel0 没了，路由也没了"), ["0"]))
     node.run("ip route get 10.244.2.2").expect(
         "via 10.229.52.1 dev eth0", Text("what is left is the default route, to the router", "只剩默认路由，通向路由器")
@@ -86,7 +86,7 @@ def etcd_down(lab):
     master = lab.node("zenlin")
     if lab.daemon("zenlin", "etcd").ended() is not None:
         lab.start_etcd()
-    master.run(f"kill -KILL {lab.daemon('zenlin', 'etcd').pid}").expect_status()
+    kill(lab, "zenlin", "etcd")
     master.until("ss -Hltn 'sport = :2379' | wc -l", checks.lines(Text("nobody answers for etcd", "etcd 的端口没有人监听了"), ["0"]))
     reaches(lab, POD1, POD2, Text("pods reach each other as before", "Pod 之间照常互通"))
     reaches(lab, POD0, POD1, Text("in all directions", "各个方向都一样"))
