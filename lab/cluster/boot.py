@@ -3,6 +3,8 @@
     machines and wires -> etcd -> flannel's configuration and reservations -> flanneld on every node
                        -> the pod bridges (their addresses come from flanneld) -> pods -> kube-proxy's rules
 
+With `podNetwork: docker` there is no flannel, and the bridges have docker's default addresses.
+
 Each stage starts all it can before it waits for any of it.
 """
 
@@ -26,7 +28,7 @@ from lab.fabric.mininet import Network
 from lab.flannel import lease, subnetfile
 from lab.master import etcd
 from lab.master.etcdclient import EtcdClient, EtcdError
-from lab.model.topology import Flannel, Networks
+from lab.model.topology import DOCKER_DEFAULT, NODE_MTU, Flannel, Networks
 from lab.plan import build
 
 Progress = Callable[[str, "float | None"], None]
@@ -51,8 +53,9 @@ def boot(wanted: Wanted, progress: Progress = lambda what, seconds: None, dice: 
         builder.apply(build.plan_underlay(wanted.topology))
     with stage("etcd"):
         _start_etcd(cluster)
-    with stage("flanneld on every node"):
-        _start_flannel(cluster)
+    if wanted.topology.has_flannel:
+        with stage("flanneld on every node"):
+            _start_flannel(cluster)
     with stage("pod bridges"):
         bridges = _build_bridges(cluster, builder)
     with stage("pods"):
@@ -91,7 +94,9 @@ def _start_etcd(cluster: Cluster) -> None:
     running = etcd.start(master.namespace, cluster.topology.master.address.ip)
     cluster.daemons.setdefault(master.name, {})["etcd"] = running
     flannel = cluster.topology.flannel
-    writes = [(lease.config_key(flannel.etcd_prefix), flannel_config(cluster.topology.networks, flannel))]
+    writes = []
+    if cluster.topology.has_flannel:
+        writes.append((lease.config_key(flannel.etcd_prefix), flannel_config(cluster.topology.networks, flannel)))
     for node in cluster.topology.nodes:
         if node.pod_cidr is not None:
             writes.append(lease.reservation(node.pod_cidr, node.address.ip, flannel.backend.type, flannel.etcd_prefix))
@@ -102,6 +107,7 @@ def _start_etcd(cluster: Cluster) -> None:
             with master.namespace.entered():
                 for key, value in writes:
                     client.put(key, value)
+                client.get("/")  # without flannel nothing is written, and etcd must answer all the same
         except (EtcdError, OSError):
             return False
         return True
@@ -146,7 +152,10 @@ def _start_flannel(cluster: Cluster) -> None:
 
 
 def _build_bridges(cluster: Cluster, builder: Builder) -> dict[str, tuple[IPv4Interface, int]]:
-    """Give every node its pod bridge, with the address and MTU that flanneld's subnet file says, as docker does."""
+    """Give every node its pod bridge, with the address and MTU that flanneld's subnet file says, or with docker's own defaults."""
+    if not cluster.topology.has_flannel:
+        builder.apply(build.plan_docker(cluster.topology))
+        return {host.name: (DOCKER_DEFAULT, NODE_MTU) for host in cluster.nodes}
     bridges = {}
     for host in cluster.nodes:
         given = subnetfile.parse(host.namespace.read_text(SUBNET_FILE), f"{host.name}:{SUBNET_FILE}")

@@ -109,7 +109,7 @@ def _icmp(icmp: Icmp) -> str:
     if icmp.kind in (ECHO_REQUEST, ECHO_REPLY):
         return f"{_KINDS[icmp.kind]} id {icmp.identifier} seq {icmp.sequence}"
     if icmp.kind == UNREACHABLE and icmp.code == FRAGMENTATION_NEEDED:
-        return f"fragmentation needed, mtu={icmp.mtu},"
+        return f"fragmentation needed (mtu={icmp.mtu})"
     if icmp.kind == UNREACHABLE and icmp.code in _UNREACHABLE:
         return _UNREACHABLE[icmp.code]
     return f"{_KINDS[icmp.kind]} code {icmp.code}" if icmp.kind in _KINDS else f"type {icmp.kind} code {icmp.code}"

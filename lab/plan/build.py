@@ -7,13 +7,14 @@ from collections.abc import Iterator
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 
 from lab.model.objects import Pod
-from lab.model.topology import DOCKER_DEFAULT, Machine, Node, Segment, Topology
+from lab.model.topology import DOCKER_DEFAULT, NODE_MTU, Machine, Node, Segment, Topology
 from lab.plan import files
 from lab.plan.operations import (
     AddBridge,
     AddNamespace,
     AddPort,
     AddRoute,
+    AddRule,
     AddWire,
     Interface,
     Kind,
@@ -56,6 +57,11 @@ def plan_bridge(topology: Topology, node_name: str, subnet: IPv4Interface, mtu: 
         AddBridge(f"the bridge that {node_name}'s pods hang on", bridge, mtu),
         SetAddress(f"{by} flannel's subnet.env: the subnet leased to {node_name}", bridge, subnet),
     )
+
+
+def plan_docker(topology: Topology) -> tuple[Operation, ...]:
+    """The pod bridges of `podNetwork: docker`: docker's own default on every node, and its masquerade rule. Empty with flannel."""
+    return tuple(operation for node in topology.nodes for operation in _docker(node)) if not topology.has_flannel else ()
 
 
 def plan_pod(topology: Topology, pod: Pod, bridge: IPv4Interface, mtu: int) -> tuple[Operation, ...]:
@@ -183,6 +189,14 @@ def _wires(segment: Segment, cards: list[Interface], mtu: int) -> Iterator[Opera
         port = Interface(segment.switch, f"port{number}", _switch_mac(segment, number))
         yield AddWire(reason, card, port, mtu)
         yield AddPort(f"{card.host} is on this switch", port, SWITCH_BRIDGE)
+
+
+def _docker(node: Node) -> Iterator[Operation]:
+    docker0 = Interface(node.name, "docker0", mac_of(DOCKER_DEFAULT.ip))
+    yield AddBridge(f"the bridge that {node.name}'s pods hang on", docker0, NODE_MTU)
+    yield SetAddress("docker's default, the same on every node: nobody told it another one", docker0, DOCKER_DEFAULT)
+    rule = ("-s", str(DOCKER_DEFAULT.network), "!", "-o", "docker0", "-j", "MASQUERADE")
+    yield AddRule("docker's own: what leaves the node bears the node's address", node.name, "nat", "POSTROUTING", rule)
 
 
 def _idle_docker0(node: Node) -> Iterator[Operation]:
