@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 from lab.model.text import Text
+from lab.observe.sighting import Sighting
+from lab.observe.sighting import lines as sighting_lines
 from lab.scenario import checks
 from lab.scenario.checks import Judge, Name, Verdict
 from lab.scenario.events import Checked, CommandRan, CommandStarted, Emit, Noted, Shown
@@ -227,6 +229,10 @@ class View:
     def show(self, lines: Iterable[str], *, en: str, zh: str) -> None:
         """Show what no command printed, such as the packets of a capture, under a title that says what it is."""
         self.recorder.emit(Shown(Text(en, zh), tuple(lines), self.recorder.commands))
+
+    def show_packets(self, sightings: Iterable[Sighting], *, en: str, zh: str) -> None:
+        """Show packets that a capture saw: where, when after the first of them, and every header, wrappings first."""
+        self.show(sighting_lines(sightings), en=en, zh=zh)
 
     def check(self, judge: Judge, actual: object) -> bool:
         """Let a judge of lab.scenario.checks look at any value; whether it held."""
