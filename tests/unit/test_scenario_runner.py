@@ -25,6 +25,7 @@ from lab.scenario.events import (
     Noted,
     RunEnded,
     RunStarted,
+    Shown,
     StepEnded,
     StepStarted,
     to_json,
