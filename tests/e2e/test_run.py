@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from lab.model import catalog
 from tests.e2e.lab import environment, lab, start
 from tests.waiting import until
 
@@ -25,8 +26,9 @@ RUNS_KILLED = 12
 
 
 @pytest.mark.parametrize("language, words", [("en", "checks held"), ("zh", "检查全部成立")])
-def test_nginx_service_holds(language: str, words: str) -> None:
-    ran = lab("run", "nginx-service", "--lang", language)
+@pytest.mark.parametrize("scenario", [folder.name for folder in catalog.list_scenarios()])
+def test_every_shipped_scenario_holds(scenario: str, language: str, words: str) -> None:
+    ran = lab("run", scenario, "--lang", language)
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert words in ran.stdout
     assert ran.stderr == ""

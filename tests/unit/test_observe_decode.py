@@ -19,11 +19,12 @@ POD1, POD2, NODE1, NODE2 = "10.244.1.145", "10.244.2.246", "10.229.53.146", "10.
 MAC1, MAC2 = "02:42:0a:f4:01:91", "02:42:0a:f4:01:01"
 ECHO = IP(src=POD1, dst=POD2, ttl=62, id=7) / ICMP(type=8, id=9, seq=1) / Raw(b"hello")
 OUTER = IP(src=NODE1, dst=NODE2, ttl=64) / UDP(sport=8285, dport=8285)
-ADDRESSES = st.integers(0, 2**32 - 1).map(lambda number: str(IPv4Address(number)))
+NUMBERS = st.integers(0, 2**32 - 1)
+ADDRESSES = NUMBERS.map(lambda number: str(IPv4Address(number)))
 PORTS = st.integers(0, 65535)
 TRANSPORTS = st.one_of(
     st.builds(UDP, sport=PORTS, dport=PORTS.filter(lambda port: port not in (8285, 8472))),
-    st.builds(TCP, sport=PORTS, dport=PORTS, seq=st.integers(0, 2**32 - 1), ack=st.integers(0, 2**32 - 1), flags=st.sampled_from(["S", "SA", "A", "R"])),
+    st.builds(TCP, sport=PORTS, dport=PORTS, seq=NUMBERS, ack=NUMBERS, flags=st.sampled_from(["S", "SA", "A", "R"])),
     st.builds(ICMP, type=st.sampled_from([0, 8]), id=PORTS, seq=PORTS),
 )
 PACKETS = st.builds(
