@@ -2,6 +2,10 @@
 
 All machines share one kernel, so the kernel's timestamps put the sightings of all places into one order. A packet that a bridge's port
 takes in and the bridge itself passes up bears one timestamp at both; the order in which the places were named decides then.
+
+The kernel stamps arriving packets only while somebody wants it, and begins a moment after the first socket has asked, in a worker of its
+own. What arrives before that is stamped when it is read, out of all order. So a capture begins when a packet of its own shows that the
+stamping has begun.
 """
 
 from __future__ import annotations
@@ -14,7 +18,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 
-from lab.errors import UsageError
+from lab.errors import MachineError, UsageError
 from lab.fabric.namespace import Namespace
 from lab.observe.decode import TUNNELS, Link, Tunnel, decode
 from lab.observe.sighting import Place, Sighting
@@ -28,6 +32,8 @@ _ETHERNET_TYPES = (1, 772)
 
 _BUFFER = 8 << 20
 _LARGEST = 1 << 18
+_SETTLING = 2.0
+"""Seconds that the kernel may take to begin with its timestamps; it takes about a millisecond."""
 _DRAINING = 1.0
 """Seconds after which an end of the block stops reading from interfaces that never fall silent."""
 
@@ -49,6 +55,7 @@ class Capture:
         self._tunnels = tunnels
         self._sockets: dict[socket.socket, int] = {}
         self._selector = selectors.DefaultSelector()
+        self._pilot: socket.socket | None = None
         self._seen: list[tuple[int, int, Sighting]] = []
         self.dropped = 0
 
@@ -60,6 +67,9 @@ class Capture:
     def __enter__(self) -> Capture:
         """Begin to listen."""
         try:
+            if self._places:
+                self._pilot = _pilot(self._places[0][1])
+                _settle(self._pilot)
             for number, (place, namespace) in enumerate(self._places):
                 opened = _open(place, namespace)
                 self._sockets[opened] = number
@@ -115,7 +125,33 @@ class Capture:
                 self.dropped += dropped
             opened.close()
         self._sockets.clear()
+        if self._pilot is not None:
+            self._pilot.close()
         self._selector.close()
+
+
+def _pilot(namespace: Namespace) -> socket.socket:
+    """A socket that asks for timestamps as long as it is open, bound to the loopback of a machine."""
+    with namespace.entered():
+        pilot = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    pilot.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
+    pilot.settimeout(_SETTLING)
+    pilot.bind(("127.0.0.1", 0))
+    return pilot
+
+
+def _settle(pilot: socket.socket) -> None:
+    """Wait until packets bear the time of their arrival. Raises MachineError when that does not come about."""
+    deadline = time.monotonic() + _SETTLING
+    while True:
+        pilot.sendto(b"", pilot.getsockname())
+        sent = time.time_ns()
+        _, extra, _, _ = pilot.recvmsg(1, 128)
+        if _stamp(extra) <= sent:
+            return
+        if time.monotonic() > deadline:
+            raise MachineError("this kernel does not stamp packets with the time of their arrival, so captures have no order; try another kernel")
+        time.sleep(0.0002)
 
 
 def _open(place: Place, namespace: Namespace) -> socket.socket:

@@ -28,7 +28,7 @@ def mtu(lab):
     bare, wrapped = journey(seen.sightings, IP1, IP2)
     lab.show_packets([bare, wrapped], en="The largest packet, at the pod and on the wire", zh="最大的包：在 Pod 上和在线路上")
     lab.expect_equal(Text("the wire is exactly full", "线路正好装满"), (bare.packet.ip.length, wrapped.packet.ip.length), (1500 - OVERHEAD, 1500))
-    pod.run(f"ping -c 1 -W 1 -M do -s 1445 {IP2} 2>&1").expect(
+    pod.run(f"ping -c 1 -W 0.2 -M do -s 1445 {IP2} 2>&1").expect(
         "mtu=1472",
         Text("one byte more: the pod's own kernel refuses, its eth0 has MTU 1472", "多一个字节：Pod 自己的内核就拒绝了，因为 eth0 的 MTU 是 1472"),
     )

@@ -34,9 +34,9 @@ def loop(lab):
 @chapter.step(
     en="A shell in the first pod",
     zh="进入第一个 Pod 的 shell",
-    why_en="""`kubectl exec` puts a shell into the namespaces of the pod. It has two interfaces: lo, and eth0 with the pod's address.
-        eth0 is one end of a veth pair, whose other end is a port of docker0 on the node.""",
-    why_zh="""`kubectl exec` 在 Pod 的命名空间里启动一个 shell。这里有两个接口：lo，以及带着 Pod 地址的 eth0。
+    why_en="""`kubectl exec` puts a shell into the namespaces of the pod; `lab shell` does the same here. The pod has two interfaces: lo,
+        and eth0 with its address. eth0 is one end of a veth pair, whose other end is a port of docker0 on the node.""",
+    why_zh="""`kubectl exec` 在 Pod 的命名空间里启动一个 shell，在本实验里用 `lab shell`。Pod 里有两个接口：lo，以及带着 Pod 地址的 eth0。
         eth0 是一对 veth 的一端，另一端是节点上 docker0 的一个端口。""",
 )
 def shell(lab):
@@ -53,9 +53,10 @@ def shell(lab):
         Text("whatever is not on this node goes to docker0, 10.244.1.1", "不在本节点上的，一律交给 docker0，即 10.244.1.1"),
     )
     lab.say(
-        en="In the article's output eth0 has the mask 255.255.255.255 and MTU 1500. Behind the udp backend that would not work: see the step on "
-        "the MTU.",
-        zh="文章里 eth0 的掩码是 255.255.255.255，MTU 是 1500。用 udp 后端时这样是行不通的：见后面讲 MTU 的一步。",
+        en="In the article's output eth0 has the mask 255.255.255.255 and MTU 1500. A pod on docker's bridge gets the mask of the node's "
+        "subnet; what becomes of an MTU of 1500 is shown in the step on the MTU.",
+        zh="文章里 eth0 的掩码是 255.255.255.255，MTU 是 1500。其实接在 docker 网桥上的 Pod，掩码是节点子网的掩码；"
+        "MTU 设成 1500 会怎样，后面讲 MTU 的一步会演示。",
     )
 
 
