@@ -13,6 +13,7 @@ from lab.cluster import wanted
 from lab.errors import LabError, UsageError
 from lab.fabric import requirements, sandbox
 from lab.model import catalog, load
+from lab.model.topology import BACKEND_OPTIONS
 from lab.scenario import loader, runner
 from lab.scenario.events import Emit
 from lab.scenario.model import Scenario
@@ -24,6 +25,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("scenarios", nargs="*", metavar="SCENARIO", help="a name from `lab list`, or a folder")
     parser.add_argument("--all", action="store_true", help="run every scenario of `lab list`")
     parser.add_argument("--topology", metavar="T", help="boot this topology instead of the scenario's own")
+    add_backend(parser)
     parser.add_argument("--step", action="store_true", help="wait for a key before every step")
     parser.add_argument("--keep", "--cli", action="store_true", help="afterwards stay in Mininet's CLI with the lab up")
     parser.add_argument("--lang", choices=("en", "zh"), default=terminal.language(), help="language of the texts")
@@ -33,10 +35,15 @@ def add_parser(subparsers: Any) -> None:
     parser.set_defaults(run=run)
 
 
+def add_backend(parser: argparse.ArgumentParser) -> None:
+    """Add --backend, which `run` and `up` share."""
+    parser.add_argument("--backend", choices=tuple(BACKEND_OPTIONS), help="let flannel use this backend instead of the topology's")
+
+
 def run(args: argparse.Namespace) -> int:
     """Run the scenarios one after the other, each in a sandbox of its own. The worst of their statuses is the result."""
     scenarios = [loader.load_scenario(path) for path in _folders(args)]
-    recipes = [recipe(scenario, args.topology) for scenario in scenarios]
+    recipes = [recipe(scenario, args.topology, args.backend) for scenario in scenarios]
     if (args.step or args.keep) and args.format != "text":
         raise UsageError("--step and --keep talk to a person on the terminal: they go with --format text only")
     if args.keep and len(scenarios) > 1:
@@ -55,11 +62,11 @@ def _folders(args: argparse.Namespace) -> list[Any]:
     return list(catalog.list_scenarios()) if args.all else [catalog.find_scenario(word) for word in args.scenarios]
 
 
-def recipe(scenario: Scenario, topology: str | None) -> wanted.Wanted:
+def recipe(scenario: Scenario, topology: str | None = None, backend: str | None = None) -> wanted.Wanted:
     """What a scenario wants to have booted. Raises InputError for a wrong topology or manifest, all manifests' problems at once."""
     objects = load.read_manifests(scenario.manifest_paths)
     cluster = load.read_topology(catalog.find_topology(topology or scenario.topology))
-    return wanted.wanted(cluster, objects, scenario.pins)
+    return wanted.wanted(wanted.with_backend(cluster, backend), objects, scenario.pins)
 
 
 def _run_one(scenario: Scenario, what: wanted.Wanted, args: argparse.Namespace, tell: Emit) -> int:

@@ -13,12 +13,13 @@ from lab.fabric.process import Result
 from lab.model.manifests import Objects
 from lab.model.objects import Endpoints, Pod, Service
 from lab.model.pins import Pin
-from lab.model.topology import Topology
+from lab.model.topology import Node, Topology
 from lab.observe.capture import Capture
 from lab.observe.decode import TUNNELS, Tunnel
 from lab.observe.sighting import Place
 
 if TYPE_CHECKING:  # they hold the cluster, too
+    from lab.cluster.nodes import Nodes
     from lab.cluster.pods import Pods
     from lab.cluster.services import Services
 
@@ -38,19 +39,58 @@ class Cluster:
         self.pod_objects: dict[str, Pod] = {}
         self.services: tuple[Service, ...] = ()
         self.all_endpoints: tuple[Endpoints, ...] = ()
+        self._nodes: Nodes | None = None
         self._pods: Pods | None = None
         self._services: Services | None = None
 
-    def manage(self, pods: Pods, services: Services) -> None:
-        """Take over what creates and deletes pods and services, once the cluster is up."""
-        self._pods, self._services = pods, services
+    def manage(self, nodes: Nodes, pods: Pods, services: Services) -> None:
+        """Take over what starts and stops, creates and deletes the parts of the cluster, once it is up."""
+        self._nodes, self._pods, self._services = nodes, pods, services
+
+    def stop_flanneld(self, node: str, kill: bool = False) -> None:
+        """End a node's flanneld by SIGTERM, or with `kill` by SIGKILL."""
+        self._stop(self.daemon(node, "flanneld"), kill)
+
+    def start_flanneld(self, node: str) -> None:
+        """Start a node's flanneld again and wait until it carries packets. Raises BootError when it does not come up."""
+        self._managers()[0].start_flanneld(node)
+
+    def stop_etcd(self, kill: bool = False) -> None:
+        """End etcd by SIGTERM, or with `kill` by SIGKILL; its data stays."""
+        self._stop(self.daemon(self.master.name, "etcd"), kill)
+
+    def start_etcd(self) -> None:
+        """Start etcd again on its data and wait until it answers."""
+        self._managers()[0].start_etcd()
+
+    def _stop(self, running: Daemon, kill: bool) -> None:
+        if kill:
+            running.kill()
+        else:
+            running.stop()
+
+    def add_node(self, node: Node) -> None:
+        """Let a node join the running cluster: machine, wire, flanneld, pod bridge, rules. Raises UsageError where it does not fit."""
+        nodes, pods, services = self._managers()
+        nodes.join(node)
+        pods.add_node(node.name)
+        services.add_node(self.node(node.name))
+
+    def remove_node(self, name: str) -> None:
+        """Take a node with its pods away at once; its lease stays in etcd, as that of a machine that burnt. Not the master."""
+        nodes, pods, services = self._managers()
+        for pod in [one for one in self.pod_objects.values() if one.node_name == name]:
+            pods.delete(pod.name)
+        nodes.leave(name)
+        pods.remove_node(name)
+        services.remove_node(name)
 
     def apply(self, objects: Objects, pins: Sequence[Pin] = ()) -> None:
         """Create pods and services on the running cluster; a service that exists is replaced. Endpoints and rules follow.
 
         Raises UsageError for what does not fit, BootError when a pod's workload does not start.
         """
-        pods, services = self._managers()
+        _, pods, services = self._managers()
         pods.create(objects, pins)
         replaced = {(one.namespace, one.name) for one in objects.services}
         kept = [one for one in self.services if (one.namespace, one.name) not in replaced]
@@ -59,19 +99,19 @@ class Cluster:
     def delete_pod(self, name: str) -> None:
         """Stop a pod and take it away; endpoints and rules follow. Raises UsageError when there is none of that name."""
         self.pod_object(name)
-        pods, services = self._managers()
+        _, pods, services = self._managers()
         pods.delete(name)
         services.sync()
 
     def delete_service(self, name: str, namespace: str = "default") -> None:
         """Delete a service, and its rules on every node. Raises UsageError when there is none of that name."""
         doomed = self.service(name, namespace)
-        self._managers()[1].apply([one for one in self.services if one != doomed])
+        self._managers()[2].apply([one for one in self.services if one != doomed])
 
-    def _managers(self) -> tuple[Pods, Services]:
-        if self._pods is None or self._services is None:
+    def _managers(self) -> tuple[Nodes, Pods, Services]:
+        if self._nodes is None or self._pods is None or self._services is None:
             raise UsageError(f"the cluster {self.topology.name} is not up yet")
-        return self._pods, self._services
+        return self._nodes, self._pods, self._services
 
     def hosts(self, kind: str) -> list[Host]:
         """The machines of one kind, in the order they were made."""

@@ -27,6 +27,14 @@ class Pods:
         self.dice = dice
         self.allocators = {node: allocate.HostLocal(address) for node, (address, _) in bridges.items()}
 
+    def add_node(self, node: str) -> None:
+        """Take a node into service that joined, and has its bridge by now."""
+        self.allocators[node] = allocate.HostLocal(self.bridges[node][0])
+
+    def remove_node(self, node: str) -> None:
+        """Forget a node that left."""
+        self.allocators.pop(node, None)
+
     def create(self, objects: Objects, pins: Sequence[Pin] = ()) -> None:
         """Create every pod that the objects ask for and wait until all are ready.
 

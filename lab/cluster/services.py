@@ -21,6 +21,16 @@ class Services:
         self.dice = dice
         self.proxies = {host.name: apply.Syncer(runner(host), self._config(host)) for host in cluster.nodes}
 
+    def add_node(self, host: Host) -> None:
+        """Give a node that joined its rules."""
+        self.proxies[host.name] = apply.Syncer(runner(host), self._config(host))
+        self.sync()
+
+    def remove_node(self, name: str) -> None:
+        """Forget a node that left, and its endpoints."""
+        self.proxies.pop(name, None)
+        self.sync()
+
     def apply(self, services: Sequence[Service]) -> None:
         """Make `services` the cluster's services, and its rules on every node follow."""
         self.cluster.services = endpoints.with_addresses(services, self.cluster.topology.networks.service, self.dice)

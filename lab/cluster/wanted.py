@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lab.errors import UsageError
-from lab.flannel.backends import base
-from lab.model import fit
+from lab.model import checks, fit
 from lab.model.manifests import Objects
 from lab.model.pins import Pin
 from lab.model.topology import Topology
@@ -23,12 +22,19 @@ class Wanted:
     pins: Sequence[Pin] = ()
 
 
+def with_backend(topology: Topology, backend: str | None) -> Topology:
+    """The topology with another flannel backend, as --backend asks for it. Raises UsageError where that one cannot work."""
+    if backend is None:
+        return topology
+    changed = topology.with_backend(backend)
+    for finding in checks.backend_trouble(changed):
+        raise UsageError(f"--backend {backend} on the topology {topology.name}: {finding.text}")
+    return changed
+
+
 def wanted(topology: Topology, objects: Objects | None = None, pins: Sequence[Pin] = ()) -> Wanted:
     """What to boot, checked as a whole. Raises UsageError for parts that do not fit each other, or that this version does not have."""
     complete = Wanted(topology, objects or Objects(), tuple(pins))
-    backend = topology.flannel.backend.type
-    if backend not in base.known():
-        raise UsageError(f"topology {topology.name}: this version of the lab has no flannel backend {backend}, only {', '.join(base.known())}")
     for pod in complete.objects.pods:
         images.require_known(f"pod {pod.name}", pod.containers)
     for deployment in complete.objects.deployments:

@@ -80,7 +80,9 @@ class Daemon:
 
 def _log(namespace: Namespace, name: str) -> Path:
     LOGS.mkdir(parents=True, exist_ok=True)
-    return LOGS / f"{namespace.name}.{name}.log"
+    log = LOGS / f"{namespace.name}.{name}.log"
+    log.touch(mode=0o600)
+    return log
 
 
 def execute(namespace: Namespace, name: str, argv: Sequence[str], env: Mapping[str, str] | None = None) -> Daemon:
@@ -110,7 +112,7 @@ def _become(namespace: Namespace, log: Path, main: Callable[[], int]) -> None:
         os.setsid()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, signal.SIG_DFL)
-        sink = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        sink = os.open(log, os.O_WRONLY | os.O_APPEND)
         nothing = os.open("/dev/null", os.O_RDONLY)
         for old, new in ((nothing, 0), (sink, 1), (sink, 2)):
             os.dup2(old, new)

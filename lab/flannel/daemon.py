@@ -168,7 +168,8 @@ class Daemon:
                 return None
 
         try:
-            backend = base.maker(config.backend_type)(external, acquire, self._log.info)
+            own = {"check_seconds": self._flags.route_check} if config.backend_type == "host-gw" else {}
+            backend = base.maker(config.backend_type)(external, acquire, self._log.info, **own)
         except LabError:
             self._log.error("Error fetching backend:")
             raise
@@ -233,9 +234,7 @@ class Daemon:
         """Pass every change on: the own lease's to the main thread, the others' to the backend."""
         self._log.info("Watching for new subnet leases")
         for events in registry.watch(stop):
-            others = [event for event in events if event.lease.subnet != network.lease.subnet]
-            if others:
-                network.handle(others)
+            network.handle([event for event in events if event.lease.subnet != network.lease.subnet])
             for event in events:
                 if event.lease.subnet == network.lease.subnet:
                     self._inbox.put(event)

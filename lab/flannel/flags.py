@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ _DAY = 24 * 60
 
 @dataclass(frozen=True)
 class Flags:
-    """What flanneld was told. Times in minutes, as flannel's flags have them; `healthz_port` 0 switches the health check off."""
+    """What flanneld was told. Times in minutes, as flannel's flags have them, but `route_check` in seconds; `healthz_port` 0: no health check."""
 
     etcd_endpoints: tuple[str, ...]
     etcd_prefix: str
@@ -30,6 +31,7 @@ class Flags:
     ip_masq: bool
     healthz_ip: str
     healthz_port: int
+    route_check: float
     version: bool
     verbosity: int
 
@@ -63,6 +65,7 @@ _DEFAULTS: dict[str, Any] = {
     "ip_masq": False,
     "healthz_ip": "0.0.0.0",
     "healthz_port": 0,
+    "route_check": 10.0,
     "version": False,
 }
 
@@ -103,6 +106,9 @@ def _parser() -> argparse.ArgumentParser:
     _switch(parser, "ip-masq", "masquerade what leaves the pod network")
     parser.add_argument("-healthz-ip", "--healthz-ip", metavar="IP", help="address of the health check (0.0.0.0)")
     parser.add_argument("-healthz-port", "--healthz-port", metavar="PORT", type=int, help="its port, 0 for none (0)")
+    parser.add_argument(
+        "-route-check", "--route-check", metavar="SECONDS", type=float, help="host-gw: look for deleted routes this often; the lab's own (10)"
+    )
     _switch(parser, "version", "print the version and exit")
     parser.add_argument("-v", "--v", metavar="N", type=int, help="how much to log: 0 what flannel logs, 1 more")
     return parser
@@ -128,6 +134,8 @@ def _from_environment(name: str, text: str, variable: str) -> Any:
             return _boolean(text)
         if isinstance(default, int):
             return int(text)
+        if isinstance(default, float):
+            return float(text)
     except (ValueError, argparse.ArgumentTypeError) as error:
         raise UsageError(f"flanneld: {variable}: {error}") from error
     return [text] if isinstance(default, list) else text
@@ -140,6 +148,8 @@ def _checked(values: dict[str, Any], verbosity: int) -> Flags:
         raise UsageError(f"flanneld: {text}")
     if not 0 <= values["healthz_port"] <= 65535:
         raise UsageError(f"flanneld: --healthz-port {values['healthz_port']} is not a port; give a number up to 65535")
+    if not 0 < values["route_check"] < math.inf:
+        raise UsageError(f"flanneld: --route-check {values['route_check']} is no time between two looks; give seconds above 0")
     for pattern in values["iface_regex"]:
         try:
             re.compile(pattern)
@@ -161,6 +171,7 @@ def _flags(values: dict[str, Any], endpoints: tuple[str, ...], verbosity: int) -
         ip_masq=values["ip_masq"],
         healthz_ip=values["healthz_ip"],
         healthz_port=values["healthz_port"],
+        route_check=values["route_check"],
         version=values["version"],
         verbosity=verbosity,
     )

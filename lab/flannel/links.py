@@ -1,4 +1,4 @@
-"""The machine's interfaces and routes, read and set through netlink. The one module of flannel that opens a netlink socket.
+"""The machine's interfaces, read and set through netlink. The one module of flannel that opens pyroute2's socket.
 
 pyroute2 is imported at the call: it costs a third of a second, and the lab's warm parent has it already.
 """
@@ -6,8 +6,12 @@ pyroute2 is imported at the call: it costs a third of a second, and the lab's wa
 from __future__ import annotations
 
 import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
+from socket import if_nametoindex
 from typing import Any
 
 
@@ -23,23 +27,23 @@ class Link:
 
 def links() -> tuple[Link, ...]:
     """All interfaces of this network namespace, by number. Raises OSError."""
-    with _netlink() as netlink:
+    with netlink() as socket:
         addresses: dict[int, list[IPv4Address]] = {}
-        for message in netlink.get_addr(family=2):
+        for message in socket.get_addr(family=2):
             local = message.get("local") or message.get("address")
             addresses.setdefault(int(message["index"]), []).append(IPv4Address(local))
         found = [
             Link(message.get("ifname"), message["index"], message.get("mtu") or 0, tuple(addresses.get(message["index"], ())))
-            for message in netlink.get_links()
+            for message in socket.get_links()
         ]
     return tuple(sorted(found, key=lambda link: link.index))
 
 
 def default_route_link() -> int | None:
     """The number of the interface that the IPv4 default route leaves by, None without such a route. Raises OSError."""
-    with _netlink() as netlink:
+    with netlink() as socket:
         routes = [
-            message for message in netlink.get_routes(family=2, table=254) if message["dst_len"] == 0 and message.get("oif")
+            message for message in socket.get_routes(family=2, table=254) if message["dst_len"] == 0 and message.get("oif")
         ]
     if not routes:
         return None
@@ -52,20 +56,31 @@ def set_up(name: str, address: IPv4Address, network: IPv4Network, mtu: int) -> N
     With the address 10.244.1.0/16 the kernel itself adds the route `10.244.0.0/16 ... scope link src 10.244.1.0`. As flannel does, the
     route is added by hand too, for the case that the kernel would not. Raises OSError.
     """
+    with netlink() as socket:
+        index = socket.link_lookup(ifname=name)[0]
+        socket.addr("add", index=index, address=str(address), prefixlen=network.prefixlen)
+        socket.link("set", index=index, mtu=mtu, state="up")
+    try:
+        with netlink() as socket:
+            socket.route("add", dst=str(network), oif=index)
+    except OSError as error:
+        if error.errno != errno.EEXIST:
+            raise
+
+
+def index_of(name: str) -> int:
+    """The number of an interface. Raises OSError when there is none of that name."""
+    return if_nametoindex(name)
+
+
+@contextmanager
+def netlink() -> Iterator[Any]:
+    """A netlink socket of pyroute2 for the block, whose refusals come out as OSError."""
+    from pyroute2 import IPRoute
     from pyroute2.netlink.exceptions import NetlinkError
 
-    with _netlink() as netlink:
-        index = netlink.link_lookup(ifname=name)[0]
-        netlink.addr("add", index=index, address=str(address), prefixlen=network.prefixlen)
-        netlink.link("set", index=index, mtu=mtu, state="up")
+    with IPRoute() as socket:
         try:
-            netlink.route("add", dst=str(network), oif=index)
+            yield socket
         except NetlinkError as error:
-            if error.code != errno.EEXIST:
-                raise
-
-
-def _netlink() -> Any:
-    from pyroute2 import IPRoute
-
-    return IPRoute()
+            raise OSError(error.code, os.strerror(error.code)) from error

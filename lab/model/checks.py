@@ -8,10 +8,13 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 
 from lab.model import names
-from lab.model.topology import DOCKER_DEFAULT, Machine, Topology
+from lab.model.topology import BACKEND_OPTIONS, DOCKER_DEFAULT, Backend, Machine, Topology
 
 RESERVED_INTERFACES = ("lo", "docker0", "cni0", "flannel", "veth", "tun")
 """Names, or beginnings of names, that the lab gives to other interfaces of a node."""
+
+_CLOUDS = ("aws-vpc", "gce")
+"""Backends whose packets a router carries that follows the cloud's route table."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +41,8 @@ def of_topology(topology: Topology) -> Iterator[Finding]:
         return
     yield from bad_subnet_rules(topology)
     yield from bad_pod_cidrs(topology)
-    yield from backend_trouble(topology, topology.flannel.backend.type)
+    yield from foreign_backend_options(topology)
+    yield from backend_trouble(topology)
 
 
 def _machines(topology: Topology) -> Iterator[tuple[tuple[str | int, ...], Machine]]:
@@ -285,12 +289,26 @@ def bad_pod_cidrs(topology: Topology) -> Iterator[Finding]:
         taken.append((cidr, node.name))
 
 
-def backend_trouble(topology: Topology, backend: str) -> Iterator[Finding]:
-    """Why flannel's `backend` cannot carry packets between these nodes. For the declared one, and for one that overrides it."""
-    if backend != "host-gw":
+def foreign_backend_options(topology: Topology) -> Iterator[Finding]:
+    """An option of another backend would be silently ignored."""
+    backend = topology.flannel.backend
+    for option in backend.foreign_options:
+        readers = " and ".join(kind for kind, options in BACKEND_OPTIONS.items() if option in options)
+        key = Backend.model_fields[option].alias or option
+        yield Finding(("flannel", "backend", key), f"the backend {backend.type} has no such option; it belongs to {readers}")
+
+
+def backend_trouble(topology: Topology) -> Iterator[Finding]:
+    """Why flannel's backend cannot carry packets between these nodes."""
+    if not topology.has_flannel:
+        yield Finding(("flannel",), "there is no flannel with `podNetwork: docker`; use another topology, such as zenlin")
         return
+    backend = topology.flannel.backend.type
+    if backend in _CLOUDS and any(segment.gateway is None for segment in topology.segments):
+        text = f"{backend} lets the cloud's router carry the packets: give every machine a `gateway`, or use another backend"
+        yield Finding(("flannel", "backend", "type"), text)
     networks = sorted(_node_networks(topology))
-    if len(networks) > 1:
+    if backend == "host-gw" and len(networks) > 1:
         shown = ", ".join(map(str, networks[:4])) + (", ..." if len(networks) > 4 else "")
         text = (
             "host-gw names other nodes as gateways, so they must be neighbours on one layer 2, but they are on "

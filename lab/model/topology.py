@@ -95,11 +95,39 @@ class Client(Machine):
     """A machine outside the cluster."""
 
 
-class Backend(Declared):
-    """flannel's Backend object: how packets travel between nodes. `port`: UDP port, None for the backend's own default."""
+BACKEND_OPTIONS = {
+    "udp": ("port",),
+    "vxlan": ("port", "vni", "direct_routing", "l3miss"),
+    "host-gw": (),
+    "alloc": (),
+    "aws-vpc": ("route_table_id",),
+    "gce": (),
+}
+"""flannel's backends and the options that each of them reads."""
 
-    type: Literal["udp", "vxlan", "host-gw", "alloc"] = "udp"
+
+class Backend(Declared):
+    """flannel's Backend object: how packets travel between nodes. None leaves an option to the backend's own default.
+
+    port             UDP port: 8285 for udp, 8472 for vxlan
+    vni              vxlan's network identifier, 1; the device is flannel.<VNI>
+    direct_routing   vxlan: plain routes to nodes on the same layer 2, as host-gw has them
+    l3miss           vxlan: as flannel 0.7 did it, one route for all pods, and neighbours looked up when the kernel misses them
+    route_table_id   aws-vpc: the VPC route table, by default the one that the node's VPC subnet uses
+    """
+
+    type: Literal["udp", "vxlan", "host-gw", "alloc", "aws-vpc", "gce"] = "udp"
     port: Whole | None = Field(default=None, ge=1, le=65535)
+    vni: Whole | None = Field(default=None, ge=1, le=0xFFFFFF)
+    direct_routing: Switch | None = None
+    l3miss: Switch | None = Field(default=None, alias="l3miss")
+    route_table_id: str | None = Field(default=None, alias="routeTableID")
+
+    @property
+    def foreign_options(self) -> tuple[str, ...]:
+        """Options that are set but that this backend does not read."""
+        options = {option: None for those in BACKEND_OPTIONS.values() for option in those}
+        return tuple(one for one in options if getattr(self, one) is not None and one not in BACKEND_OPTIONS[self.type])
 
 
 class Flannel(Declared):
@@ -170,6 +198,12 @@ class Topology(Declared):
             if node.name == name:
                 return node
         raise KeyError(name)
+
+    def with_backend(self, kind: str) -> Topology:
+        """The same topology with another flannel backend; options that the new one does not read are dropped."""
+        changed = self.flannel.backend.model_copy(update={"type": kind})
+        changed = changed.model_copy(update=dict.fromkeys(changed.foreign_options))
+        return self.model_copy(update={"flannel": self.flannel.model_copy(update={"backend": changed})})
 
     @property
     def has_flannel(self) -> bool:

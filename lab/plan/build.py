@@ -45,6 +45,30 @@ def plan_underlay(topology: Topology) -> tuple[Operation, ...]:
     return tuple(_underlay(topology))
 
 
+def plan_joining(topology: Topology, node: Node, other: str, card: str) -> tuple[Operation, ...]:
+    """What makes one more node on a lab that is up.
+
+    topology   with the node in it
+    other      the machine at the other end of its cable: a switch, or the router
+    card       the name of the interface there
+    """
+    segment = next(one for one in topology.segments if one.network == node.address.network)
+    operations = [*_machine(topology, node.name, "node", "joins the cluster"), *_node_settings(node)]
+    reason, own = f"a cable of {segment.network}", _card(node)
+    if other == topology.router and segment.gateway:
+        router = Interface(other, card, mac_of(segment.gateway))
+        operations.append(AddWire(reason, own, router, topology.mtu))
+        gateway = IPv4Interface(f"{segment.gateway}/{segment.network.prefixlen}")
+        operations.append(SetAddress(f"{other} on {segment.network}", router, gateway))
+    else:
+        port = Interface(other, card)
+        operations += [AddWire(reason, own, port, topology.mtu), AddPort(f"{node.name} is on this switch", port, SWITCH_BRIDGE)]
+    operations += _own_way(segment, node)
+    if topology.bridge == "cni0":
+        operations += _idle_docker0(node)
+    return tuple(operations)
+
+
 def plan_bridge(topology: Topology, node_name: str, subnet: IPv4Interface, mtu: int) -> tuple[Operation, ...]:
     """What makes a node's pod bridge.
 
@@ -60,8 +84,19 @@ def plan_bridge(topology: Topology, node_name: str, subnet: IPv4Interface, mtu: 
 
 
 def plan_docker(topology: Topology) -> tuple[Operation, ...]:
-    """The pod bridges of `podNetwork: docker`: docker's own default on every node, and its masquerade rule. Empty with flannel."""
-    return tuple(operation for node in topology.nodes for operation in _docker(node)) if not topology.has_flannel else ()
+    """The pod bridges of `podNetwork: docker` on all nodes; empty with flannel, where they follow from its leases."""
+    return tuple(operation for node in topology.nodes for operation in plan_docker_bridge(node.name)) if not topology.has_flannel else ()
+
+
+def plan_docker_bridge(node_name: str) -> tuple[Operation, ...]:
+    """The pod bridge as docker makes it when nobody tells it otherwise, the same on every node, and docker's masquerade rule."""
+    docker0 = Interface(node_name, "docker0", mac_of(DOCKER_DEFAULT.ip))
+    rule = ("-s", str(DOCKER_DEFAULT.network), "!", "-o", "docker0", "-j", "MASQUERADE")
+    return (
+        AddBridge(f"the bridge that {node_name}'s pods hang on", docker0, NODE_MTU),
+        SetAddress("docker's default, the same on every node: nobody told it another one", docker0, DOCKER_DEFAULT),
+        AddRule("docker's own: what leaves the node bears the node's address", node_name, "nat", "POSTROUTING", rule),
+    )
 
 
 def plan_pod(topology: Topology, pod: Pod, bridge: IPv4Interface, mtu: int) -> tuple[Operation, ...]:
@@ -170,9 +205,18 @@ def _segment(segment: Segment, router: Interface | None, mtu: int) -> Iterator[O
     for card, address in cards:
         yield SetAddress(f"{card.host} on {segment.network}", card, address)
     for machine in segment.members:
-        if machine.gateway:
-            reason = "the way to every other network: the router"
-            yield AddRoute(reason, machine.name, ANYWHERE, via=machine.gateway, dev=machine.interface)
+        yield from _default_route(machine)
+
+
+def _own_way(segment: Segment, machine: Machine) -> Iterator[Operation]:
+    yield SetAddress(f"{machine.name} on {segment.network}", _card(machine), machine.address)
+    yield from _default_route(machine)
+
+
+def _default_route(machine: Machine) -> Iterator[Operation]:
+    if machine.gateway:
+        reason = "the way to every other network: the router"
+        yield AddRoute(reason, machine.name, ANYWHERE, via=machine.gateway, dev=machine.interface)
 
 
 def _card(machine: Machine) -> Interface:
@@ -189,14 +233,6 @@ def _wires(segment: Segment, cards: list[Interface], mtu: int) -> Iterator[Opera
         port = Interface(segment.switch, f"port{number}", _switch_mac(segment, number))
         yield AddWire(reason, card, port, mtu)
         yield AddPort(f"{card.host} is on this switch", port, SWITCH_BRIDGE)
-
-
-def _docker(node: Node) -> Iterator[Operation]:
-    docker0 = Interface(node.name, "docker0", mac_of(DOCKER_DEFAULT.ip))
-    yield AddBridge(f"the bridge that {node.name}'s pods hang on", docker0, NODE_MTU)
-    yield SetAddress("docker's default, the same on every node: nobody told it another one", docker0, DOCKER_DEFAULT)
-    rule = ("-s", str(DOCKER_DEFAULT.network), "!", "-o", "docker0", "-j", "MASQUERADE")
-    yield AddRule("docker's own: what leaves the node bears the node's address", node.name, "nat", "POSTROUTING", rule)
 
 
 def _idle_docker0(node: Node) -> Iterator[Operation]:

@@ -227,6 +227,6 @@ def test_backends_are_found_by_type() -> None:
     assert base.maker("udp").__name__ == "UdpBackend"
     assert base.maker("alloc").__name__ == "AllocBackend"
     with pytest.raises(
-        UsageError, match=r"unknown backend type: pigeon; set Backend.Type in the network config to one of alloc, udp"
+        UsageError, match=r"unknown backend type: pigeon; set Backend.Type in the network config to one of alloc, aws-vpc, gce, host-gw, udp, vxlan"
     ):
         base.maker("pigeon")

@@ -79,7 +79,7 @@ def test_yaml_may_not() -> None:
 
 def test_keys_are_found_through_lists_and_options() -> None:
     assert "podCIDR" in keys_at(Topology, ("nodes", 3))
-    assert keys_at(Topology, ("flannel", "backend")) == ["type", "port"]
+    assert keys_at(Topology, ("flannel", "backend")) == ["type", "port", "vni", "directRouting", "l3miss", "routeTableID"]
 
 
 def test_a_file_with_any_number_of_nodes() -> None:
@@ -92,9 +92,9 @@ def test_a_file_with_any_number_of_nodes() -> None:
 
 def test_a_backend_may_be_judged_as_an_override() -> None:
     zenlin, flat = (read_topology(next(path for path in list_topologies() if path.stem == name)) for name in ("zenlin", "flat"))
-    assert "neighbours on one layer 2" in next(backend_trouble(zenlin, "host-gw")).text
-    assert not list(backend_trouble(zenlin, "vxlan"))
-    assert not list(backend_trouble(flat, "host-gw"))
+    assert "neighbours on one layer 2" in next(backend_trouble(zenlin.with_backend("host-gw"))).text
+    assert not list(backend_trouble(zenlin.with_backend("vxlan")))
+    assert not list(backend_trouble(flat.with_backend("host-gw")))
 
 
 def test_problems_of_several_manifests_come_together(tmp_path: Path) -> None:

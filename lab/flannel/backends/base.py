@@ -8,7 +8,6 @@ from typing import Protocol
 
 from lab.errors import UsageError
 from lab.flannel.config import Config
-from lab.flannel.interface import External
 from lab.flannel.lease import Attrs, Lease, LeaseEvent
 
 Acquire = Callable[[Config, Attrs], Lease]
@@ -28,7 +27,10 @@ class Network(Protocol):
     mtu: int
 
     def handle(self, events: Sequence[LeaseEvent]) -> None:
-        """Other nodes' subnets came, changed or went; the node's own is never among them. Called from the watching thread."""
+        """Other nodes' subnets came, changed or went; the node's own is never among them. Called from the watching thread.
+
+        The first call tells of all that are there, and comes even when there are none.
+        """
 
     def run(self) -> None:
         """Do the backend's work until `stop`. Called once, in a thread of its own. Whatever it raises ends the daemon."""
@@ -50,9 +52,17 @@ class Backend(Protocol):
         """Acquire the subnet and set up the devices. Raises UsageError for wrong options, MachineError, and what acquiring raises."""
 
 
-Maker = Callable[[External, Acquire, Log], Backend]
+Maker = Callable[..., Backend]
+"""Takes an External, Acquire and Log, and what else a backend wants by name."""
 
-_BACKENDS = {"udp": "lab.flannel.backends.udp:UdpBackend", "alloc": "lab.flannel.backends.alloc:AllocBackend"}
+_BACKENDS = {
+    "alloc": "lab.flannel.backends.alloc:AllocBackend",
+    "aws-vpc": "lab.flannel.backends.awsvpc:AwsVpcBackend",
+    "gce": "lab.flannel.backends.gce:GceBackend",
+    "host-gw": "lab.flannel.backends.hostgw:HostGwBackend",
+    "udp": "lab.flannel.backends.udp:UdpBackend",
+    "vxlan": "lab.flannel.backends.vxlan:VxlanBackend",
+}
 """Backend.Type and the class that does it; imported when it is asked for."""
 
 
