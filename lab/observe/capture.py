@@ -1,7 +1,6 @@
 """Packet sockets on interfaces of the lab's machines. The thin part: it opens, waits and reads; lab.observe.decode understands.
 
-All machines share one kernel, so the kernel's timestamps put the sightings of all places into one order. A packet that a bridge's port
-takes in and the bridge itself passes up bears one timestamp at both; the order in which the places were named decides then.
+All machines share one kernel, so the kernel's timestamps put the sightings of all places into one order (lab.observe.sighting.ordered).
 
 The kernel stamps arriving packets only while somebody wants it, and begins a moment after the first socket has asked, in a worker of its
 own. What arrives before that is stamped when it is read, out of all order. So a capture begins when a packet of its own shows that the
@@ -21,7 +20,7 @@ from types import TracebackType
 from lab.errors import MachineError, UsageError
 from lab.fabric.namespace import Namespace
 from lab.observe.decode import TUNNELS, Link, Tunnel, decode
-from lab.observe.sighting import Place, Sighting
+from lab.observe.sighting import Direction, Place, Sighting, ordered
 
 _ALL_PROTOCOLS = 0x0003
 _OUTGOING = 4
@@ -56,13 +55,13 @@ class Capture:
         self._sockets: dict[socket.socket, int] = {}
         self._selector = selectors.DefaultSelector()
         self._pilot: socket.socket | None = None
-        self._seen: list[tuple[int, int, Sighting]] = []
+        self._seen: list[Sighting] = []
         self.dropped = 0
 
     @property
     def sightings(self) -> tuple[Sighting, ...]:
         """All that has been read so far, in the order in which it happened."""
-        return tuple(sighting for _, _, sighting in sorted(self._seen, key=lambda one: one[:2]))
+        return ordered(self._seen, [place for place, _ in self._places])
 
     def __enter__(self) -> Capture:
         """Begin to listen."""
@@ -113,9 +112,8 @@ class Capture:
             return False
         number = self._sockets[opened]
         link: Link = "ethernet" if address[3] in _ETHERNET_TYPES else "ip"
-        stamp = _stamp(extra)
-        sighting = Sighting(stamp, self._places[number][0], "out" if address[2] == _OUTGOING else "in", decode(data, link, self._tunnels))
-        self._seen.append((stamp, number, sighting))
+        direction: Direction = "out" if address[2] == _OUTGOING else "in"
+        self._seen.append(Sighting(_stamp(extra), self._places[number][0], direction, decode(data, link, self._tunnels)))
         return True
 
     def _close(self) -> None:

@@ -12,7 +12,7 @@ from scapy.packet import Packet, Raw
 
 from lab.observe.decode import decode
 from lab.observe.packet import Packet as Seen
-from lab.observe.sighting import Place, Sighting, lines, text
+from lab.observe.sighting import Place, Sighting, lines, ordered, text
 
 ECHO = IP(src="10.244.1.145", dst="10.244.2.246", ttl=62) / ICMP(type=8, id=7, seq=1) / Raw(bytes(56))
 OUTER = IP(src="10.229.53.146", dst="10.229.45.161", ttl=64) / UDP(sport=8285, dport=8285)
@@ -79,6 +79,16 @@ def test_sightings_name_their_places_and_the_time_since_the_first() -> None:
         *("zenlinnode2 eth0, in, 2000 µs", f"    {outer}", f"    | {echo}"),
     )
     assert lines([]) == ()
+
+
+def test_equal_times_are_put_in_the_order_of_the_way() -> None:
+    port, bridge, eth0, tunnel = (Place("zenlinnode1", name) for name in ("veth1", "docker0", "eth0", "flannel.1"))
+    bare, wrapped = decode(bytes(ECHO), "ip"), decode(bytes(OUTER / ECHO), "ip")
+    first, second = Sighting(5, eth0, "in", wrapped), Sighting(5, tunnel, "in", bare)
+    assert ordered([second, first], [tunnel, eth0]) == (first, second), "unwrapped after it was wrapped"
+    first, second = Sighting(5, port, "in", bare), Sighting(5, bridge, "in", bare)
+    assert ordered([second, first], [port, bridge]) == (first, second), "as the places were named"
+    assert ordered([first, Sighting(4, bridge, "in", bare)], [port, bridge])[0].time == 4
 
 
 @given(st.binary(max_size=120), st.sampled_from(["ethernet", "ip"]))
