@@ -14,6 +14,9 @@ from lab.model.manifests import Objects
 from lab.model.objects import Endpoints, Pod, Service
 from lab.model.pins import Pin
 from lab.model.topology import Node, Topology
+from lab.observe.capture import Capture
+from lab.observe.decode import TUNNELS, Tunnel
+from lab.observe.sighting import Place
 
 if TYPE_CHECKING:  # they hold the cluster, too, or are heavy
     from lab.cloud.start import Cloud
@@ -172,6 +175,13 @@ class Cluster:
         """A daemon by its machine's and its own name: ("zenlinnode1", "flanneld")."""
         return _pick("daemon", _pick("machine with daemons", self.daemons, machine), name)
 
+    def capture(self, places: Iterable[tuple[str, str]]) -> Capture:
+        """What goes by at some places, each a machine and an interface of it: `with cluster.capture([("zenlinnode1", "eth0")]) as seen:`.
+
+        Raises UsageError for a machine that is not there; entering the block does for an interface.
+        """
+        return Capture([(Place(name, interface), self.host(name).namespace) for name, interface in places], _tunnels(self.topology))
+
     def evidence(self, name: str) -> Iterator[Result]:
         """What a machine looks like right now, for the report of a failed step; a pod's node is looked at as well.
 
@@ -193,6 +203,13 @@ class Cluster:
                 daemon.kill()
         self.daemons.clear()
         self.network.stop()
+
+
+def _tunnels(topology: Topology) -> dict[int, Tunnel]:
+    """What datagrams to which port carry, with the port that the topology gives its backend."""
+    backend = topology.flannel.backend
+    own: dict[int, Tunnel] = {backend.port: "vxlan" if backend.type == "vxlan" else "ip"} if backend.port else {}
+    return dict(TUNNELS) | own
 
 
 def _by_name(hosts: Iterable[Host]) -> dict[str, Host]:

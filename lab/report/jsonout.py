@@ -7,6 +7,7 @@
                           "commands": [{"number", "where", "prompt", "command", "status", "stdout", "stderr", "seconds", "attempts"}],
                           "checks": [{"command", "name", "ok", "kind", "expected", "actual", "diff"}],
                           "notes": [{"after", "text"}],
+                          "shown": [{"after", "title", "lines"}],
                           "evidence": [{"where", "prompt", "command", "status", "stdout", "stderr"}]}],
                "summary": {"ok", "passed", "failed", "skipped", "error", "checks", "failed_checks", "seconds", "aborted"}}]}
 
@@ -33,6 +34,7 @@ from lab.scenario.events import (
     Noted,
     RunEnded,
     RunStarted,
+    Shown,
     StepEnded,
     StepStarted,
 )
@@ -90,14 +92,14 @@ class Document:
 
     def _step_started(self, event: StepStarted) -> None:
         self._step = self._entry(event.key)
-        self._step.update(asdict(event), status=None, reason=None, seconds=None, commands=[], checks=[], notes=[], evidence=[])
+        self._step.update(asdict(event), status=None, reason=None, seconds=None, commands=[], checks=[], notes=[], shown=[], evidence=[])
         del self._step["total"]
 
     def _step_ended(self, event: StepEnded) -> None:
         reason = asdict(event.reason) if event.reason.en else None
         self._entry(event.key).update(status=event.status, reason=reason, seconds=event.seconds)
 
-    def _in_step(self, event: CommandStarted | CommandRan | Noted | Checked | Evidence) -> None:
+    def _in_step(self, event: CommandStarted | CommandRan | Noted | Shown | Checked | Evidence) -> None:
         if isinstance(event, CommandStarted):
             unknown = {"status": None, "stdout": "", "stderr": "", "seconds": None, "attempts": 0}
             self._step["commands"].append(asdict(event) | unknown)
@@ -105,6 +107,8 @@ class Document:
             self._step["commands"][-1] = asdict(event)
         elif isinstance(event, Noted):
             self._step["notes"].append({"after": event.after, "text": asdict(event.text)})
+        elif isinstance(event, Shown):
+            self._step["shown"].append({"after": event.after, "title": asdict(event.title), "lines": list(event.lines)})
         elif isinstance(event, Evidence):
             self._step["evidence"].append(asdict(event))
         else:

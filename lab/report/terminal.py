@@ -21,6 +21,7 @@ from lab.scenario.events import (
     Noted,
     RunEnded,
     RunStarted,
+    Shown,
     StepEnded,
     StepStarted,
 )
@@ -73,6 +74,7 @@ class TerminalWriter:
             CommandStarted: self._command_started,
             CommandRan: self._command_ran,
             Noted: self._noted,
+            Shown: self._shown,
             Checked: self._checked,
             Evidence: self._evidence,
             StepEnded: self._step_ended,
@@ -155,6 +157,14 @@ class TerminalWriter:
     def _noted(self, event: Noted) -> None:
         for index, line in enumerate(wrap(self._say("note", text=self._pick(event.text)), self._columns - 4)):
             self._line(("  » " if index == 0 else "    ") + self._style("yellow", line))
+
+    def _shown(self, event: Shown) -> None:
+        """In full: its author chose the lines."""
+        self._line()
+        for line in wrap(self._pick(event.title), self._columns):
+            self._line(self._style("bold", line))
+        for line in event.lines:
+            self._line(visible(line))
 
     def _checked(self, event: Checked) -> None:
         verdict = event.verdict

@@ -1,6 +1,6 @@
 """What happens during a run, as frozen data. The runner emits these; writers (lab.report) turn them into what people read.
 
-The order in one run: RunStarted, BootProgress..., then per step StepStarted, (CommandStarted, CommandRan | Noted | Checked)...,
+The order in one run: RunStarted, BootProgress..., then per step StepStarted, (CommandStarted, CommandRan | Noted | Shown | Checked)...,
 Evidence... if it failed, StepEnded, and RunEnded last. A step that the learner repeats starts and ends again; its last end counts.
 """
 
@@ -98,6 +98,18 @@ class Noted:
 
 
 @dataclass(frozen=True)
+class Shown:
+    """Something that no shell command printed, such as what captures saw. `lines` as a tool would print them, the same in both languages.
+
+    after   how many commands of the step ran before it
+    """
+
+    title: Text
+    lines: tuple[str, ...]
+    after: int
+
+
+@dataclass(frozen=True)
 class Checked:
     """A check was made. `command` is the number of the command it judges, 0 when it judges none alone."""
 
@@ -161,7 +173,7 @@ class RunEnded:
         return self.counts.ok and not self.aborted.en
 
 
-Event = RunStarted | BootProgress | Booted | StepStarted | CommandStarted | CommandRan | Noted | Checked | Evidence | StepEnded | RunEnded
+Event = RunStarted | BootProgress | Booted | StepStarted | CommandStarted | CommandRan | Noted | Shown | Checked | Evidence | StepEnded | RunEnded
 Emit = Callable[[Event], None]
 
 

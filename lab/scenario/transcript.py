@@ -9,15 +9,20 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 
-def transcript(commands: Sequence[Mapping[str, Any]]) -> str:
-    """Commands as typed and what came back, as a terminal would show them."""
-    parts: list[str] = []
-    for command in commands:
+def transcript(commands: Sequence[Mapping[str, Any]], shown: Sequence[Mapping[str, Any]] = ()) -> str:
+    """Commands as typed and what came back, as a terminal would show them; between them what the step showed otherwise."""
+    parts = _shown_after(0, shown)
+    for number, command in enumerate(commands, 1):
         parts.append(f"{command['prompt']} {command['command']}\n")
         parts += [text if text.endswith("\n") else f"{text}\n" for text in (command["stdout"], command["stderr"]) if text]
         if command["status"]:
             parts.append(f"(exit status {command['status']})\n")
+        parts += _shown_after(number, shown)
     return "".join(parts)
+
+
+def _shown_after(number: int, shown: Sequence[Mapping[str, Any]]) -> list[str]:
+    return ["\n".join((one["title"]["en"], *one["lines"], "")) for one in shown if one["after"] == number]
 
 
 def failure_text(step: Mapping[str, Any]) -> str:

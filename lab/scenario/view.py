@@ -7,14 +7,16 @@ step at its end. What cannot be run at all raises CommandError and ends the step
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 from lab.model.text import Text
+from lab.observe.sighting import Sighting
+from lab.observe.sighting import lines as sighting_lines
 from lab.scenario import checks
 from lab.scenario.checks import Judge, Name, Verdict
-from lab.scenario.events import Checked, CommandRan, CommandStarted, Emit, Noted
+from lab.scenario.events import Checked, CommandRan, CommandStarted, Emit, Noted, Shown
 
 Value = TypeVar("Value")
 POLL_SECONDS = 0.02
@@ -223,6 +225,14 @@ class View:
     def say(self, *, en: str, zh: str) -> None:
         """A remark that the learner reads at this place."""
         self.recorder.emit(Noted(Text(en, zh), self.recorder.commands))
+
+    def show(self, lines: Iterable[str], *, en: str, zh: str) -> None:
+        """Show what no command printed, such as the packets of a capture, under a title that says what it is."""
+        self.recorder.emit(Shown(Text(en, zh), tuple(lines), self.recorder.commands))
+
+    def show_packets(self, sightings: Iterable[Sighting], *, en: str, zh: str) -> None:
+        """Show packets that a capture saw: where, when after the first of them, and every header, wrappings first."""
+        self.show(sighting_lines(sightings), en=en, zh=zh)
 
     def check(self, judge: Judge, actual: object) -> bool:
         """Let a judge of lab.scenario.checks look at any value; whether it held."""

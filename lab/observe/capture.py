@@ -1,0 +1,178 @@
+"""Packet sockets on interfaces of the lab's machines. The thin part: it opens, waits and reads; lab.observe.decode understands.
+
+All machines share one kernel, so the kernel's timestamps put the sightings of all places into one order (lab.observe.sighting.ordered).
+
+The kernel stamps arriving packets only while somebody wants it, and begins a moment after the first socket has asked, in a worker of its
+own. What arrives before that is stamped when it is read, out of all order. So a capture begins when a packet of its own shows that the
+stamping has begun.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import selectors
+import socket
+import struct
+import time
+from collections.abc import Callable, Mapping, Sequence
+from types import TracebackType
+
+from lab.errors import MachineError, UsageError
+from lab.fabric.namespace import Namespace
+from lab.observe.decode import TUNNELS, Link, Tunnel, decode
+from lab.observe.sighting import Direction, Place, Sighting, ordered
+
+_ALL_PROTOCOLS = 0x0003
+_OUTGOING = 4
+_SO_TIMESTAMPNS, _SO_RCVBUFFORCE = 35, 33
+_SOL_PACKET, _PACKET_STATISTICS = 263, 6
+_ETHERNET_TYPES = (1, 772)
+"""ARPHRD_ETHER and loopback; TUN and the IP tunnels have no header of their own."""
+
+_BUFFER = 8 << 20
+_LARGEST = 1 << 18
+_SETTLING = 2.0
+"""Seconds that the kernel may take to begin with its timestamps; it takes about a millisecond."""
+_DRAINING = 1.0
+"""Seconds after which an end of the block stops reading from interfaces that never fall silent."""
+
+
+class Capture:
+    """What went by at some places, from `with` until the end of its block, and readable afterwards.
+
+        with Capture([(Place("zenlinnode1", "eth0"), namespace)]) as seen:
+            ...
+        for sighting in seen.sightings: ...
+
+    places    each with the namespace of its machine
+    tunnels   UDP destination port -> what datagrams to it carry
+    Entering raises UsageError for an interface that is not there.
+    """
+
+    def __init__(self, places: Sequence[tuple[Place, Namespace]], tunnels: Mapping[int, Tunnel] = TUNNELS) -> None:
+        self._places = places
+        self._tunnels = tunnels
+        self._sockets: dict[socket.socket, int] = {}
+        self._selector = selectors.DefaultSelector()
+        self._pilot: socket.socket | None = None
+        self._seen: list[Sighting] = []
+        self.dropped = 0
+
+    @property
+    def sightings(self) -> tuple[Sighting, ...]:
+        """All that has been read so far, in the order in which it happened."""
+        return ordered(self._seen, [place for place, _ in self._places])
+
+    def __enter__(self) -> Capture:
+        """Begin to listen."""
+        try:
+            if self._places:
+                self._pilot = _pilot(self._places[0][1])
+                _settle(self._pilot)
+            for number, (place, namespace) in enumerate(self._places):
+                opened = _open(place, namespace)
+                self._sockets[opened] = number
+                self._selector.register(opened, selectors.EVENT_READ)
+        except BaseException:
+            self._close()
+            raise
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        """Read what has arrived, and stop to listen. `dropped` says how many packets found the buffer full."""
+        try:
+            if kind is None:
+                self._drain()
+        finally:
+            self._close()
+
+    def until(self, enough: Callable[[tuple[Sighting, ...]], bool], timeout: float = 2.0) -> bool:
+        """Read until `enough(sightings)` or until `timeout` seconds have passed; whether it was enough."""
+        deadline = time.monotonic() + timeout
+        while True:
+            self._drain()
+            if enough(self.sightings):
+                return True
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return False
+            self._selector.select(left)
+
+    def _drain(self) -> None:
+        deadline = time.monotonic() + _DRAINING
+        waiting = set(self._sockets)
+        while waiting and time.monotonic() < deadline:
+            waiting = {one for one in waiting if self._read(one)}
+
+    def _read(self, opened: socket.socket) -> bool:
+        """Take one packet in; False when there was none."""
+        try:
+            data, extra, _, address = opened.recvmsg(_LARGEST, 128, socket.MSG_DONTWAIT)
+        except OSError:  # EAGAIN; or ENETDOWN, once, when the interface has gone away
+            return False
+        number = self._sockets[opened]
+        link: Link = "ethernet" if address[3] in _ETHERNET_TYPES else "ip"
+        direction: Direction = "out" if address[2] == _OUTGOING else "in"
+        self._seen.append(Sighting(_stamp(extra), self._places[number][0], direction, decode(data, link, self._tunnels)))
+        return True
+
+    def _close(self) -> None:
+        for opened in self._sockets:
+            with contextlib.suppress(OSError):
+                _, dropped = struct.unpack("II", opened.getsockopt(_SOL_PACKET, _PACKET_STATISTICS, 8))
+                self.dropped += dropped
+            opened.close()
+        self._sockets.clear()
+        if self._pilot is not None:
+            self._pilot.close()
+        self._selector.close()
+
+
+def _pilot(namespace: Namespace) -> socket.socket:
+    """A socket that asks for timestamps as long as it is open, bound to the loopback of a machine."""
+    with namespace.entered():
+        pilot = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    pilot.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
+    pilot.settimeout(_SETTLING)
+    pilot.bind(("127.0.0.1", 0))
+    return pilot
+
+
+def _settle(pilot: socket.socket) -> None:
+    """Wait until packets bear the time of their arrival. Raises MachineError when that does not come about."""
+    deadline = time.monotonic() + _SETTLING
+    while True:
+        pilot.sendto(b"", pilot.getsockname())
+        sent = time.time_ns()
+        _, extra, _, _ = pilot.recvmsg(1, 128)
+        if _stamp(extra) <= sent:
+            return
+        if time.monotonic() > deadline:
+            raise MachineError("this kernel does not stamp packets with the time of their arrival, so captures have no order; try another kernel")
+        time.sleep(0.0002)
+
+
+def _open(place: Place, namespace: Namespace) -> socket.socket:
+    with namespace.entered():
+        names = [name for _, name in socket.if_nameindex()]
+        if place.interface not in names:
+            raise UsageError(f"{place.machine} has no interface {place.interface}; it has {', '.join(names)}")
+        # Protocol 0 receives nothing until bind names the interface: no packet of another one slips in before.
+        opened = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
+    try:
+        opened.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
+        with contextlib.suppress(OSError):  # an ordinary user's lab keeps the limit of the machine
+            opened.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _BUFFER)
+        opened.bind((place.interface, _ALL_PROTOCOLS))
+    except BaseException:
+        opened.close()
+        raise
+    return opened
+
+
+def _stamp(extra: Sequence[tuple[int, int, bytes]]) -> int:
+    for level, kind, data in extra:
+        if level == socket.SOL_SOCKET and kind == _SO_TIMESTAMPNS:
+            seconds, nanoseconds = struct.unpack("ll", data[: struct.calcsize("ll")])
+            return int(seconds) * 1_000_000_000 + int(nanoseconds)
+    return time.time_ns()
