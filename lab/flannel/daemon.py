@@ -168,7 +168,7 @@ class Daemon:
                 return None
 
         try:
-            backend = base.maker(config.backend_type)(external, acquire, self._log.info)
+            backend = base.make(config.backend_type, external, acquire, self._log.info, self._flags.datapath)
         except LabError:
             self._log.error("Error fetching backend:")
             raise

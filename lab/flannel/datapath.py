@@ -19,7 +19,7 @@ _BURST = 64
 """Packets each way before the loop looks at the stop descriptor again."""
 
 _LARGEST = 65536
-_DEVICE_GONE = frozenset({errno.EBADF, errno.EBADFD, errno.ENODEV, errno.ENXIO})
+DEVICE_GONE = frozenset({errno.EBADF, errno.EBADFD, errno.ENODEV, errno.ENXIO})
 
 
 class Traffic:
@@ -144,7 +144,7 @@ class PlainDataPath:
 
     def _tun_trouble(self, error: OSError, reason: str) -> bool:
         """Count it and go on, unless the device is gone: then polling it would spin for ever."""
-        if error.errno in _DEVICE_GONE:
+        if error.errno in DEVICE_GONE:
             raise error
         self.traffic.dropped[f"{reason}: {errno.errorcode.get(error.errno or 0, 'error')}"] += 1
         return False

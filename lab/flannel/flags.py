@@ -1,4 +1,4 @@
-"""flanneld's command line and environment, with the names and defaults of flannel v0.8. Pure."""
+"""flanneld's command line and environment, with the names and defaults of flannel v0.8, and --datapath, which is ours. Pure."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ _DAY = 24 * 60
 
 @dataclass(frozen=True)
 class Flags:
-    """What flanneld was told. Times in minutes, as flannel's flags have them; `healthz_port` 0 switches the health check off."""
+    """What flanneld was told. Times in minutes, as flannel's flags have them; `healthz_port` 0 switches the health check off.
+
+    `datapath` is no flag of flannel's: fast or plain, see lab.flannel.backends.udp.
+    """
 
     etcd_endpoints: tuple[str, ...]
     etcd_prefix: str
@@ -31,6 +34,7 @@ class Flags:
     healthz_ip: str
     healthz_port: int
     version: bool
+    datapath: str
     verbosity: int
 
 
@@ -64,7 +68,10 @@ _DEFAULTS: dict[str, Any] = {
     "healthz_ip": "0.0.0.0",
     "healthz_port": 0,
     "version": False,
+    "datapath": "fast",
 }
+
+_DATAPATHS = ("fast", "plain")
 
 
 class _Parser(argparse.ArgumentParser):
@@ -104,6 +111,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("-healthz-ip", "--healthz-ip", metavar="IP", help="address of the health check (0.0.0.0)")
     parser.add_argument("-healthz-port", "--healthz-port", metavar="PORT", type=int, help="its port, 0 for none (0)")
     _switch(parser, "version", "print the version and exit")
+    parser.add_argument(
+        "-datapath",
+        "--datapath",
+        metavar="fast|plain",
+        help="the lab's own: the udp backend moves many packets at a time (fast), or one as flannel's C code does (plain)",
+    )
     parser.add_argument("-v", "--v", metavar="N", type=int, help="how much to log: 0 what flannel logs, 1 more")
     return parser
 
@@ -140,6 +153,8 @@ def _checked(values: dict[str, Any], verbosity: int) -> Flags:
         raise UsageError(f"flanneld: {text}")
     if not 0 <= values["healthz_port"] <= 65535:
         raise UsageError(f"flanneld: --healthz-port {values['healthz_port']} is not a port; give a number up to 65535")
+    if values["datapath"] not in _DATAPATHS:
+        raise UsageError(f"flanneld: there is no data path {values['datapath']!r}; --datapath takes {' or '.join(_DATAPATHS)}")
     for pattern in values["iface_regex"]:
         try:
             re.compile(pattern)
@@ -162,6 +177,7 @@ def _flags(values: dict[str, Any], endpoints: tuple[str, ...], verbosity: int) -
         healthz_ip=values["healthz_ip"],
         healthz_port=values["healthz_port"],
         version=values["version"],
+        datapath=values["datapath"],
         verbosity=verbosity,
     )
 

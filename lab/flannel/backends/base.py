@@ -50,7 +50,8 @@ class Backend(Protocol):
         """Acquire the subnet and set up the devices. Raises UsageError for wrong options, MachineError, and what acquiring raises."""
 
 
-Maker = Callable[[External, Acquire, Log], Backend]
+Maker = Callable[..., Backend]
+"""Takes External, Acquire and Log."""
 
 _BACKENDS = {"udp": "lab.flannel.backends.udp:UdpBackend", "alloc": "lab.flannel.backends.alloc:AllocBackend"}
 """Backend.Type and the class that does it; imported when it is asked for."""
@@ -70,3 +71,12 @@ def maker(kind: str) -> Maker:
     module, name = _BACKENDS[kind].split(":")
     made: Maker = getattr(importlib.import_module(module), name)
     return made
+
+
+def make(kind: str, external: External, acquire: Acquire, log: Log, datapath: str) -> Backend:
+    """A backend by its type. Raises UsageError as `maker` does.
+
+    datapath   how the udp backend moves packets, see lab.flannel.backends.udp; the other backends leave that to the kernel
+    """
+    options = {"datapath": datapath} if kind == "udp" else {}
+    return maker(kind)(external, acquire, log, **options)
