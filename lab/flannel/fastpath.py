@@ -229,16 +229,16 @@ class _Outward:
             self._count = 0
 
     def _segment(self, inner: memoryview, peer: Peer) -> None:
-        from lab.flannel import segment
+        if self._segmenter is None:
+            from lab.flannel.segment import Segmenter
 
+            self._segmenter = Segmenter()
         header = vnet.Header.parse(self._head)
-        reason = "bad segmentation: kind" if header.gso & ~vnet.GSO_ECN != vnet.GSO_TCPV4 else segment.fault(inner, header.segment_size)
+        reason = "wrong kind" if header.gso & ~vnet.GSO_ECN != vnet.GSO_TCPV4 else self._segmenter.fault(inner, header.segment_size)
         if reason:
-            self._traffic.dropped[f"from tun: {reason}"] += 1
+            self._traffic.dropped[f"from tun: segmentation: {reason}"] += 1
             return
         self._flush()
-        if self._segmenter is None:
-            self._segmenter = segment.Segmenter()
         data, stride, count = self._segmenter.segment(inner, header.segment_size)
         most = min(_MAX_SEGMENTS, _MAX_PAYLOAD // stride)
         # Sends of equal length: one long and one very short would cost the receiver more.
