@@ -18,10 +18,11 @@ import select
 import socket
 import struct
 import sys
+from ipaddress import IPv4Network
 from typing import TYPE_CHECKING
 
 from lab.flannel import packet, vnet
-from lab.flannel.datapath import DEVICE_GONE, Traffic
+from lab.flannel.datapath import DEVICE_GONE, Sources, Traffic
 from lab.flannel.routes import Peer, Routes
 from lab.flannel.tun import IFF_NO_PI, IFF_TUN, IFF_VNET_HDR, OFFLOAD_CSUM, OFFLOAD_TSO4, open_tun
 
@@ -88,13 +89,13 @@ def prepare(pattern: str, udp: socket.socket) -> tuple[int, str]:
 class FastDataPath:
     """See lab.flannel.datapath.PlainDataPath for the parameters; here `tun` has vnet headers, and `udp` the option UDP_GRO."""
 
-    def __init__(self, tun: int, udp: socket.socket, routes: Routes, tun_address: int) -> None:
+    def __init__(self, tun: int, udp: socket.socket, routes: Routes, tun_address: int, network: IPv4Network) -> None:
         self.traffic = Traffic()
         self._tun = tun
         self._udp = udp
         device = _Device(tun, self.traffic)
         self._outward = _Outward(device, udp, routes, tun_address)
-        self._inward = _Inward(device, udp, routes)
+        self._inward = _Inward(device, udp, Sources(routes, network, self.traffic.odd))
 
     def run(self, stop: int) -> None:
         """See DataPath."""
@@ -267,13 +268,15 @@ class _Inward:
     """From the peers to the TUN device.
 
     Datagrams lie in the buffer one after the other; a region is what follows each other in datagrams of one size, whether it came with one
-    recvmsg or with many. There is room for a vnet header before the first.
+    recvmsg or with many, from one sender. There is room for a vnet header before the first.
     """
 
-    def __init__(self, device: _Device, udp: socket.socket, routes: Routes) -> None:
+    def __init__(self, device: _Device, udp: socket.socket, sources: Sources) -> None:
         self._device = device
         self._traffic = device.traffic
         self._udp = udp
+        self._sources = sources
+        self._sender: object = None
         self._view = memoryview(bytearray(vnet.SIZE + 3 * _LARGEST))
         self._coalescer: Coalescer | None = None
 
@@ -285,7 +288,7 @@ class _Inward:
                 self._region(start, end, size)
                 start, end, size = vnet.SIZE, vnet.SIZE, 0
             try:
-                got, control, _, _ = self._udp.recvmsg_into([view[end:]], _CONTROL)
+                got, control, _, sender = self._udp.recvmsg_into([view[end:]], _CONTROL)
             except BlockingIOError:
                 break
             except OSError as error:
@@ -295,9 +298,9 @@ class _Inward:
                 self._traffic.dropped["from udp: too short"] += 1
                 continue
             each = int.from_bytes(control[0][2], sys.byteorder) if control else got
-            if each != size or (end - start) % each:
+            if each != size or (end - start) % each or sender != self._sender:
                 self._region(start, end, size)
-                start, size = end, each
+                start, size, self._sender = end, each, sender
             end += got
         self._region(start, end, size)
 
@@ -315,6 +318,7 @@ class _Inward:
                 self._single(start, min(start + size, end))
             elif self._device.write(joined):
                 self._traffic.to_tun += count
+                self._sources.look(joined[vnet.SIZE :], self._sender, count)
             start += count * size
 
     def _join(self, start: int, end: int, size: int) -> tuple[int, memoryview | None]:
@@ -336,6 +340,7 @@ class _Inward:
             self._view[start - vnet.SIZE : start] = vnet.PLAIN
             if self._device.write(self._view[start - vnet.SIZE : end]):
                 self._traffic.to_tun += 1
+                self._sources.look(inner, self._sender)
 
 
 def _name(error: OSError) -> str:

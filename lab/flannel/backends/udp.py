@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Callable, Sequence
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv4Network
 
 from lab.errors import BootError, MachineError, UsageError
 from lab.flannel import fastpath, links
@@ -20,8 +20,8 @@ from lab.flannel.tun import open_tun
 OVERHEAD = 28
 """Bytes that the outer IP header (20) and the UDP header (8) take from each datagram."""
 
-MakeDataPath = Callable[[int, socket.socket, Routes, int], DataPath]
-"""Builds a data path from the TUN descriptor, the UDP socket, the routes and the TUN device's address."""
+MakeDataPath = Callable[[int, socket.socket, Routes, int, IPv4Network], DataPath]
+"""Builds a data path from the TUN descriptor, the UDP socket, the routes, the TUN device's address and the pods' network."""
 
 _PATTERN = "flannel%d"
 
@@ -53,7 +53,7 @@ class UdpBackend:
             os.close(tun)
             raise MachineError(f"failed to set up {name}: {error}; is another flanneld running here?") from error
         routes = Routes()
-        path = data_path(tun, udp, routes, int(lease.subnet.network_address))
+        path = data_path(tun, udp, routes, int(lease.subnet.network_address), config.network)
         return UdpNetwork(lease, mtu, path, routes, tun, udp, self._log)
 
     def _device(self, udp: socket.socket) -> tuple[int, str, MakeDataPath]:
