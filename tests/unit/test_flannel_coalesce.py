@@ -101,10 +101,10 @@ CHANGES: dict[str, Callable[[IP], None]] = {
 }
 
 
-@pytest.mark.parametrize("place", [0, 1, 5, 9])
+@pytest.mark.parametrize(("place", "length"), [(0, 1000), (1, 1000), (5, 1000), (9, 1000), (9, 950)])
 @pytest.mark.parametrize("change", CHANGES)
-def test_a_difference_ends_a_run(change: str, place: int) -> None:
-    datagrams = Stream(bytes(range(100)) * 10, 100).packets()
+def test_a_difference_ends_a_run(change: str, place: int, length: int) -> None:
+    datagrams = Stream((bytes(range(100)) * 10)[:length], 100).packets()
     odd = IP(datagrams[place])
     CHANGES[change](odd)
     del odd.chksum, odd[TCP].chksum
@@ -120,6 +120,17 @@ def test_push_and_fin_end_a_run_and_belong_to_it(flags: str) -> None:
     datagrams[4] = stream.packet(7 + 4, 1000 + 400, bytes(100), flags)
     assert [count for count, _ in groups(datagrams)] == [5, 5]
     assert taken_apart(datagrams) == [less_ttl(one) for one in datagrams]
+
+
+def test_an_identification_that_wraps_lends_nothing_to_the_length() -> None:
+    """The headers are compared as one long number. A forger who knows that can make the carry of one field look right in the next."""
+    datagrams = Stream(bytes(1000), 100, identification=0xFFFE).packets()
+    forged = bytearray(datagrams[2])
+    total, checksum = int.from_bytes(forged[2:4], "big"), int.from_bytes(datagrams[0][10:12], "big")
+    forged[2:4], forged[10:12] = (total + 1).to_bytes(2, "big"), (checksum - 2).to_bytes(2, "big")
+    assert packet.checksum(forged[:20]) == 0 and packet.fault(forged) == "bad total length"
+    datagrams[2] = bytes(forged)
+    assert [count for count, _ in groups(datagrams)] == [2, 1, 7]
 
 
 @given(st.integers(0, 9), st.integers(0, 8 * 152 - 1), st.booleans())

@@ -88,11 +88,20 @@ def test_segments_are_what_scapy_builds(stream: Stream) -> None:
     assert cut(stream.whole(), stream.size, SEGMENTER) == stream.packets()
 
 
-@pytest.mark.parametrize("size", [1420, 1421, 8])
+@pytest.mark.parametrize("size", [1420, 1421])
 @pytest.mark.parametrize("identification", [0, 0xFFF0])
 def test_the_longest_packets(size: int, identification: int) -> None:
     stream = Stream(bytes(range(256)) * 255, size, identification, 0xFFFFFFF0, "PA")
     assert cut(stream.whole(), size, SEGMENTER) == stream.packets()
+
+
+def test_the_most_segments() -> None:
+    stream = Stream(bytes(range(256)) * 255, 8, 0xFF00, 0xFFFFFFF0)
+    made = cut(stream.whole(), 8, SEGMENTER)
+    assert len(made) == 8160
+    assert b"".join(one[52:] for one in made) == stream.payload
+    for number in (0, 255, 256, 8159):
+        assert made[number] == stream.packet(0xFF00 + number, 0xFFFFFFF0 + 8 * number, stream.payload[8 * number :][:8], "A")
 
 
 def test_every_header_checksum_comes_right() -> None:
