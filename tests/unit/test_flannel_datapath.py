@@ -16,9 +16,11 @@ from hypothesis import strategies as st
 from scapy.layers.inet import ICMP, IP, UDP
 from scapy.packet import Raw
 
-from lab.flannel import vnet
+from lab.flannel import fastpath, vnet
+from lab.flannel.backends import udp as backend
 from lab.flannel.datapath import DataPath, PlainDataPath, Traffic
 from lab.flannel.fastpath import UDP_GRO, FastDataPath
+from lab.flannel.interface import External
 from lab.flannel.lease import Attrs, Lease, LeaseEvent
 from lab.flannel.routes import Routes
 
@@ -232,3 +234,30 @@ def test_random_datagrams_never_end_it(kind: type[PlainDataPath | FastDataPath],
         os.close(stop_read)
         os.close(stop_write)
         assert not thread.is_alive()
+
+
+@pytest.mark.parametrize("missing", ["numpy", "UDP_SEGMENT", "the TUN device's offload"])
+def test_a_machine_without_a_part_of_it_gets_the_plain_path_and_one_line(missing: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[tuple[object, ...]] = []
+
+    def open_tun(*given: object) -> tuple[int, str]:
+        opened.append(given)
+        if missing == "the TUN device's offload" and len(given) > 1:
+            raise OSError(22, "Invalid argument")
+        return 9, "flannel0"
+
+    if missing == "numpy":
+        monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    monkeypatch.setattr(fastpath, "open_tun", open_tun)
+    monkeypatch.setattr(backend, "open_tun", open_tun)
+    said: list[str] = []
+    address = IPv4Address("127.0.0.1")
+    made = backend.UdpBackend(External("lo", 1500, address, address), lambda config, attrs: pytest.fail("no lease"), said.append)
+    family = socket.AF_UNIX if missing == "UDP_SEGMENT" else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM) as udp:
+        assert made._device(udp) == (9, "flannel0", PlainDataPath)
+        assert opened[-1] == ("flannel%d",)
+        if family == socket.AF_INET:
+            assert udp.getsockopt(socket.IPPROTO_UDP, UDP_GRO) == 0
+    (line,) = said
+    assert line.startswith("This machine cannot do the fast data path (") and line.endswith("), using the plain one")
