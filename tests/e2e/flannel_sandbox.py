@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
+from lab.flannel.lease import reservation
 from lab.flannel.subnetfile import SubnetFile, parse
 from lab.plan.build import mac_of
 from tests.waiting import PATIENCE, until
@@ -227,6 +228,20 @@ class Sandbox:
         self.run(f"ip link add {name} type veth peer name eth0 netns {pid} && ip link set {name} master br0 up")
         self.run(f"ip address add {address}/24 dev eth0 && ip link set eth0 up && ip route add default via {MASTER}", pid)
         return Node(self, name, address, pid)
+
+    def add_pair(self, *datapaths: str) -> tuple[Node, Node]:
+        """Two nodes with 10.244.1.0/24 and 10.244.2.0/24 reserved, flanneld running, each knowing the other."""
+        one, two = nodes = (self.add_node(1), self.add_node(2))
+        for number, (node, datapath) in enumerate(zip(nodes, datapaths, strict=True), 1):
+            key, value = reservation(IPv4Network(f"10.244.{number}.0/24"), IPv4Address(node.address))
+            self.etcdctl(f"put {key} '{value}'")
+            node.start_flanneld("--datapath", datapath)
+        for node in nodes:
+            node.ready()
+            node.add_bridge()
+        one.knows(two)
+        two.knows(one)
+        return nodes
 
 
 def _child(parent: int) -> int:
