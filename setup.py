@@ -35,6 +35,7 @@ def version() -> str:
 
 RUNTIME = [
     "mininet==2.3.0.dev6",
+    "numpy>=1.24,<3",
     "pydantic>=2.11,<3",
     "pyroute2>=0.9.1,<0.10",
     "PyYAML>=6.0.1,<7",

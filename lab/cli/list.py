@@ -32,7 +32,8 @@ def run(args: argparse.Namespace) -> int:
     for path in catalog.list_topologies():
         try:
             topology = load.read_topology(path)
-            text = f"{len(topology.nodes)} nodes, flannel {topology.flannel.backend.type}, kube-proxy {topology.kube_proxy.mode}"
+            pods = f"flannel {topology.flannel.backend.type}" if topology.has_flannel else "docker alone"
+            text = f"{len(topology.nodes)} nodes, {pods}, kube-proxy {topology.kube_proxy.mode}"
             rows.append(("topology", path.stem, text))
         except LabError as error:
             rows.append(("topology", path.stem, f"broken: {error}"))

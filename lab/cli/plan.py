@@ -14,10 +14,10 @@ def add_parser(subparsers: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the plan of the underlay. Pod bridges and pods follow from the subnets that flanneld leases when the lab runs."""
+    """Print the plan of what is known before a lab runs. With flannel, pod bridges follow from the subnets that flanneld leases then."""
     from lab.model import catalog, load
     from lab.plan import build, text
 
     topology = load.read_topology(catalog.find_topology(args.topology))
-    print(text.render(build.plan_underlay(topology)), end="")
+    print(text.render([*build.plan_underlay(topology), *build.plan_docker(topology)]), end="")
     return 0

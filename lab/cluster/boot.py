@@ -3,6 +3,8 @@
     machines and wires -> etcd -> (the cloud, for aws-vpc and gce) -> flannel's configuration and reservations -> flanneld on every node
                        -> the pod bridges (their addresses come from flanneld) -> pods -> kube-proxy's rules
 
+With `podNetwork: docker` there is no flannel, and the bridges have docker's default addresses.
+
 Each stage starts all it can before it waits for any of it.
 """
 
@@ -47,8 +49,9 @@ def boot(wanted: Wanted, progress: Progress = lambda what, seconds: None, dice: 
     if cluster.cloud is not None:
         with stage("the cloud's API on the router"):
             cluster.cloud.wait()
-    with stage("flanneld on every node"):
-        nodes.start_flanneld(*names)
+    if wanted.topology.has_flannel:
+        with stage("flanneld on every node"):
+            nodes.start_flanneld(*names)
     with stage("pod bridges"):
         for name in names:
             nodes.build_bridge(name)

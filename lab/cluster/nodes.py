@@ -20,7 +20,7 @@ from lab.flannel import lease, subnetfile
 from lab.master import etcd
 from lab.master.etcdclient import EtcdClient, EtcdError
 from lab.model import checks
-from lab.model.topology import BACKEND_OPTIONS, Flannel, Networks, Node, Topology
+from lab.model.topology import BACKEND_OPTIONS, DOCKER_DEFAULT, NODE_MTU, Flannel, Networks, Node, Topology
 from lab.plan import build, files
 
 SUBNET_FILE = "/run/flannel/subnet.env"
@@ -65,8 +65,10 @@ class Nodes:
         self._switches = {segment.network: segment.switch for segment in cluster.topology.segments}
 
     def found_network(self) -> None:
-        """Start etcd and write what flanneld will look for: the network's configuration, and the reserved subnets."""
+        """Start etcd and write what flanneld will look for: the network's configuration, and the reserved subnets. Without flannel, nothing."""
         topology = self.cluster.topology
+        if not topology.has_flannel:
+            return self.start_etcd()
         writes = [(lease.config_key(topology.flannel.etcd_prefix), flannel_config(topology.networks, topology.flannel))]
         writes += [self._reservation(node) for node in topology.nodes if node.pod_cidr is not None]
         self.start_etcd(writes)
@@ -97,6 +99,8 @@ class Nodes:
 
     def start_flanneld(self, *names: str, wait: bool = True) -> None:
         """Start flanneld on these nodes, all at the same moment, and return when each of them carries packets, or at once."""
+        if not self.cluster.topology.has_flannel:
+            raise UsageError(f"the topology {self.cluster.topology.name} has `podNetwork: docker`, so there is no flanneld to start")
         marks = {}
         for name in names:
             host = self.cluster.node(name)
@@ -119,7 +123,11 @@ class Nodes:
         return functools.partial(flanneld.main, argv)
 
     def build_bridge(self, name: str) -> None:
-        """Give a node its pod bridge, with the address and MTU that flanneld's subnet file says, as docker does."""
+        """Give a node its pod bridge, with the address and MTU that flanneld's subnet file says, or with docker's own defaults."""
+        if not self.cluster.topology.has_flannel:
+            self.bridges[name] = (DOCKER_DEFAULT, NODE_MTU)
+            self.builder.apply(build.plan_docker_bridge(name))
+            return
         text = self.cluster.node(name).namespace.read_text(SUBNET_FILE)
         given = subnetfile.parse(text, f"{name}:{SUBNET_FILE}")
         self.bridges[name] = (given.bridge, given.mtu)
@@ -150,7 +158,8 @@ class Nodes:
             self.cluster.daemon(self.cluster.master.name, "etcd").wait_until(lambda: self._written([pair]), etcd.READY_TIMEOUT, "answer from etcd")
         if self.cluster.cloud is not None:
             self.cluster.cloud.launch(node)
-        self.start_flanneld(node.name)
+        if after.has_flannel:
+            self.start_flanneld(node.name)
         self.build_bridge(node.name)
 
     def _place(self, topology: Topology, node: Node) -> tuple[str, str]:

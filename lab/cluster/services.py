@@ -46,7 +46,7 @@ class Services:
     def _config(self, host: Host) -> iptables_v17.ProxyConfig:
         topology = self.cluster.topology
         return iptables_v17.ProxyConfig(
-            cluster_cidr=topology.networks.pod,
+            cluster_cidr=topology.networks.pod if topology.has_flannel else None,
             masquerade_all=topology.kube_proxy.masquerade_all,
             node_ips=(topology.node(host.name).address.ip,),
             hostname=host.name,

@@ -8,7 +8,7 @@ from typing import Any
 from pyroute2.netlink.exceptions import NetlinkError
 
 from lab.errors import BootError
-from lab.fabric import netlink
+from lab.fabric import netlink, process
 from lab.fabric.mininet import Host, Interf, Network
 from lab.fabric.namespace import Namespace
 from lab.plan import operations as op
@@ -82,6 +82,9 @@ class Builder:
     def _add_route(self, operation: op.AddRoute) -> None:
         netlink.add_route(self.sockets, operation, self.namespace(operation.host))
 
+    def _add_rule(self, operation: op.AddRule) -> None:
+        process.must(process.run(self.namespace(operation.host), operation.argv))
+
     def _set_sysctl(self, operation: op.SetSysctl) -> None:
         netlink.set_sysctl(operation, self.namespace(operation.host))
 
@@ -96,6 +99,7 @@ _HANDLERS: dict[type[op.Operation], Callable[[Builder, Any], None]] = {
     op.AddPort: Builder._add_port,
     op.SetAddress: Builder._set_address,
     op.AddRoute: Builder._add_route,
+    op.AddRule: Builder._add_rule,
     op.SetSysctl: Builder._set_sysctl,
     op.WriteFile: Builder._write_file,
 }

@@ -15,7 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from lab import __version__
 from lab.errors import BootError, LabError
@@ -168,8 +168,11 @@ class Daemon:
                 return None
 
         try:
-            own = {"check_seconds": self._flags.route_check} if config.backend_type == "host-gw" else {}
-            backend = base.maker(config.backend_type)(external, acquire, self._log.info, **own)
+            options: dict[str, dict[str, Any]] = {
+                "udp": {"datapath": self._flags.datapath},
+                "host-gw": {"check_seconds": self._flags.route_check},
+            }
+            backend = base.maker(config.backend_type)(external, acquire, self._log.info, **options.get(config.backend_type, {}))
         except LabError:
             self._log.error("Error fetching backend:")
             raise

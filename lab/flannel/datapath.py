@@ -1,6 +1,7 @@
 """The data path of the udp backend: packets from the TUN device into UDP datagrams to other nodes, and back.
 
 `DataPath` is what the backend needs of one. `PlainDataPath` is the readable one: a loop of poll, read and sendto, one packet at a time.
+The other one is in lab.flannel.fastpath. What both drop without an answer (a TTL of 0 or 1, and what is no packet), flannel drops too.
 """
 
 from __future__ import annotations
@@ -10,30 +11,64 @@ import os
 import select
 import socket
 from collections import Counter
+from ipaddress import IPv4Network
 from typing import Protocol
 
 from lab.flannel import packet
-from lab.flannel.routes import Routes
+from lab.flannel.routes import Peer, Routes
 
 _BURST = 64
 """Packets each way before the loop looks at the stop descriptor again."""
 
 _LARGEST = 65536
-_DEVICE_GONE = frozenset({errno.EBADF, errno.EBADFD, errno.ENODEV, errno.ENXIO})
+DEVICE_GONE = frozenset({errno.EBADF, errno.EBADFD, errno.ENODEV, errno.ENXIO})
 
 
 class Traffic:
-    """Counts of what a data path did: packets each way, answers, and drops by reason."""
+    """Counts of what a data path did: packets each way, answers, drops by reason, and what was let through but is odd.
+
+    Odd is a datagram from an address that holds no lease, and an inner packet whose source is outside the pod network. flannel's C code
+    lets both pass, and so do we: a lease may be a moment younger than the node's first packet, a node may send from another address than
+    the public one that its lease names, and without masquerading a client from outside keeps its address through a node port. The
+    tunnel has no password either way: whoever can send to the port can also forge both addresses.
+    """
 
     def __init__(self) -> None:
         self.to_udp = 0
         self.to_tun = 0
         self.unreachable = 0
         self.dropped: Counter[str] = Counter()
+        self.odd: Counter[str] = Counter()
 
     def __str__(self) -> str:
-        drops = ", ".join(f"{reason}={count}" for reason, count in sorted(self.dropped.items()))
-        return f"tun->udp={self.to_udp} udp->tun={self.to_tun} unreachable={self.unreachable} dropped: {drops or 'none'}"
+        drops, odd = _listed(self.dropped), _listed(self.odd)
+        moved = f"tun->udp={self.to_udp} udp->tun={self.to_tun} unreachable={self.unreachable}"
+        return f"{moved} dropped: {drops or 'none'}" + (f" odd: {odd}" if odd else "")
+
+
+def _listed(counts: Counter[str]) -> str:
+    return ", ".join(f"{reason}={count}" for reason, count in sorted(counts.items()))
+
+
+class Sources:
+    """Looks where datagrams and the packets in them come from, and counts what is odd."""
+
+    def __init__(self, routes: Routes, network: IPv4Network, odd: Counter[str]) -> None:
+        self._routes = routes
+        self._odd = odd
+        self._network, self._mask = int(network.network_address), int(network.netmask)
+        self._version = -1
+        self._peers: frozenset[Peer] = frozenset()
+
+    def look(self, inner: memoryview, sender: object, count: int = 1) -> None:
+        """At `count` packets of one source, from one sender as recvfrom tells it; only the bytes from 12 to 16 of `inner` are looked at."""
+        if self._version != self._routes.version:
+            self._version = self._routes.version
+            self._peers = self._routes.peers()
+        if sender not in self._peers:
+            self._odd["from an address without lease"] += count
+        if int.from_bytes(inner[12:16], "big") & self._mask != self._network:
+            self._odd["source outside the pod network"] += count
 
 
 class DataPath(Protocol):
@@ -52,10 +87,12 @@ class PlainDataPath:
     udp           the socket that datagrams leave and arrive by, non-blocking
     routes        who holds which subnet; may change at any time
     tun_address   source of ICMP answers, as a number
+    network       the pods' network
     """
 
-    def __init__(self, tun: int, udp: socket.socket, routes: Routes, tun_address: int) -> None:
+    def __init__(self, tun: int, udp: socket.socket, routes: Routes, tun_address: int, network: IPv4Network) -> None:
         self.traffic = Traffic()
+        self._sources = Sources(routes, network, self.traffic.odd)
         self._tun = tun
         self._udp = udp
         self._routes = routes
@@ -118,7 +155,7 @@ class PlainDataPath:
     def _udp_to_tun(self) -> bool:
         """Move one datagram; False when there was none."""
         try:
-            size = self._udp.recv_into(self._buffer)
+            size, sender = self._udp.recvfrom_into(self._buffer)
         except BlockingIOError:
             return False
         except OSError as error:
@@ -132,6 +169,7 @@ class PlainDataPath:
             self.traffic.dropped["from udp: TTL expired"] += 1
         elif self._write(inner):
             self.traffic.to_tun += 1
+            self._sources.look(inner, sender)
         return True
 
     def _write(self, inner: bytes | memoryview) -> bool:
@@ -144,7 +182,7 @@ class PlainDataPath:
 
     def _tun_trouble(self, error: OSError, reason: str) -> bool:
         """Count it and go on, unless the device is gone: then polling it would spin for ever."""
-        if error.errno in _DEVICE_GONE:
+        if error.errno in DEVICE_GONE:
             raise error
         self.traffic.dropped[f"{reason}: {errno.errorcode.get(error.errno or 0, 'error')}"] += 1
         return False

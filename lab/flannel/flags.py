@@ -1,4 +1,4 @@
-"""flanneld's command line and environment, with the names and defaults of flannel v0.8. Pure."""
+"""flanneld's command line and environment, with the names and defaults of flannel v0.8, and --datapath, which is ours. Pure."""
 
 from __future__ import annotations
 
@@ -19,7 +19,11 @@ _DAY = 24 * 60
 
 @dataclass(frozen=True)
 class Flags:
-    """What flanneld was told. Times in minutes, as flannel's flags have them, but `route_check` in seconds; `healthz_port` 0: no health check."""
+    """What flanneld was told. Times in minutes, as flannel's flags have them; `healthz_port` 0 switches the health check off.
+
+    Two are the lab's own: `route_check` in seconds, see lab.flannel.backends.hostgw, and `datapath`, fast or plain, see
+    lab.flannel.backends.udp.
+    """
 
     etcd_endpoints: tuple[str, ...]
     etcd_prefix: str
@@ -33,6 +37,7 @@ class Flags:
     healthz_port: int
     route_check: float
     version: bool
+    datapath: str
     verbosity: int
 
 
@@ -67,7 +72,10 @@ _DEFAULTS: dict[str, Any] = {
     "healthz_port": 0,
     "route_check": 10.0,
     "version": False,
+    "datapath": "fast",
 }
+
+_DATAPATHS = ("fast", "plain")
 
 
 class _Parser(argparse.ArgumentParser):
@@ -110,6 +118,12 @@ def _parser() -> argparse.ArgumentParser:
         "-route-check", "--route-check", metavar="SECONDS", type=float, help="host-gw: look for deleted routes this often; the lab's own (10)"
     )
     _switch(parser, "version", "print the version and exit")
+    parser.add_argument(
+        "-datapath",
+        "--datapath",
+        metavar="fast|plain",
+        help="the lab's own: the udp backend moves many packets at a time (fast), or one as flannel's C code does (plain)",
+    )
     parser.add_argument("-v", "--v", metavar="N", type=int, help="how much to log: 0 what flannel logs, 1 more")
     return parser
 
@@ -150,6 +164,8 @@ def _checked(values: dict[str, Any], verbosity: int) -> Flags:
         raise UsageError(f"flanneld: --healthz-port {values['healthz_port']} is not a port; give a number up to 65535")
     if not 0 < values["route_check"] < math.inf:
         raise UsageError(f"flanneld: --route-check {values['route_check']} is no time between two looks; give seconds above 0")
+    if values["datapath"] not in _DATAPATHS:
+        raise UsageError(f"flanneld: there is no data path {values['datapath']!r}; --datapath takes {' or '.join(_DATAPATHS)}")
     for pattern in values["iface_regex"]:
         try:
             re.compile(pattern)
@@ -173,6 +189,7 @@ def _flags(values: dict[str, Any], endpoints: tuple[str, ...], verbosity: int) -
         healthz_port=values["healthz_port"],
         route_check=values["route_check"],
         version=values["version"],
+        datapath=values["datapath"],
         verbosity=verbosity,
     )
 

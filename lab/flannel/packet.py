@@ -10,6 +10,9 @@ import struct
 MIN_HEADER = 20
 """Bytes of an IPv4 header without options."""
 
+TCP = 6
+"""The protocol number."""
+
 _ICMP = 1
 _UNREACHABLE_TTL = 8
 _QUOTED = 8

@@ -46,6 +46,10 @@ class Routes:
                 return peer
         return None
 
+    def peers(self) -> frozenset[Peer]:
+        """Everybody who holds a subnet."""
+        return frozenset(peer for _, table in self._tables for peer in table.values())
+
     def entries(self) -> dict[IPv4Network, Peer]:
         """All routes, longest prefix first."""
         return {

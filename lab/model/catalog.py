@@ -25,7 +25,7 @@ def shipped(kind: str) -> Path | None:
 def list_topologies() -> tuple[Path, ...]:
     """The shipped topologies' files, sorted by name."""
     folder = shipped("topologies")
-    return tuple(sorted(folder.glob("*.yaml"))) if folder else ()
+    return tuple(sorted(folder.glob("*.yaml"), key=lambda path: path.stem)) if folder else ()
 
 
 def list_scenarios() -> tuple[Path, ...]:

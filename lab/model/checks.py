@@ -36,6 +36,9 @@ def of_topology(topology: Topology) -> Iterator[Finding]:
     yield from bad_gateways(topology)
     yield from unreachable_machines(topology)
     yield from overlapping_networks(topology)
+    if not topology.has_flannel:
+        yield from idle_without_flannel(topology)
+        return
     yield from bad_subnet_rules(topology)
     yield from bad_pod_cidrs(topology)
     yield from foreign_backend_options(topology)
@@ -184,20 +187,20 @@ def _node_networks(topology: Topology) -> set[IPv4Network]:
 
 def overlapping_networks(topology: Topology) -> Iterator[Finding]:
     """Every address means one thing: pod, service, segments and docker's own range lie apart."""
-    pod, service = topology.networks.pod, topology.networks.service
-    known: list[tuple[IPv4Network, str]] = [(pod, "the pod network"), (service, "the service network")]
-    if trouble := _unusable(pod):
-        yield Finding(("networks", "pod"), trouble)
-    if trouble := _unusable(service):
-        yield Finding(("networks", "service"), trouble)
-    if service.overlaps(pod):
-        yield Finding(("networks", "service"), f"{service} overlaps the pod network {pod}; keep them apart")
-    if topology.bridge == "cni0":
-        docker = DOCKER_DEFAULT.network
-        for field, network in (("pod", pod), ("service", service)):
+    virtual = {"pod": topology.networks.pod} if topology.has_flannel else {}
+    virtual["service"] = topology.networks.service
+    known: list[tuple[IPv4Network, str]] = [(network, f"the {field} network") for field, network in virtual.items()]
+    for field, network in virtual.items():
+        if trouble := _unusable(network):
+            yield Finding(("networks", field), trouble)
+    if "pod" in virtual and virtual["service"].overlaps(virtual["pod"]):
+        yield Finding(("networks", "service"), f"{virtual['service']} overlaps the pod network {virtual['pod']}; keep them apart")
+    if topology.bridge == "cni0" or not topology.has_flannel:
+        docker, why = DOCKER_DEFAULT.network, "bridge: cni0" if topology.has_flannel else "podNetwork: docker"
+        for field, network in virtual.items():
             if network.overlaps(docker):
-                yield Finding(("networks", field), f"{network} overlaps {docker}, which docker0 keeps with `bridge: cni0`")
-        known.append((docker, "docker0's network (`bridge: cni0`)"))
+                yield Finding(("networks", field), f"{network} overlaps {docker}, which docker0 keeps with `{why}`")
+        known.append((docker, f"docker0's network (`{why}`)"))
     seen: set[IPv4Network] = set()
     for path, machine in _machines(topology):
         network = machine.address.network
@@ -208,6 +211,22 @@ def overlapping_networks(topology: Topology) -> Iterator[Finding]:
             if network.overlaps(other):
                 yield Finding((*path, "address"), f"{machine.name}'s network {network} overlaps {what} {other}; keep them apart")
         known.append((network, f"{machine.name}'s network"))
+
+
+def idle_without_flannel(topology: Topology) -> Iterator[Finding]:
+    """What `podNetwork: docker` makes meaningless: a value there would promise what does not happen."""
+    docker = DOCKER_DEFAULT.network
+    if "flannel" in topology.model_fields_set:
+        yield Finding(("flannel",), "there is no flannel with `podNetwork: docker`; drop this key, or the other")
+    if "pod" in topology.networks.model_fields_set:
+        text = f"with `podNetwork: docker` every node gives its pods addresses of {docker}, docker's default; drop this key"
+        yield Finding(("networks", "pod"), text)
+    if topology.bridge != "docker0":
+        yield Finding(("bridge",), f"{topology.bridge} is made by a CNI plugin, and `podNetwork: docker` has none; use docker0")
+    for index, node in enumerate(topology.nodes):
+        if node.pod_cidr is not None:
+            text = f"no node has a subnet of its own with `podNetwork: docker`: all have {docker}; drop this key"
+            yield Finding(("nodes", index, "podCIDR"), text)
 
 
 def bad_subnet_rules(topology: Topology) -> Iterator[Finding]:
@@ -281,6 +300,9 @@ def foreign_backend_options(topology: Topology) -> Iterator[Finding]:
 
 def backend_trouble(topology: Topology) -> Iterator[Finding]:
     """Why flannel's backend cannot carry packets between these nodes."""
+    if not topology.has_flannel:
+        yield Finding(("flannel",), "there is no flannel with `podNetwork: docker`; use another topology, such as zenlin")
+        return
     backend = topology.flannel.backend.type
     if backend in _CLOUDS and any(segment.gateway is None for segment in topology.segments):
         text = f"{backend} lets the cloud's router carry the packets: give every machine a `gateway`, or use another backend"

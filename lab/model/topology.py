@@ -17,7 +17,7 @@ NODE_MTU = 1500
 """Ethernet's payload, the MTU of every wire of the underlay unless the topology says otherwise (bytes)."""
 
 DOCKER_DEFAULT = IPv4Interface("172.17.0.1/16")
-"""What docker gives docker0 when nobody tells it otherwise: the idle bridge of `bridge: cni0`."""
+"""What docker gives docker0 when nobody tells it otherwise: the idle bridge of `bridge: cni0`, and every node's with `podNetwork: docker`."""
 
 _T = TypeVar("_T")
 
@@ -170,8 +170,9 @@ class Segment:
 class Topology(Declared):
     """A whole lab, as declared.
 
-    router   the name of the machine between the segments; a segment is what nodes with one network share
-    bridge   docker0: pods hang on docker0, as the article tells it; cni0: pods hang on cni0 and docker0 idles on 172.17.0.0/16
+    router       the name of the machine between the segments; a segment is what nodes with one network share
+    pod_network  flannel: one network for all pods, a subnet of it a node; docker: nobody tells docker, so every node has the same range
+    bridge       docker0: pods hang on docker0, as the article tells it; cni0: pods hang on cni0 and docker0 idles on 172.17.0.0/16
     """
 
     name: str
@@ -180,6 +181,7 @@ class Topology(Declared):
     nodes: tuple[Node, ...]
     clients: tuple[Client, ...] = ()
     router: str = "router"
+    pod_network: Literal["flannel", "docker"] = "flannel"
     flannel: Flannel = Flannel()
     kube_proxy: KubeProxy = KubeProxy()
     bridge: Literal["docker0", "cni0"] = "docker0"
@@ -202,6 +204,11 @@ class Topology(Declared):
         changed = self.flannel.backend.model_copy(update={"type": kind})
         changed = changed.model_copy(update=dict.fromkeys(changed.foreign_options))
         return self.model_copy(update={"flannel": self.flannel.model_copy(update={"backend": changed})})
+
+    @property
+    def has_flannel(self) -> bool:
+        """Whether flannel makes the pod network; without it there is none that all nodes share."""
+        return self.pod_network == "flannel"
 
     @property
     def machines(self) -> tuple[Machine, ...]:

@@ -1,7 +1,10 @@
 """Packet sockets on interfaces of the lab's machines. The thin part: it opens, waits and reads; lab.observe.decode understands.
 
-All machines share one kernel, so the kernel's timestamps put the sightings of all places into one order. A packet that a bridge's port
-takes in and the bridge itself passes up bears one timestamp at both; the order in which the places were named decides then.
+All machines share one kernel, so the kernel's timestamps put the sightings of all places into one order (lab.observe.sighting.ordered).
+
+The kernel stamps arriving packets only while somebody wants it, and begins a moment after the first socket has asked, in a worker of its
+own. What arrives before that is stamped when it is read, out of all order. So a capture begins when a packet of its own shows that the
+stamping has begun.
 """
 
 from __future__ import annotations
@@ -14,10 +17,10 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 
-from lab.errors import UsageError
+from lab.errors import MachineError, UsageError
 from lab.fabric.namespace import Namespace
 from lab.observe.decode import TUNNELS, Link, Tunnel, decode
-from lab.observe.sighting import Place, Sighting
+from lab.observe.sighting import Direction, Place, Sighting, ordered
 
 _ALL_PROTOCOLS = 0x0003
 _OUTGOING = 4
@@ -28,6 +31,8 @@ _ETHERNET_TYPES = (1, 772)
 
 _BUFFER = 8 << 20
 _LARGEST = 1 << 18
+_SETTLING = 2.0
+"""Seconds that the kernel may take to begin with its timestamps; it takes about a millisecond."""
 _DRAINING = 1.0
 """Seconds after which an end of the block stops reading from interfaces that never fall silent."""
 
@@ -49,17 +54,21 @@ class Capture:
         self._tunnels = tunnels
         self._sockets: dict[socket.socket, int] = {}
         self._selector = selectors.DefaultSelector()
-        self._seen: list[tuple[int, int, Sighting]] = []
+        self._pilot: socket.socket | None = None
+        self._seen: list[Sighting] = []
         self.dropped = 0
 
     @property
     def sightings(self) -> tuple[Sighting, ...]:
         """All that has been read so far, in the order in which it happened."""
-        return tuple(sighting for _, _, sighting in sorted(self._seen, key=lambda one: one[:2]))
+        return ordered(self._seen, [place for place, _ in self._places])
 
     def __enter__(self) -> Capture:
         """Begin to listen."""
         try:
+            if self._places:
+                self._pilot = _pilot(self._places[0][1])
+                _settle(self._pilot)
             for number, (place, namespace) in enumerate(self._places):
                 opened = _open(place, namespace)
                 self._sockets[opened] = number
@@ -103,9 +112,8 @@ class Capture:
             return False
         number = self._sockets[opened]
         link: Link = "ethernet" if address[3] in _ETHERNET_TYPES else "ip"
-        stamp = _stamp(extra)
-        sighting = Sighting(stamp, self._places[number][0], "out" if address[2] == _OUTGOING else "in", decode(data, link, self._tunnels))
-        self._seen.append((stamp, number, sighting))
+        direction: Direction = "out" if address[2] == _OUTGOING else "in"
+        self._seen.append(Sighting(_stamp(extra), self._places[number][0], direction, decode(data, link, self._tunnels)))
         return True
 
     def _close(self) -> None:
@@ -115,7 +123,33 @@ class Capture:
                 self.dropped += dropped
             opened.close()
         self._sockets.clear()
+        if self._pilot is not None:
+            self._pilot.close()
         self._selector.close()
+
+
+def _pilot(namespace: Namespace) -> socket.socket:
+    """A socket that asks for timestamps as long as it is open, bound to the loopback of a machine."""
+    with namespace.entered():
+        pilot = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    pilot.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
+    pilot.settimeout(_SETTLING)
+    pilot.bind(("127.0.0.1", 0))
+    return pilot
+
+
+def _settle(pilot: socket.socket) -> None:
+    """Wait until packets bear the time of their arrival. Raises MachineError when that does not come about."""
+    deadline = time.monotonic() + _SETTLING
+    while True:
+        pilot.sendto(b"", pilot.getsockname())
+        sent = time.time_ns()
+        _, extra, _, _ = pilot.recvmsg(1, 128)
+        if _stamp(extra) <= sent:
+            return
+        if time.monotonic() > deadline:
+            raise MachineError("this kernel does not stamp packets with the time of their arrival, so captures have no order; try another kernel")
+        time.sleep(0.0002)
 
 
 def _open(place: Place, namespace: Namespace) -> socket.socket:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -50,6 +50,16 @@ class Sighting:
     place: Place
     direction: Direction
     packet: Packet
+
+
+def ordered(sightings: Iterable[Sighting], places: Sequence[Place]) -> tuple[Sighting, ...]:
+    """The sightings in the order in which they happened.
+
+    A packet keeps the timestamp of its arrival while the kernel passes it up on one machine: from eth0 to the vxlan device that unwraps
+    it, from a bridge's port to the bridge. Of equal times the more wrapped comes first, and then what comes first in `places`.
+    """
+    rank = {place: number for number, place in enumerate(places)}
+    return tuple(sorted(sightings, key=lambda one: (one.time, -sum(1 for _ in one.packet.layers), rank[one.place])))
 
 
 def lines(sightings: Iterable[Sighting]) -> tuple[str, ...]:
@@ -109,7 +119,7 @@ def _icmp(icmp: Icmp) -> str:
     if icmp.kind in (ECHO_REQUEST, ECHO_REPLY):
         return f"{_KINDS[icmp.kind]} id {icmp.identifier} seq {icmp.sequence}"
     if icmp.kind == UNREACHABLE and icmp.code == FRAGMENTATION_NEEDED:
-        return f"fragmentation needed, mtu={icmp.mtu},"
+        return f"fragmentation needed (mtu={icmp.mtu})"
     if icmp.kind == UNREACHABLE and icmp.code in _UNREACHABLE:
         return _UNREACHABLE[icmp.code]
     return f"{_KINDS[icmp.kind]} code {icmp.code}" if icmp.kind in _KINDS else f"type {icmp.kind} code {icmp.code}"

@@ -7,13 +7,14 @@ from collections.abc import Iterator
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 
 from lab.model.objects import Pod
-from lab.model.topology import DOCKER_DEFAULT, Machine, Node, Segment, Topology
+from lab.model.topology import DOCKER_DEFAULT, NODE_MTU, Machine, Node, Segment, Topology
 from lab.plan import files
 from lab.plan.operations import (
     AddBridge,
     AddNamespace,
     AddPort,
     AddRoute,
+    AddRule,
     AddWire,
     Interface,
     Kind,
@@ -79,6 +80,22 @@ def plan_bridge(topology: Topology, node_name: str, subnet: IPv4Interface, mtu: 
     return (
         AddBridge(f"the bridge that {node_name}'s pods hang on", bridge, mtu),
         SetAddress(f"{by} flannel's subnet.env: the subnet leased to {node_name}", bridge, subnet),
+    )
+
+
+def plan_docker(topology: Topology) -> tuple[Operation, ...]:
+    """The pod bridges of `podNetwork: docker` on all nodes; empty with flannel, where they follow from its leases."""
+    return tuple(operation for node in topology.nodes for operation in plan_docker_bridge(node.name)) if not topology.has_flannel else ()
+
+
+def plan_docker_bridge(node_name: str) -> tuple[Operation, ...]:
+    """The pod bridge as docker makes it when nobody tells it otherwise, the same on every node, and docker's masquerade rule."""
+    docker0 = Interface(node_name, "docker0", mac_of(DOCKER_DEFAULT.ip))
+    rule = ("-s", str(DOCKER_DEFAULT.network), "!", "-o", "docker0", "-j", "MASQUERADE")
+    return (
+        AddBridge(f"the bridge that {node_name}'s pods hang on", docker0, NODE_MTU),
+        SetAddress("docker's default, the same on every node: nobody told it another one", docker0, DOCKER_DEFAULT),
+        AddRule("docker's own: what leaves the node bears the node's address", node_name, "nat", "POSTROUTING", rule),
     )
 
 

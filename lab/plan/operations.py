@@ -122,6 +122,24 @@ class SetSysctl(Operation):
 
 
 @dataclass(frozen=True)
+class AddRule(Operation):
+    """A rule at the end of a chain of a machine's iptables; `rule` as iptables-save prints it, without `-A CHAIN`."""
+
+    host: str
+    table: str
+    chain: str
+    rule: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"ip netns exec {self.host} {' '.join(self.argv)}"
+
+    @property
+    def argv(self) -> tuple[str, ...]:
+        """The command."""
+        return ("iptables", "-w", "-t", self.table, "-A", self.chain, *self.rule)
+
+
+@dataclass(frozen=True)
 class WriteFile(Operation):
     """A file that only this machine sees, at `path`, whatever the real machine has there."""
 

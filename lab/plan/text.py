@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from lab.plan.operations import AddBridge, AddNamespace, AddPort, AddRoute, AddWire, Operation, SetAddress, SetSysctl, WriteFile
+from lab.plan.operations import AddBridge, AddNamespace, AddPort, AddRoute, AddRule, AddWire, Operation, SetAddress, SetSysctl, WriteFile
 
 COMMAND_WIDTH = 96
 """The reasons of longer commands stand on the next line (characters)."""
@@ -12,7 +12,7 @@ COMMAND_WIDTH = 96
 
 def machine_of(operation: Operation) -> str:
     """The machine under which an operation is listed: its own; for a wire the one whose card it brings."""
-    if isinstance(operation, (AddNamespace, AddRoute, SetSysctl, WriteFile)):
+    if isinstance(operation, (AddNamespace, AddRoute, AddRule, SetSysctl, WriteFile)):
         return operation.host
     if isinstance(operation, AddWire):
         return operation.a.host

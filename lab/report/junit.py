@@ -95,7 +95,7 @@ def _case(scenario: str, step: Mapping[str, Any]) -> str:
         message = "; ".join(failed) or reason
         inner = f"<failure message={_attribute(message)}>{_text(failure_text(step))}</failure>\n"
     if step.get("commands") or step.get("shown"):
-        inner += f"<system-out>{_text(transcript(step['commands'], step['shown']))}</system-out>\n"
+        inner += f"<system-out>{_text(transcript(step['commands'], step.get('shown', ())))}</system-out>\n"
     if step.get("evidence"):
         inner += f"<system-err>{_text(transcript(step['evidence']))}</system-err>\n"
     return _element(scenario, step["key"], step["seconds"] or 0.0, inner)

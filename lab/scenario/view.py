@@ -14,6 +14,8 @@ from typing import Any, Protocol, TypeVar
 
 from lab.errors import CommandError
 from lab.model.text import Text
+from lab.observe.sighting import Sighting
+from lab.observe.sighting import lines as sighting_lines
 from lab.scenario import checks
 from lab.scenario.checks import Judge, Name, Verdict
 from lab.scenario.events import Checked, CommandRan, CommandStarted, Emit, Noted, Shown
@@ -277,6 +279,10 @@ class View:
         who = Text(f"{daemon}'s log on {machine}", f"{machine} 上 {daemon} 的日志")
         path = self.cluster.daemon(machine, daemon).log
         return Log(path, 0 if whole else path.stat().st_size, who, self.recorder, self._clock)
+
+    def show_packets(self, sightings: Iterable[Sighting], *, en: str, zh: str) -> None:
+        """Show packets that a capture saw: where, when after the first of them, and every header, wrappings first."""
+        self.show(sighting_lines(sightings), en=en, zh=zh)
 
     def check(self, judge: Judge, actual: object) -> bool:
         """Let a judge of lab.scenario.checks look at any value; whether it held."""

@@ -251,6 +251,20 @@ class Sandbox:
         for one, two in itertools.permutations(nodes, 2):
             one.knows(two)
 
+    def add_pair(self, *datapaths: str) -> tuple[Node, Node]:
+        """Two nodes with 10.244.1.0/24 and 10.244.2.0/24 reserved, flanneld running, each knowing the other."""
+        one, two = nodes = (self.add_node(1), self.add_node(2))
+        for number, (node, datapath) in enumerate(zip(nodes, datapaths, strict=True), 1):
+            key, value = reservation(IPv4Network(f"10.244.{number}.0/24"), IPv4Address(node.address))
+            self.etcdctl(f"put {key} '{value}'")
+            node.start_flanneld("--datapath", datapath)
+        for node in nodes:
+            node.ready()
+            node.add_bridge()
+        one.knows(two)
+        two.knows(one)
+        return nodes
+
 
 def _child(parent: int) -> int:
     """The first child of a process, once there is one."""

@@ -6,12 +6,11 @@ import re
 import signal
 import sys
 from collections.abc import Iterator
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address
 from pathlib import Path
 
 import pytest
 
-from lab.flannel.lease import reservation
 from tests.e2e.flannel_sandbox import Node, Sandbox
 from tests.waiting import until
 
@@ -27,21 +26,11 @@ def sandbox(tmp_path: Path) -> Iterator[Sandbox]:
         yield made
 
 
-@pytest.fixture
-def pair(sandbox: Sandbox) -> tuple[Node, Node]:
-    """Two nodes with 10.244.1.0/24 and 10.244.2.0/24 reserved, flanneld running, each knowing the other."""
+@pytest.fixture(params=["fast", "plain"])
+def pair(sandbox: Sandbox, request: pytest.FixtureRequest) -> tuple[Node, Node]:
+    """Two nodes with 10.244.1.0/24 and 10.244.2.0/24, each knowing the other, with either data path."""
     sandbox.configure(CONFIG)
-    nodes = (sandbox.add_node(1), sandbox.add_node(2))
-    for number, node in enumerate(nodes, 1):
-        key, value = reservation(IPv4Network(f"10.244.{number}.0/24"), IPv4Address(node.address))
-        sandbox.etcdctl(f"put {key} '{value}'")
-        node.start_flanneld()
-    for node in nodes:
-        node.ready()
-        node.add_bridge()
-    nodes[0].knows(nodes[1])
-    nodes[1].knows(nodes[0])
-    return nodes
+    return sandbox.add_pair(request.param, request.param)
 
 
 def python(sandbox: Sandbox, where: int, script: str, *arguments: str) -> str:

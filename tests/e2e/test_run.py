@@ -110,6 +110,7 @@ WRONG = {
     "no scenario": (("run",), 2, "name a scenario"),
     "unknown verb": (("fly",), 2, "invalid choice"),
     "unknown topology": (("run", "nginx-service", "--topology", "zenlim"), 2, "zenlin"),
+    "backend without flannel": (("run", "docker-overlap", "--backend", "vxlan"), 2, "no flannel with `podNetwork: docker`"),
     "json and step": (("run", "nginx-service", "--step", "--format", "json"), 2, "--format text"),
     "unwritable report": (("run", "nginx-service", "--junit", "/nowhere/x.xml"), 2, "/nowhere/x.xml"),
 }

@@ -33,11 +33,11 @@ def test_a_shipped_scenario_holds(folder: Path, language: str) -> None:
     assert ran.stderr == ""
 
 
-@pytest.mark.parametrize("language", WORDS)
-def test_the_service_holds_with_vxlan(language: str) -> None:
-    ran = lab("run", "nginx-service", "--backend", "vxlan", "--lang", language)
+@pytest.mark.parametrize("backend, language, ttl, device", [("vxlan", "zh", "62", "flannel.1"), ("gce", "en", "61", "eth0")])
+def test_the_service_holds_with_other_backends(backend: str, language: str, ttl: str, device: str) -> None:
+    ran = lab("run", "nginx-service", "--backend", backend, "--lang", language)
     assert ran.returncode == 0, ran.stdout + ran.stderr
-    assert "ttl=62" in ran.stdout and "flannel.1" in ran.stdout
+    assert f"ttl={ttl}" in ran.stdout and f"dev {device}" in ran.stdout
 
 
 @pytest.mark.parametrize("scenario, backend", [("nginx-service", "alloc"), ("nginx-service", "host-gw"), ("flannel-vxlan", "udp")])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Interface
 from pathlib import Path
 
@@ -11,7 +12,8 @@ import pytest
 from lab.model.catalog import list_topologies
 from lab.model.load import read_topology
 from lab.model.objects import Container, Pod
-from lab.plan.build import plan_bridge, plan_pod, plan_underlay
+from lab.model.topology import DOCKER_DEFAULT
+from lab.plan.build import plan_bridge, plan_docker, plan_pod, plan_underlay
 from lab.plan.operations import Operation, WriteFile
 from lab.plan.text import render
 
@@ -36,10 +38,13 @@ def topologies() -> list[Path]:
 
 
 def whole_plan(path: Path) -> list[Operation]:
-    """The underlay, and a bridge and a pod on the last node."""
+    """The underlay, and a bridge and a pod on the last node; without flannel the bridges of all nodes."""
     topology = read_topology(path)
     node = topology.nodes[-1].name
     pod = Pod(POD.name, POD.namespace, POD.containers, node_name=node, pod_ip=POD.pod_ip)
+    if not topology.has_flannel:
+        pod = replace(pod, pod_ip=DOCKER_DEFAULT.ip + 1)
+        return [*plan_underlay(topology), *plan_docker(topology), *plan_pod(topology, pod, DOCKER_DEFAULT, 1500)]
     return [*plan_underlay(topology), *plan_bridge(topology, node, BRIDGE, 1472), *plan_pod(topology, pod, BRIDGE, 1472)]
 
 

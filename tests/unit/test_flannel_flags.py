@@ -29,6 +29,7 @@ def test_defaults_are_those_of_flannel_08() -> None:
     assert (given.iface, given.iface_regex, given.public_ip) == ((), (), None)
     assert (given.subnet_lease_renew_margin, given.ip_masq, given.healthz_ip, given.healthz_port) == (60, False, "0.0.0.0", 0)
     assert (given.version, given.verbosity) == (False, 0)
+    assert given.datapath == "fast", "the one flag that is not flannel's"
 
 
 def test_one_dash_two_dashes_and_equals_signs() -> None:
@@ -40,6 +41,7 @@ def test_one_dash_two_dashes_and_equals_signs() -> None:
     assert (given.iface, given.iface_regex) == (("eth0", "10.0.0.1"), ("^eth",))
     assert (given.ip_masq, given.verbosity, given.public_ip) == (True, 2, IPv4Address("1.2.3.4"))
     assert not flags.parse(["--ip-masq=false"], {}).ip_masq
+    assert flags.parse(["-datapath=plain"], {}).datapath == flags.parse([], {"FLANNELD_DATAPATH": "plain"}).datapath == "plain"
 
 
 def test_the_environment_stands_in_for_flags_but_never_overrides_them() -> None:
@@ -58,6 +60,7 @@ def test_the_environment_stands_in_for_flags_but_never_overrides_them() -> None:
     [
         (["--nonsense"], {}, "unrecognized arguments: --nonsense"),
         (["stray"], {}, "unrecognized arguments: stray"),
+        (["--datapath", "quick"], {}, "there is no data path 'quick'; --datapath takes fast or plain"),
         (["--iface"], {}, "expected one argument"),
         (["--ip-masq=maybe"], {}, "'maybe' is neither true nor false"),
         (["--healthz-port", "x"], {}, "invalid int value"),

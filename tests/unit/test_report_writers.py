@@ -33,6 +33,7 @@ from lab.scenario.events import (
     Noted,
     RunEnded,
     RunStarted,
+    Shown,
     StepEnded,
     StepInfo,
     StepStarted,
@@ -78,6 +79,7 @@ def everything() -> list[Event]:
         *command(1, "hostname", stdout="zenlinnode1\n"),
         Checked(checks.equal(None, "zenlinnode1")("zenlinnode1"), 1),
         Noted(Text("the article says flannel.1; udp makes flannel0.", "文章写的是 flannel.1；udp 后端创建的是 flannel0。"), 1),
+        Shown(Text("The packet at two places", "两处看到的包"), ("zenlinnode1 eth0, out, 0 µs", "    10.229.53.146 > \x1b[2J"), 1),
         *command(2, "seq 40", stdout=numbers, attempts=3),
         StepEnded("networks", "passed", 0.02, 1, 0),
         StepStarted("rules", RULES, Text("", ""), 2, 4),
@@ -99,14 +101,14 @@ def everything() -> list[Event]:
 
 def good() -> list[Event]:
     """A run without a fault."""
-    return [*everything()[:14], RunEnded(Counts(passed=1), 1, 0, 1.3, 1.25)]
+    return [*everything()[:15], RunEnded(Counts(passed=1), 1, 0, 1.3, 1.25)]
 
 
 def cut_short() -> list[Event]:
     """A run that ends in its second step, repeated by the learner."""
     again = StepStarted("networks", NETWORKS, Text("", ""), 1, 4, repeat=1)
-    rest: list[Event] = [again, *command(1, "hostname"), StepEnded("networks", "passed", 0.1, 0, 0), *everything()[14:17]]
-    return [*everything()[:14], *rest, RunEnded(Counts(passed=1), 0, 0, 2.0, 1.25, Text("interrupted", "被中断"))]
+    rest: list[Event] = [again, *command(1, "hostname"), StepEnded("networks", "passed", 0.1, 0, 0), *everything()[15:18]]
+    return [*everything()[:15], *rest, RunEnded(Counts(passed=1), 0, 0, 2.0, 1.25, Text("interrupted", "被中断"))]
 
 
 RUNS = {"everything": everything, "good": good, "cut-short": cut_short}
@@ -208,6 +210,8 @@ def test_json_has_the_whole_run() -> None:
     ]
     networks, rules, broken, _ = run["steps"]
     assert networks["notes"] == [{"after": 1, "text": {"en": "the article says flannel.1; udp makes flannel0.", "zh": networks_note()}}]
+    lines = ["zenlinnode1 eth0, out, 0 µs", "    10.229.53.146 > \x1b[2J"]
+    assert networks["shown"] == [{"after": 1, "title": {"en": "The packet at two places", "zh": "两处看到的包"}, "lines": lines}]
     assert networks["commands"][1]["attempts"] == 3
     assert rules["commands"][0]["stdout"] == "one\n\x1b[2Jtwo\nthree\n"
     assert [check["ok"] for check in rules["checks"]] == [False] * 5
@@ -290,6 +294,7 @@ def test_junit_has_one_case_a_step(tmp_path: Path) -> None:
     assert "root@zenlinnode1:~# iptables-save | grep nginx" in text
     assert "\x1b" not in text
     assert "\n-two\n" in text
+    assert "zenlinnode1\nThe packet at two places\nzenlinnode1 eth0, out, 0 µs\n" in text, "between the commands that it came between"
     assert os.listdir(tmp_path) == ["report.xml"]
 
 

@@ -13,6 +13,8 @@ import pytest
 
 from lab.errors import BootError, CommandError, UsageError
 from lab.model.text import Text
+from lab.observe.decode import decode
+from lab.observe.sighting import Place, Sighting
 from lab.scenario import Scenario, checks
 from lab.scenario.events import (
     BootProgress,
@@ -25,6 +27,7 @@ from lab.scenario.events import (
     Noted,
     RunEnded,
     RunStarted,
+    Shown,
     StepEnded,
     StepStarted,
     to_json,
@@ -234,6 +237,8 @@ def test_remarks_and_checks_without_a_command() -> None:
     def body(lab: View) -> None:
         lab.node("n1").run("hostname")
         lab.say(en="note", zh="说明")
+        lab.show(["a line"], en="seen", zh="看到")
+        lab.show_packets([Sighting(5, Place("n1", "eth0"), "in", decode(b""))], en="packets", zh="包")
         assert lab.expect_equal("same", 1, 1)
         assert not lab.expect_between("range", 3, 4, 5)
         assert lab.expect_even_split("dice", {"a": 5, "b": 5}, ["a", "b"])
@@ -241,6 +246,10 @@ def test_remarks_and_checks_without_a_command() -> None:
 
     events = single(body)
     assert only(events, Noted) == [Noted(Text("note", "说明"), after=1)]
+    assert only(events, Shown) == [
+        Shown(Text("seen", "看到"), ("a line",), after=1),
+        Shown(Text("packets", "包"), ("n1 eth0, in, 0 µs", "    0 bytes (too short for Ethernet)"), after=1),
+    ]
     assert [(event.verdict.name.en, event.verdict.ok, event.command) for event in only(events, Checked)] == [
         ("same", True, 0),
         ("range", False, 0),

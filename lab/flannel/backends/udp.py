@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Callable, Sequence
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv4Network
 
 from lab.errors import BootError, MachineError, UsageError
-from lab.flannel import links
+from lab.flannel import fastpath, links
 from lab.flannel.backends.base import Acquire, Log
 from lab.flannel.config import UDP_PORT, Config
 from lab.flannel.datapath import DataPath, PlainDataPath
@@ -20,18 +20,20 @@ from lab.flannel.tun import open_tun
 OVERHEAD = 28
 """Bytes that the outer IP header (20) and the UDP header (8) take from each datagram."""
 
-MakeDataPath = Callable[[int, socket.socket, Routes, int], DataPath]
-"""Builds a data path from the TUN descriptor, the UDP socket, the routes and the TUN device's address."""
+MakeDataPath = Callable[[int, socket.socket, Routes, int, IPv4Network], DataPath]
+"""Builds a data path from the TUN descriptor, the UDP socket, the routes, the TUN device's address and the pods' network."""
+
+_PATTERN = "flannel%d"
 
 
 class UdpBackend:
-    """See lab.flannel.backends.base.Backend. `data_path` says how packets are moved."""
+    """See lab.flannel.backends.base.Backend. `datapath` says how packets are moved: fast, or plain for the readable loop."""
 
-    def __init__(self, external: External, acquire: Acquire, log: Log, data_path: MakeDataPath = PlainDataPath) -> None:
+    def __init__(self, external: External, acquire: Acquire, log: Log, datapath: str = "fast") -> None:
         self._external = external
         self._acquire = acquire
         self._log = log
-        self._data_path = data_path
+        self._datapath = datapath
 
     def register_network(self, config: Config) -> UdpNetwork:
         """Acquire the subnet, bind the socket, create flannel0 and give it the subnet's own address with the network's prefix length."""
@@ -40,7 +42,7 @@ class UdpBackend:
         lease = self._acquire(config, Attrs(self._external.public_ip))
         udp = _bound(self._external.address, port)
         try:
-            tun, name = open_tun("flannel%d")
+            tun, name, data_path = self._device(udp)
         except BaseException:
             udp.close()
             raise
@@ -51,8 +53,17 @@ class UdpBackend:
             os.close(tun)
             raise MachineError(f"failed to set up {name}: {error}; is another flanneld running here?") from error
         routes = Routes()
-        path = self._data_path(tun, udp, routes, int(lease.subnet.network_address))
+        path = data_path(tun, udp, routes, int(lease.subnet.network_address), config.network)
         return UdpNetwork(lease, mtu, path, routes, tun, udp, self._log)
+
+    def _device(self, udp: socket.socket) -> tuple[int, str, MakeDataPath]:
+        """The TUN device and what moves its packets."""
+        if self._datapath == "fast":
+            try:
+                return *fastpath.prepare(_PATTERN, udp), fastpath.FastDataPath
+            except OSError as error:
+                self._log(f"This machine cannot do the fast data path ({error}), using the plain one")
+        return *open_tun(_PATTERN), PlainDataPath
 
 
 class UdpNetwork:
