@@ -158,7 +158,7 @@ class Nodes:
             self.cluster.daemon(self.cluster.master.name, "etcd").wait_until(lambda: self._written([pair]), etcd.READY_TIMEOUT, "answer from etcd")
         if self.cluster.cloud is not None:
             self.cluster.cloud.launch(node)
-        if after.has_flannel:
+        if self.cluster.topology.has_flannel:
             self.start_flanneld(node.name)
         self.build_bridge(node.name)
 
