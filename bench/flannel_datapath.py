@@ -92,7 +92,10 @@ class Work:
 class World:
     """Two nodes on a switch, a pod behind each, and one way between them. A context manager."""
 
+    _number = 0
+
     def __init__(self, way: str) -> None:
+        World._number += 1
         self.way = way
         self.flanneld: list[daemon.Daemon] = []
         self.names = {name: Namespace.create(name) for name in ("switch", "node1", "node2", "pod1", "pod2")}
@@ -147,7 +150,7 @@ class World:
             entry = f"bridge fdb append {mac}{other} dev flannel.1 dst 192.168.1.{other} self permanent"
             process.must(process.run(node, entry.split()))
         else:
-            started = daemon.fork(node, f"flanneld-{self.way}", lambda: flanneld(number, self.way))
+            started = daemon.fork(node, f"flanneld-{self.way}{World._number}", lambda: flanneld(number, self.way))
             self.flanneld.append(started)
             await_word(started, "ready")
 

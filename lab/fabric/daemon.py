@@ -124,7 +124,7 @@ def _become(namespace: Namespace, log: Path, main: Callable[[], int]) -> None:
         sys.stderr = os.fdopen(2, "w", encoding="utf-8", buffering=1, closefd=False)
         status = main()
     except SystemExit as end:
-        status = end.code if isinstance(end.code, int) else 1
+        status = process.status_of(end)
     except BaseException:
         sys.excepthook(*sys.exc_info())
     finally:

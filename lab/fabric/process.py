@@ -7,6 +7,7 @@ import os
 import shlex
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -67,6 +68,14 @@ def spawn(namespace: Namespace, argv: Sequence[str], **options: Any) -> subproce
             return subprocess.Popen(list(argv), **options)
     except OSError as error:
         raise CommandError(f"{namespace.name}: cannot run {argv[0]}: {error.strerror}; `lab doctor` tells how to get it") from error
+
+
+def status_of(end: SystemExit) -> int:
+    """The status that a SystemExit asks for. As where Python itself catches it, a text in it goes to standard error and means 1."""
+    if end.code is None or isinstance(end.code, int):
+        return end.code or 0
+    sys.stderr.write(f"{end.code}\n")
+    return 1
 
 
 def run(

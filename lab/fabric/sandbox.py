@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from lab.errors import MachineError
-from lab.fabric import kernel
+from lab.fabric import kernel, process
 
 Body = Callable[[], int]
 
@@ -119,7 +119,7 @@ def _exit_with(body: Body) -> None:
     try:
         status = body()
     except SystemExit as end:
-        status = end.code if isinstance(end.code, int) else 1
+        status = process.status_of(end)
     except KeyboardInterrupt:
         status = 128 + signal.SIGINT
     except BaseException:  # the last frame of a process: the traceback is a defect's only trace

@@ -27,6 +27,12 @@ def test_body_status_is_the_result() -> None:
     assert sandbox.run(lambda: 37) == 37
 
 
+def test_a_text_in_system_exit_is_said(capfd: pytest.CaptureFixture[str]) -> None:
+    assert sandbox.run(lambda: sys.exit("what went wrong")) == 1
+    assert capfd.readouterr().err == "what went wrong\n"
+    assert sandbox.run(lambda: sys.exit()) == 0
+
+
 def test_one_process_makes_one_sandbox_after_another() -> None:
     assert [sandbox.run(lambda number=number: number) for number in range(5)] == list(range(5))
 
