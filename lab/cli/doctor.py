@@ -132,11 +132,11 @@ def _python() -> list[Row]:
 
     why = Text("the lab is written in it", "本实验用它编写")
     rows = [Row("python", "interpreter", OK, sys.version.split()[0], why, "")]
-    for package, what in requirements.PYTHON_PACKAGES.items():
+    for package, what in (requirements.PYTHON_PACKAGES | requirements.PYTHON_EXTRAS).items():
         try:
             state, version = OK, metadata.version(package)
         except metadata.PackageNotFoundError:
-            state, version = MISSING, ""
+            state, version = MISSING if package in requirements.PYTHON_PACKAGES else ABSENT, ""
         rows.append(Row("python", package, state, version, what, f"`./lab.sh setup`, or `{sys.executable} -m pip install {package}`"))
     return rows
 

@@ -26,6 +26,13 @@ PYTHON_PACKAGES = {
 }
 """Distribution -> what for. The ranges are in setup.py."""
 
+PYTHON_EXTRAS = {
+    "numpy": Text("the fast data path of flannel's udp backend", "flannel udp 后端的快速数据通路"),
+    "boto3": Text("flannel's aws-vpc backend", "flannel 的 aws-vpc 后端"),
+    "moto": Text("the cloud of flannel's aws-vpc backend", "flannel aws-vpc 后端所用的云"),
+}
+"""The same for what the lab runs without, though not in full."""
+
 _PACKAGE = Path(__file__).resolve().parent.parent
 
 

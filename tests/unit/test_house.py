@@ -59,6 +59,13 @@ def test_the_package_list_is_complete() -> None:
         assert [family for family, _ in one.packages] == ["Debian", "Fedora", "Arch"] and all(package for _, package in one.packages)
 
 
+def test_the_doctor_knows_the_python_packages_of_setup_py() -> None:
+    text = (ROOT / "setup.py").read_text()
+    runtime, cloud = (set(re.findall(r'"([A-Za-z0-9-]+)[=<>]', text.split(f"{name} = [")[1].split("]")[0])) for name in ("RUNTIME", "CLOUD"))
+    known = set(requirements.PYTHON_PACKAGES) | set(requirements.PYTHON_EXTRAS)
+    assert runtime <= known <= runtime | cloud
+
+
 def test_a_wrong_line_of_the_list_is_noticed() -> None:
     with pytest.raises(ValueError):
         requirements.parse_packages("run | bash | bash\n")
