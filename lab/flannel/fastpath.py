@@ -297,7 +297,7 @@ class _Inward:
             if not got:
                 self._traffic.dropped["from udp: too short"] += 1
                 continue
-            each = int.from_bytes(control[0][2], sys.byteorder) if control else got
+            each = (int.from_bytes(control[0][2], sys.byteorder) if control else 0) or got
             if each != size or (end - start) % each or sender != self._sender:
                 self._region(start, end, size)
                 start, size, self._sender = end, each, sender
