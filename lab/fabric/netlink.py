@@ -77,6 +77,8 @@ def add_wire(sockets: Sockets, wire: op.AddWire, a: Namespace, b: Namespace) -> 
     request: dict[str, Any] = {"ifname": wire.a.name, "kind": "veth", "peer": peer, **mtu}
     if wire.a.mac:
         request["address"] = wire.a.mac
+    if wire.gso:
+        request["gso_max_size"] = wire.gso
     sockets.of(a).link("add", **request)
     for namespace, end in ((a, wire.a), (b, wire.b)):
         sockets.of(namespace).link("set", index=sockets.index(namespace, end.name), state="up")

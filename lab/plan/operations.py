@@ -45,15 +45,17 @@ class AddNamespace(Operation):
 
 @dataclass(frozen=True)
 class AddWire(Operation):
-    """A veth pair between two machines, both ends up."""
+    """A veth pair between two machines, both ends up. `gso`: largest super-packet that leaves by `a`, bytes; 0 leaves the kernel's choice."""
 
     a: Interface
     b: Interface
     mtu: int
+    gso: int = 0
 
     def __str__(self) -> str:
         ends = [f"name {end.name} netns {end.host}" + (f" address {end.mac}" if end.mac else "") for end in (self.a, self.b)]
-        return f"ip link add {ends[0]} mtu {self.mtu} type veth peer {ends[1]} mtu {self.mtu}"
+        gso = f" gso_max_size {self.gso}" if self.gso else ""
+        return f"ip link add {ends[0]} mtu {self.mtu}{gso} type veth peer {ends[1]} mtu {self.mtu}"
 
 
 @dataclass(frozen=True)
