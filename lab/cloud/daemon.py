@@ -80,4 +80,6 @@ def _machine(text: str) -> Machine:
 
 
 def _log(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)  # noqa: T201 (a daemon's log)
+    # One write a line: requests are answered by several threads, and print would write a line and its end apart.
+    sys.stderr.write(f"{line}\n")
+    sys.stderr.flush()
