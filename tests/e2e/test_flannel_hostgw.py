@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -17,13 +15,6 @@ pytestmark = pytest.mark.e2e
 CONFIG = '{"Network":"10.244.0.0/16","Backend":{"Type":"host-gw"}}'
 SUBNETS = "/coreos.com/network/subnets/"
 TO_TWO = "10.244.2.0/24 via 192.168.1.2 dev eth0"
-
-
-@pytest.fixture
-def sandbox(tmp_path: Path) -> Iterator[Sandbox]:
-    with Sandbox(tmp_path) as made:
-        made.start_etcd()
-        yield made
 
 
 @pytest.fixture

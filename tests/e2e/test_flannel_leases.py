@@ -6,9 +6,7 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from ipaddress import IPv4Interface, IPv4Network
-from pathlib import Path
 
 import pytest
 
@@ -19,13 +17,6 @@ from tests.waiting import PATIENCE, until
 pytestmark = pytest.mark.e2e
 
 SUBNETS = "/coreos.com/network/subnets/"
-
-
-@pytest.fixture
-def sandbox(tmp_path: Path) -> Iterator[Sandbox]:
-    with Sandbox(tmp_path) as made:
-        made.start_etcd()
-        yield made
 
 
 SHORT_LIVED = """

@@ -5,9 +5,7 @@ from __future__ import annotations
 import re
 import signal
 import sys
-from collections.abc import Iterator
 from ipaddress import IPv4Address
-from pathlib import Path
 
 import pytest
 
@@ -17,13 +15,6 @@ from tests.waiting import until
 pytestmark = pytest.mark.e2e
 
 CONFIG = '{"Network":"10.244.0.0/16","SubnetMin":"10.244.0.0","Backend":{"Type":"udp"}}'
-
-
-@pytest.fixture
-def sandbox(tmp_path: Path) -> Iterator[Sandbox]:
-    with Sandbox(tmp_path) as made:
-        made.start_etcd()
-        yield made
 
 
 @pytest.fixture(params=["fast", "plain"])

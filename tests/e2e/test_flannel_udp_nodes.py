@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
 from tests.e2e.flannel_sandbox import Node, Sandbox
@@ -14,13 +11,6 @@ from tests.waiting import until
 pytestmark = pytest.mark.e2e
 
 CONFIG = '{"Network":"10.244.0.0/16","Backend":{"Type":"udp"}}'
-
-
-@pytest.fixture
-def sandbox(tmp_path: Path) -> Iterator[Sandbox]:
-    with Sandbox(tmp_path) as made:
-        made.start_etcd()
-        yield made
 
 
 def start(sandbox: Sandbox, numbers: tuple[int, ...], *flags: str) -> list[Node]:

@@ -6,8 +6,7 @@ import itertools
 import json
 import re
 import signal
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 
 import pytest
 
@@ -20,13 +19,6 @@ pytestmark = pytest.mark.e2e
 CONFIG = '{"Network":"10.244.0.0/16","Backend":{"Type":"vxlan"}}'
 L3MISS = '{"Network":"10.244.0.0/16","Backend":{"Type":"vxlan","L3Miss":true}}'
 SUBNETS = "/coreos.com/network/subnets/"
-
-
-@pytest.fixture
-def sandbox(tmp_path: Path) -> Iterator[Sandbox]:
-    with Sandbox(tmp_path) as made:
-        made.start_etcd()
-        yield made
 
 
 @pytest.fixture
