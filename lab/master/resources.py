@@ -70,9 +70,7 @@ class Resource:
 RESOURCES = (
     Resource("Namespace", "namespaces", "v1", "namespaces", False, ("ns",), ("status", "finalize")),
     Resource("Node", "nodes", "v1", "minions", False, ("no",), ("status",)),
-    Resource(
-        "Pod", "pods", "v1", "pods", True, ("po",), ("status", "binding", "eviction", "log", "exec", "attach", "portforward"), ("all",)
-    ),
+    Resource("Pod", "pods", "v1", "pods", True, ("po",), ("status", "binding", "eviction", "log", "exec", "attach", "portforward"), ("all",)),
     Resource("Service", "services", "v1", "services/specs", True, ("svc",), ("status",), ("all",)),
     Resource("Endpoints", "endpoints", "v1", "services/endpoints", True, ("ep",)),
     Resource("ConfigMap", "configmaps", "v1", "configmaps", True, ("cm",)),

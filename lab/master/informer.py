@@ -1,0 +1,141 @@
+"""Keeps a copy of the objects of one resource up to date: a list, then a watch, as every Kubernetes client does.
+
+An informer is a thread. It never gives up: cut off from the apiserver it keeps what it last knew and tries again, ever less often; when
+the apiserver no longer knows the version it had seen (410 Gone) it lists anew and finds out itself what has changed meanwhile.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+from lab.master.client import ApiClient, ApiError, Object
+
+Key = tuple[str, str]
+"""Namespace, empty for resources without one, and name."""
+
+Handler = Callable[[str, Object], None]
+"""Told of each change: ADDED, MODIFIED or DELETED, and the object as it is now or was last. Called in the informer's thread."""
+
+FIRST_PAUSE, LONGEST_PAUSE = 0.05, 2.0
+"""Seconds between tries while the apiserver does not answer: doubled each time. The real ones go up to 30 s."""
+
+_GONE = 410
+
+
+def key_of(item: Object) -> Key:
+    """Where an object belongs."""
+    metadata = item["metadata"]
+    return metadata.get("namespace", ""), metadata["name"]
+
+
+class Informer:
+    """The objects of one resource, as the apiserver last told.
+
+    handler   told of each change, with `items` brought up to date before
+    on_sync   called after the first list has come in; `synced` is set then
+    fields    a field selector, such as spec.nodeName=zenlinnode1
+    log       told when the apiserver is lost, and when it is back
+    """
+
+    def __init__(
+        self,
+        client: ApiClient,
+        plural: str,
+        handler: Handler | None = None,
+        on_sync: Callable[[], None] | None = None,
+        fields: str = "",
+        log: Callable[[str], None] = lambda text: None,
+    ) -> None:
+        self.client, self.plural, self.fields = client, plural, fields
+        self.synced = threading.Event()
+        self._handler, self._on_sync, self._log = handler, on_sync, log
+        self._items: dict[Key, Object] = {}
+        self._lock = threading.Lock()
+        self._stopped = threading.Event()
+        self._version = ""
+        self._lost = False
+
+    def start(self) -> Informer:
+        """Begin; returns itself."""
+        threading.Thread(target=self.run, name=f"informer-{self.plural}", daemon=True).start()
+        return self
+
+    def stop(self) -> None:
+        """End after what it is doing now."""
+        self._stopped.set()
+
+    @property
+    def items(self) -> list[Object]:
+        """All objects, sorted by namespace and name. They are shared: copy before changing one."""
+        with self._lock:
+            return [self._items[key] for key in sorted(self._items)]
+
+    def get(self, name: str, namespace: str = "") -> Object | None:
+        """One object, None when there is none."""
+        with self._lock:
+            return self._items.get((namespace, name))
+
+    def run(self) -> None:
+        """List and watch until `stop`."""
+        pause = FIRST_PAUSE
+        while not self._stopped.is_set():
+            try:
+                if not self._version:
+                    self._relist()
+                self._found()
+                pause = FIRST_PAUSE
+                self._watch()
+                self._stopped.wait(FIRST_PAUSE)
+            except ApiError as error:
+                if error.code == _GONE:
+                    self._version = ""
+                    continue
+                if not self._lost:
+                    self._lost = True
+                    self._log(f"{self.plural}: {error}")
+                self._stopped.wait(pause)
+                pause = min(2 * pause, LONGEST_PAUSE)
+
+    def _found(self) -> None:
+        if self._lost:
+            self._lost = False
+            self._log(f"{self.plural}: the apiserver answers again")
+
+    def _relist(self) -> None:
+        answer = self.client.list(self.plural, fields=self.fields)
+        kind = answer.get("kind", "").removesuffix("List")
+        now = {key_of(item): {"kind": kind, "apiVersion": answer.get("apiVersion", "")} | item for item in answer["items"]}
+        with self._lock:
+            before, self._items = self._items, now
+        for key, item in before.items():
+            if key not in now:
+                self._tell("DELETED", item)
+        for key, item in now.items():
+            old = before.get(key)
+            if old is None or old["metadata"].get("resourceVersion") != item["metadata"].get("resourceVersion"):
+                self._tell("MODIFIED" if old else "ADDED", item)
+        self._version = answer["metadata"]["resourceVersion"]
+        if not self.synced.is_set():
+            self.synced.set()
+            if self._on_sync is not None:
+                self._on_sync()
+
+    def _watch(self) -> None:
+        changes = self.client.watch(self.plural, self._version, fields=self.fields)
+        for what, item in changes:
+            if self._stopped.is_set():
+                break
+            self._version = item["metadata"]["resourceVersion"]
+            if what == "BOOKMARK":
+                continue
+            with self._lock:
+                if what == "DELETED":
+                    self._items.pop(key_of(item), None)
+                else:
+                    self._items[key_of(item)] = item
+            self._tell(what, item)
+
+    def _tell(self, what: str, item: Object) -> None:
+        if self._handler is not None:
+            self._handler(what, item)
