@@ -41,9 +41,8 @@ class Cluster:
         self.network = network
         self.daemons: dict[str, dict[str, Daemon]] = {}
         self.cloud: Cloud | None = None
-        self.pod_objects: dict[str, Pod] = {}
-        self.services: tuple[Service, ...] = ()
-        self.all_endpoints: tuple[Endpoints, ...] = ()
+        self.runtimes: dict[str, Runtime] = {}
+        self._api: ApiClient | None = None
         self._nodes: Nodes | None = None
         self._pods: Pods | None = None
         self._services: Services | None = None

@@ -174,7 +174,14 @@ def _machine(topology: Topology, name: str, kind: Kind, reason: str) -> Iterator
         # A new namespace copies these from the real machine, whose distribution may be strict: pin the kernel's own default.
         yield SetSysctl("accept a packet whatever way the answer would take", name, f"net/ipv4/conf/{scope}/rp_filter", "0")
     for path, text in files.of_machine(topology, name).items():
-        yield WriteFile("names of the machines, in place of DNS" if path == files.HOSTS else "its own name", name, path, text)
+        yield WriteFile(_FILE_REASONS[path], name, path, text)
+
+
+_FILE_REASONS = {
+    files.HOSTS: "names of the machines, in place of DNS",
+    files.HOSTNAME: "its own name",
+    files.KUBECONFIG: "kubectl finds the apiserver",
+}
 
 
 def _no_ipv6(host: str) -> Iterator[Operation]:
