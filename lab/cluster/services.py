@@ -5,14 +5,17 @@ from __future__ import annotations
 import http.client
 import json
 import time
+from typing import TYPE_CHECKING
 
-from lab.cluster.facade import Cluster
 from lab.errors import BootError
 from lab.fabric.namespace import Namespace
 from lab.master import endpoints
 from lab.master.client import Object
 from lab.model import fromapi
 from lab.model.objects import Endpoints
+
+if TYPE_CHECKING:
+    from lab.cluster.facade import Cluster
 
 TIMEOUT = 15.0
 METRICS_PORT = 10249
