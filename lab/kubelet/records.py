@@ -98,21 +98,30 @@ class Run:
 
 @dataclass(frozen=True)
 class PodRecord:
-    """A pod as the runtime has it: every container's lives, newest last, two at most. `stopped`: its namespaces are gone."""
+    """A pod as the runtime has it: every container's lives, newest last, two at most.
+
+    stopped   its namespaces are gone
+    version   grows with every change, so that an older record is known as such
+    """
 
     sandbox: Sandbox
     runs: dict[str, tuple[Run, ...]] = field(default_factory=dict)
     stopped: bool = False
+    version: int = 0
 
     def as_json(self) -> dict[str, Any]:
         """For a message."""
         return asdict(self)
 
+    def running(self) -> list[str]:
+        """The containers that live."""
+        return [name for name, runs in self.runs.items() if runs and not runs[-1].finished]
+
     @classmethod
     def of(cls, item: dict[str, Any]) -> PodRecord:
         """From a message."""
         runs = {name: tuple(Run(**one) for one in lives) for name, lives in item["runs"].items()}
-        return cls(Sandbox.of(item["sandbox"]), runs, item["stopped"])
+        return cls(Sandbox.of(item["sandbox"]), runs, item["stopped"], item["version"])
 
 
 def _pairs(items: Any) -> tuple[Any, ...]:

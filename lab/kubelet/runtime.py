@@ -38,10 +38,11 @@ class Pod:
         self.sandbox = sandbox
         self.namespace: Namespace | None = namespace
         self.containers: dict[str, Container] = {}
+        self.version = 0
 
     def record(self) -> PodRecord:
         """What is known of it."""
-        return PodRecord(self.sandbox, {name: one.runs for name, one in self.containers.items()}, self.namespace is None)
+        return PodRecord(self.sandbox, {name: one.runs for name, one in self.containers.items()}, self.namespace is None, self.version)
 
 
 Answer = tuple[list[Message], tuple[int, ...]]
@@ -109,10 +110,10 @@ class Runtime:
                 self._selector.unregister(descriptor)
 
     def _tell(self, event: str, pod: Pod, container: str = "") -> None:
-        box = pod.sandbox
+        pod.version += 1
+        message = {"event": event, "container": container, "record": pod.record().as_json()}
         for watcher in list(self._watchers):
             try:
-                message = {"event": event, "uid": box.uid, "namespace": box.namespace, "name": box.name, "container": container}
                 protocol.send(watcher, message)
             except OSError:
                 self._drop(watcher)
@@ -188,7 +189,7 @@ class Runtime:
             raise RuntimeTrouble(f"the pod {sandbox.namespace}/{sandbox.name} is here already")
         pod = self.pods[sandbox.uid] = Pod(sandbox, self._make(sandbox))
         self._tell("came", pod)
-        return [{}], ()
+        return [pod.record().as_json()], ()
 
     def _make(self, sandbox: Sandbox) -> Namespace:
         return wires.make(sandbox, self.node, self._sockets)
@@ -205,7 +206,7 @@ class Runtime:
         for descriptor in container.streams.said:
             self._on(descriptor, partial(self._hear, container, descriptor))
         self._tell("began" if run.pid else "ended", pod, container.name)
-        return [{}], ()
+        return [pod.record().as_json()], ()
 
     def _hear(self, container: Container, descriptor: int) -> None:
         if not container.hear(descriptor):
@@ -228,7 +229,7 @@ class Runtime:
         pod = self._pod(request)
         namespace, pod.namespace = pod.namespace, None
         if namespace is None:
-            return [{}], ()
+            return [pod.record().as_json()], ()
         spared = self._ancestors | set(self._peers.values())
         sweep(namespace, spared)
         for container in pod.containers.values():
@@ -242,7 +243,7 @@ class Runtime:
             time.sleep(0.0005)
         wires.unmake(pod.sandbox, namespace, self.node, self._sockets)
         self._tell("went", pod)
-        return [{}], ()
+        return [pod.record().as_json()], ()
 
     def _remove(self, request: Message) -> Answer:
         """Stop a pod and forget it, with its logs."""

@@ -42,21 +42,21 @@ class RuntimeClient:
                 message = self._receive()[0]
             return found
 
-    def create(self, sandbox: Sandbox) -> None:
+    def create(self, sandbox: Sandbox) -> PodRecord:
         """Make a pod without containers."""
-        self._call({"verb": "create", "sandbox": sandbox.as_json()})
+        return self._record({"verb": "create", "sandbox": sandbox.as_json()})
 
-    def start(self, uid: str, program: Program) -> None:
-        """Start a container; whether its program could be executed, `pods` and the events tell."""
-        self._call({"verb": "start", "uid": uid, "program": program.as_json()})
+    def start(self, uid: str, program: Program) -> PodRecord:
+        """Start a container. The record tells whether its program could be executed."""
+        return self._record({"verb": "start", "uid": uid, "program": program.as_json()})
 
     def signal(self, uid: str, container: str, number: signal.Signals) -> None:
         """Signal a container's process; SIGKILL goes to all of its session. Nothing happens when it has ended."""
         self._call({"verb": "signal", "uid": uid, "container": container, "signal": int(number)})
 
-    def stop(self, uid: str) -> None:
+    def stop(self, uid: str) -> PodRecord:
         """End everything in a pod and take its network away; its logs stay."""
-        self._call({"verb": "stop", "uid": uid})
+        return self._record({"verb": "stop", "uid": uid})
 
     def remove(self, uid: str) -> None:
         """Stop a pod and forget it."""
@@ -73,7 +73,7 @@ class RuntimeClient:
         return socket.socket(fileno=descriptors[0]), descriptors[1] if len(descriptors) > 1 else -1, bool(message["tty"])
 
     def events(self) -> Iterator[Message]:
-        """What happens, as it happens: `event` is came, began, ended, went or removed, with uid, namespace, name, container.
+        """What happens, as it happens: `event` is came, began, ended, went or removed, `container` its name, `record` the pod (PodRecord.of).
 
         By the time the first one is asked for, nothing that happens afterwards is missed; begins with an empty message that says so.
         """
@@ -87,6 +87,9 @@ class RuntimeClient:
     def close(self) -> None:
         """Hang up."""
         self._connection.close()
+
+    def _record(self, request: Message) -> PodRecord:
+        return PodRecord.of(self._call(request)[0])
 
     def _call(self, request: Message) -> tuple[Message, list[int]]:
         with self._lock:
