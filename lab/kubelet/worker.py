@@ -50,6 +50,7 @@ class Tools:
     network: Callable[[], Network]
     lookup: Callable[[str, str], dict[str, str] | None]
     clock: Callable[[], float]
+    node_ip: str
 
 
 @dataclass
@@ -354,17 +355,14 @@ class Worker:
                 return self._doomed
             self.heard(self.tools.runtime.stop(self.uid))
         self._doomed = min(self._doomed, now)
-        facts = self._last_facts()
+        last = self._status()
         if self.record is not None:
             self.tools.runtime.remove(self.uid)
         self._release()
         self.gone = True
         if not self.removed:
-            self.tools.report(Report(*self.key, self.uid, facts, gone=True))
+            self.tools.report(Report(*self.key, self.uid, last, gone=True))
         return NEVER
-
-    def _last_facts(self) -> Json:
-        return self._status()
 
     def facts(self) -> list[status.Facts]:
         """What is known of the containers."""
@@ -377,8 +375,7 @@ class Worker:
         return found
 
     def _status(self) -> Json:
-        network_ip = self.tools.network().node_ip
-        return status.pod_status(self.item, self.facts(), self.address, network_ip, self.born, self.tools.clock())
+        return status.pod_status(self.item, self.facts(), self.address, self.tools.node_ip, self.born, self.tools.clock())
 
     def _report(self) -> None:
         """Tell the apiserver, if anything is new."""
