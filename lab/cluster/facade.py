@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from ipaddress import IPv4Interface
 from typing import TYPE_CHECKING, TypeVar
 
 from lab.cluster import services
+from lab.cluster.podhosts import PodHosts
 from lab.errors import UsageError
 from lab.fabric.daemon import Daemon
 from lab.fabric.mininet import Host, Network
@@ -35,7 +37,8 @@ EVIDENCE = ("ip -4 address", "ip route", "ip neigh", "iptables-save -c", "conntr
 class Cluster:
     """A running cluster. `network` is the Mininet network; `daemons` are by machine and name: daemons["zenlin"]["etcd"].
 
-    cloud   stands in for Amazon or Google where flannel's backend needs one
+    cloud     stands in for Amazon or Google where flannel's backend needs one
+    bridges   of each node that has one: the pod bridge's address, and the MTU of its pods
     """
 
     def __init__(self, topology: Topology, network: Network) -> None:
@@ -43,7 +46,8 @@ class Cluster:
         self.network = network
         self.daemons: dict[str, dict[str, Daemon]] = {}
         self.cloud: Cloud | None = None
-        self.runtimes: dict[str, Runtime] = {}
+        self.pod_hosts = PodHosts(network)
+        self.bridges: dict[str, tuple[IPv4Interface, int]] = {}
         self._api: ApiClient | None = None
         self._nodes: Nodes | None = None
         self._pods: Pods | None = None
@@ -144,7 +148,8 @@ class Cluster:
 
     @property
     def pods(self) -> list[Host]:
-        """The pods."""
+        """The pods that have a network of their own."""
+        self.pod_hosts.refresh()
         return self.hosts("pod")
 
     @property
@@ -159,6 +164,9 @@ class Cluster:
 
     def host(self, name: str) -> Host:
         """Any machine by its name. Raises UsageError with the names there are."""
+        known = self.network.nameToNode.get(name)
+        if known is None or known.kind == "pod":
+            self.pod_hosts.refresh()
         found: Host = _pick("machine", self.network.nameToNode, name)
         return found
 
@@ -167,7 +175,7 @@ class Cluster:
         return _pick("node", _by_name(self.nodes), name)
 
     def pod(self, name: str) -> Host:
-        """A pod by its name."""
+        """A pod by its name; one of another namespace than the first of its name as NAME.NAMESPACE."""
         return _pick("pod", _by_name(self.pods), name)
 
     def client(self, name: str = "client") -> Host:
