@@ -116,7 +116,7 @@ class Agents:
             "--master": self.server,
             "--hostname-override": host.name,
             "--proxy-mode": topology.kube_proxy.mode,
-            "--bind-address": "0.0.0.0",
+            "--rules-version": topology.kube_proxy.rules_version,
         }
         if topology.has_flannel:
             flags["--cluster-cidr"] = str(topology.networks.pod)

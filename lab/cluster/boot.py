@@ -57,7 +57,7 @@ def boot(wanted: Wanted, progress: Progress = lambda what, seconds: None) -> Clu
     with stage("pod bridges"):
         for name in names:
             nodes.build_bridge(name)
-    with stage("the control plane, and kubelet and kube-proxy on every node"):
+    with stage("apiserver, kubelets, kube-proxies"):
         master.start_controllers()
         for name in names:
             nodes.agents.start(name)
