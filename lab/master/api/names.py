@@ -51,8 +51,8 @@ def label_key_faults(text: str) -> list[str]:
     """What is wrong with the key of a label or annotation: `app`, `kubernetes.io/hostname`."""
     parts = text.split("/")
     if len(parts) > 2:
-        example = "e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is"
-        return [f"a qualified name {_SAYS_QUALIFIED} ({example} '{_QUALIFIED}') with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')"]
+        examples = f"(e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '{_QUALIFIED}')"
+        return [f"a qualified name {_SAYS_QUALIFIED} {examples} with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')"]
     faults: list[str] = []
     if len(parts) == 2:
         faults += ["prefix part must be non-empty"] if not parts[0] else [f"prefix part {fault}" for fault in subdomain_faults(parts[0])]
