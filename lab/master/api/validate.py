@@ -190,7 +190,7 @@ def _workload(item: Object, old: Object | None) -> list[Fault]:
     spec, found = obj(item, "spec"), []
     selector, replicas = spec.get("selector"), spec.get("replicas")
     labels = obj(spec, "template", "metadata", "labels")
-    if is_int(replicas) and replicas < 0:
+    if isinstance(replicas, int) and replicas < 0:
         found.append(_invalid("spec.replicas", replicas, NEGATIVE))
     if selector is None:
         found.append(_required("spec.selector"))
