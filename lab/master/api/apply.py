@@ -41,11 +41,12 @@ def apply(live: Object | None, applied: Object, manager: str, force: bool, now: 
     if taken and not force:
         raise ApplyConflict(sorted({(_shown(path), f'conflict with "{one["manager"]}"') for one, path in taken}))
     mine = {path for one in entries if _is_mine(one, manager) for path in _owned(one)}
-    kept = set().union(*[_owned(one) for one in others])
+    kept = {path for one in others for path in _owned(one)}
     made = copy.deepcopy({key: value for key, value in base.items()})
     made = _merge(made, applied, schema)
     for path in sorted(mine - wanted.keys() - kept, key=len, reverse=True):
-        _drop(made, path)
+        if path[-1] != "." or not any(other[: len(path) - 1] == path[:-1] for other in kept):
+            _drop(made, path)
     lost: dict[int, set[_Path]] = {}
     for one, path in taken:
         lost.setdefault(id(one), set()).add(path)
@@ -137,20 +138,22 @@ def _tree(paths: set[_Path]) -> Object:
 
 
 def _drop(item: Any, path: _Path) -> None:
+    entry = path[-1] == "."
+    path = path[:-1] if entry else path
     for step in path[:-1]:
         item = _step(item, step)
-    last = path[-1]
-    if isinstance(item, dict) and last.startswith("f:"):
-        item.pop(last[2:], None)
-    elif last == "." and isinstance(item, dict):
-        item.clear()
+    gone = _step(item, path[-1]) if path else None
+    if isinstance(item, list):
+        item[:] = [one for one in item if one is not gone]
+    elif isinstance(item, dict) and not entry:
+        item.pop(path[-1][2:], None)
 
 
 def _step(item: Any, step: str) -> Any:
     if step.startswith("f:"):
         return item.get(step[2:]) if isinstance(item, dict) else None
     if step.startswith("k:") and isinstance(item, list):
-        wanted = json.loads(step[2:])
+        wanted = _pairs(step)
         return next((one for one in item if isinstance(one, dict) and wanted.items() <= one.items()), None)
     return None
 
@@ -159,8 +162,16 @@ def _shown(path: _Path) -> str:
     text = ""
     for step in path:
         if step.startswith("k:"):
-            pairs = json.loads(step[2:])
+            pairs = _pairs(step)
             text += "[" + ",".join(f"{key}={json.dumps(value)}" for key, value in pairs.items()) + "]"
         elif step != ".":
             text += f".{step[2:]}"
     return text
+
+
+def _pairs(step: str) -> Object:
+    try:
+        found = json.loads(step[2:])
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}

@@ -5,7 +5,7 @@ A type is `s` string, `i` integer, `b` boolean, `m` map of strings, `is` integer
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cache
 
 from lab.master.resources import RESOURCES
 
@@ -88,7 +88,7 @@ TYPES = tuple(_TEXT)
 """The names of all object types."""
 
 
-@lru_cache(maxsize=None)
+@cache
 def fields_of(name: str) -> dict[str, str]:
     """Field -> type of an object type; of a kind with apiVersion, kind and metadata."""
     own = dict(pair.split(":") for pair in _TEXT[name].split())
