@@ -7,6 +7,7 @@ import json
 from typing import Any
 
 from lab.errors import LabError
+from lab.master.api.lenient import obj
 from lab.master.api.mergekeys import Schema, schema_of
 
 Object = dict[str, Any]
@@ -52,7 +53,7 @@ def apply(live: Object | None, applied: Object, manager: str, force: bool, now: 
         lost.setdefault(id(one), set()).add(path)
     rest = [one | {"fieldsV1": _tree(_owned(one) - lost[id(one)])} if id(one) in lost else one for one in others]
     entry = {"manager": manager, "operation": "Apply", "apiVersion": applied.get("apiVersion"), "time": now, "fieldsType": "FieldsV1"}
-    made["metadata"] = {**(made.get("metadata") or {}), "managedFields": [*rest, entry | {"fieldsV1": _tree(set(wanted))}]}
+    made["metadata"] = {**obj(made, "metadata"), "managedFields": [*rest, entry | {"fieldsV1": _tree(set(wanted))}]}
     return made
 
 
@@ -86,7 +87,8 @@ def _leaves(item: Any, schema: Schema, path: _Path) -> dict[_Path, Any]:
         elif key and value and _keyed(value, key):
             for one in value:
                 place = (*here, _key_of(one, key))
-                found[(*place, ".")] = True
+                owned_entry = (*place, ".")
+                found[owned_entry] = True
                 found |= _leaves(one, schema.child(name), place)
         else:
             found[here] = value
