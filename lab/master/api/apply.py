@@ -45,7 +45,7 @@ def apply(live: Object | None, applied: Object, manager: str, force: bool, now: 
     kept = {path for one in others for path in _owned(one)}
     made = copy.deepcopy({key: value for key, value in base.items()})
     made = _merge(made, applied, schema)
-    for path in sorted(mine - wanted.keys() - kept, key=len, reverse=True):
+    for path in sorted(mine - wanted.keys() - kept, key=lambda one: (one[-1] != ".", -len(one))):
         if path[-1] != "." or not any(other[: len(path) - 1] == path[:-1] for other in kept):
             _drop(made, path)
     lost: dict[int, set[_Path]] = {}
