@@ -171,6 +171,17 @@ def test_discovery_and_openapi_cover_all_that_is_served() -> None:
     assert openapi.strict_error(bad, "Service", "v1").endswith('strict decoding error: unknown field "spec.ports[0].prt"')
 
 
+def test_a_field_of_the_wrong_type_is_refused() -> None:
+    said = openapi.type_error({"spec": {"replicas": "2"}}, "Deployment", "apps/v1")
+    assert said == (
+        'Deployment in version "v1" cannot be handled as a Deployment: '
+        "json: cannot unmarshal string into Go struct field DeploymentSpec.spec.replicas of type int32"
+    )
+    good = {"metadata": {"name": "x", "labels": {"a": "b"}}, "spec": {"ports": [{"port": 80, "targetPort": "http"}]}, "status": {"loadBalancer": {}}}
+    assert openapi.type_error(good, "Service", "v1") == ""
+    assert "of type []" not in openapi.type_error({"spec": {"ports": [1]}}, "Service", "v1") != ""
+
+
 def test_apply_owns_conflicts_and_removes() -> None:
     item = {"kind": "Deployment", "apiVersion": "apps/v1", "metadata": {"name": "x"}, "spec": {"replicas": 2, "paused": True}}
     first = apply.apply(None, item, "m", False, "t")
@@ -199,6 +210,7 @@ def test_any_json_gives_an_answer_or_a_declared_error(kind: str, item: Any, othe
     for columns in (tables.OLD, tables.TODAY):
         tables.table(kind, [item], columns, 0.0)
     openapi.unknown_fields(item, kind)
+    openapi.type_error(item, kind, "v1")
     convert.served(convert.stored(item, "extensions/v1beta1", "apps/v1"), "extensions/v1beta1")
     with contextlib.suppress(patch.PatchError):
         patch.json_patch(item, other)

@@ -37,6 +37,49 @@ def strict_error(item: Any, kind: str, api_version: str) -> str:
     return f'{kind} in version "{version}" cannot be handled as a {kind}: strict decoding error: {said}'
 
 
+def type_error(item: Any, kind: str, api_version: str) -> str:
+    """The refusal of a field whose value is of the wrong type as the apiserver says it; empty when there is none. It names the first."""
+    found = _mistyped(item, kind, "") if kind in TYPES else ""
+    version = api_version.rpartition("/")[2]
+    return f'{kind} in version "{version}" cannot be handled as a {kind}: json: cannot unmarshal {found}' if found else ""
+
+
+def _mistyped(item: Any, name: str, path: str) -> str:
+    if not isinstance(item, dict):
+        return f"{_json_type(item)} into Go value of type {name}"
+    known = fields_of(name)
+    for key, value in item.items():
+        kind, here = known.get(key), f"{path}.{key}" if path else key
+        if kind is None or value is None:
+            continue
+        inner = kind.removeprefix("[]")
+        values = value if inner != kind and isinstance(value, list) else [value]
+        if (inner != kind) != isinstance(value, list) and kind != "o":
+            return f"{_json_type(value)} into Go struct field {name}.{here} of type {_GO.get(kind, kind)}"
+        for one in values:
+            if one is not None and not _fits(one, inner):
+                return f"{_json_type(one)} into Go struct field {name}.{here} of type {_GO.get(inner, inner)}"
+            if inner in TYPES and isinstance(one, dict) and (found := _mistyped(one, inner, here)):
+                return found
+    return ""
+
+
+_GO = {"s": "string", "i": "int32", "b": "bool", "m": "map[string]string", "is": "intstr.IntOrString", "[]s": "[]string"}
+
+
+def _fits(value: Any, kind: str) -> bool:
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    checks = {"s": isinstance(value, str), "i": whole, "b": isinstance(value, bool), "is": whole or isinstance(value, str), "o": True}
+    if kind == "m":
+        return isinstance(value, dict) and all(one is None or isinstance(one, str) for one in value.values())
+    return checks.get(kind, isinstance(value, dict))
+
+
+def _json_type(value: Any) -> str:
+    names = {bool: "bool", int: "number", float: "number", str: "string", list: "array", dict: "object"}
+    return names.get(type(value), "null")
+
+
 def _unknown(item: Any, name: str, path: str) -> list[str]:
     found: list[str] = []
     if not isinstance(item, dict):
