@@ -21,9 +21,7 @@ DELETE = ("nft", "delete", "table", *nft_text.TABLE.split())
 class NftablesProxy:
     """A mode of kube-proxy: told the whole state, it changes what differs from what it wrote last. Needs the program `nft`."""
 
-    def __init__(
-        self, run: Runner, config: ProxyConfig, service_cidr: IPv4Network | None = None, affinity_seconds: int = AFFINITY_SECONDS
-    ) -> None:
+    def __init__(self, run: Runner, config: ProxyConfig, service_cidr: IPv4Network | None = None, affinity_seconds: int = AFFINITY_SECONDS) -> None:
         self.run = run
         self.config = config
         self.service_cidr = service_cidr
