@@ -1,7 +1,6 @@
 """The userspace mode of kube-proxy v1.7 on one node: it accepts the connections to services itself and dials a back end for each.
 
-One process: the relaying runs in a thread with an asyncio loop, so that a sync, which waits for iptables, never stops it. The thread works
-in the network namespace of the thread that made the proxy.
+One process: the relaying runs in a thread with an asyncio loop, so that a sync, which waits for iptables, never stops it.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ import random
 import resource
 import socket
 import threading
-from collections.abc import Coroutine, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address
 from typing import Any, TypeVar
@@ -55,6 +54,7 @@ class UserspaceProxy:
     udp_idle           seconds without a datagram after which a client's socket is closed: --udp-timeout
     affinity_seconds   of ClientIP affinity, since the last use
     port_range         the ports to listen on, first and last; None: any that are free
+    enter              called first in the relaying thread; moves it to the node where the process is elsewhere
     """
 
     def __init__(
@@ -66,9 +66,12 @@ class UserspaceProxy:
         affinity_seconds: float = AFFINITY_SECONDS,
         port_range: tuple[int, int] | None = None,
         dice: random.Random | None = None,
+        enter: Callable[[], None] | None = None,
     ) -> None:
         if bind.is_loopback:
             raise UsageError("cannot proxy on localhost: connections that portals lead to it would come from elsewhere; give another --bind-address")
+        if bind == ANY and not config.node_ips:
+            raise UsageError("userspace mode sends the node's own connections to an address of the node, and none is known; give one")
         self.run, self.config, self.bind, self.udp_idle, self.affinity_seconds = run, config, bind, udp_idle, affinity_seconds
         self.port_range, self.dice = port_range, dice or random.Random()
         self._balancer: RoundRobin[Key, Backend] = RoundRobin(self.dice.shuffle)
@@ -77,8 +80,9 @@ class UserspaceProxy:
         with contextlib.suppress(ValueError, OSError):  # an ordinary user may not raise it above the hard limit
             resource.setrlimit(resource.RLIMIT_NOFILE, (OPEN_FILES, max(OPEN_FILES, resource.getrlimit(resource.RLIMIT_NOFILE)[1])))
         self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="userspace proxy", daemon=True)
+        self._thread = threading.Thread(target=self._relay, args=(enter,), name="userspace proxy", daemon=True)
         self._thread.start()
+        self._call(asyncio.sleep(0))
 
     def sync(self, services: Sequence[Service], endpoints: Sequence[Endpoints]) -> None:
         """Serve these services. Raises CommandError when iptables fails; sockets are then open already and the next sync goes on."""
@@ -108,12 +112,17 @@ class UserspaceProxy:
         """Service port -> the port on which the proxy listens for it."""
         return {key: proxy.port for key, proxy in self._proxies.items()}
 
+    def _relay(self, enter: Callable[[], None] | None) -> None:
+        if enter is not None:
+            enter()
+        self._loop.run_forever()
+
     def _call(self, work: Coroutine[Any, Any, T]) -> T:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(CALL_TIMEOUT)
 
     def _tables(self, views: Sequence[ServicePortView]) -> tuple[tables.Table, tables.Table]:
         claimed = {port for proxy in self._proxies.values() for ip, port in proxy.claims if ip == ANY}
-        host = self.config.node_ips[0] if self.config.node_ips else ANY
+        host = self.config.node_ips[0] if self.config.node_ips else self.bind
         return portals.generate(views, self.ports(), host, self.bind, claimed)
 
     async def _open(self, views: Sequence[ServicePortView]) -> None:
