@@ -59,16 +59,19 @@ class Answer:
     source: str
 
 
-def _pod(name: str, node: str, ip: str, web: int, **labels: str) -> Pod:
-    ports = (ContainerPort(web, "web"), ContainerPort(9090, "admin"), ContainerPort(5353, "dns", "UDP"))
+def _pod(name: str, node: str, ip: str, web: int, half: int, **labels: str) -> Pod:
+    ports = (ContainerPort(web, "web"), ContainerPort(9090, "admin"), ContainerPort(half, "half"), ContainerPort(5353, "dns", "UDP"))
     container = Container("echo", "echo", ports=ports)
     return Pod(name, "default", (container,), tuple(labels.items()), node, IPv4Address(ip))
 
 
+NOBODYS = 7777
+"""A port on which no pod listens."""
+
 PODS = (
-    _pod("a", "n1", "10.244.1.2", 8080, app="echo", one="a"),
-    _pod("b", "n1", "10.244.1.3", 8080, app="client", one="b"),
-    _pod("c", "n2", "10.244.2.2", 9090, app="echo", one="c"),
+    _pod("a", "n1", "10.244.1.2", 8080, 8080, app="echo", one="a", half="yes"),
+    _pod("b", "n1", "10.244.1.3", 8080, NOBODYS, app="client", half="yes"),
+    _pod("c", "n2", "10.244.2.2", 9090, 9090, app="echo"),
 )
 
 
