@@ -6,7 +6,6 @@ Everything runs in one asyncio loop. What a side cannot take yet stays with the 
 from __future__ import annotations
 
 import asyncio
-import logging
 import socket
 from collections.abc import Callable
 from typing import Any, cast
@@ -30,7 +29,8 @@ BACKLOG = 4096
 Choose = Callable[[str, bool], "Backend | None"]
 """The next back end for a client's address; True: the last one did not answer."""
 
-log = logging.getLogger("lab.kubeproxy")
+Log = Callable[[str], None]
+"""Takes a line for people."""
 
 
 class _Side(asyncio.Protocol):
@@ -110,8 +110,8 @@ class _Client(_Side):
 class StreamProxy:
     """Relays the connections of one service port. Made by `open`, in the loop's thread."""
 
-    def __init__(self, name: str, choose: Choose) -> None:
-        self.name, self.choose = name, choose
+    def __init__(self, name: str, choose: Choose, log: Log = lambda text: None) -> None:
+        self.name, self.choose, self.log = name, choose, log
         self.clients: set[_Client] = set()
         self.dials: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
@@ -126,16 +126,16 @@ class StreamProxy:
         for attempt, timeout in enumerate(DIAL_TIMEOUTS):
             backend = self.choose(client, attempt > 0)
             if backend is None:
-                log.error("Failed to connect to balancer: missing endpoints for %s", self.name)
+                self.log(f"Failed to connect to balancer: missing endpoints for {self.name}")
                 return None
             try:
                 dialling = loop.create_connection(lambda: _Side(near), str(backend.ip), backend.port)
                 _, side = await asyncio.wait_for(dialling, timeout)
             except (OSError, asyncio.TimeoutError) as error:
-                log.error("Dial failed: %s: %s", backend.text, error or "no answer in time")
+                self.log(f"Dial failed: {backend.text}: {error or 'no answer in time'}")
                 continue
             return side
-        log.error("Failed to connect to balancer: failed to connect to an endpoint.")
+        self.log("Failed to connect to balancer: failed to connect to an endpoint.")
         return None
 
     def close(self) -> None:
@@ -175,8 +175,8 @@ class _Answers(asyncio.DatagramProtocol):
 class DatagramProxy(asyncio.DatagramProtocol):
     """Relays the datagrams of one service port: a socket of its own for every client, until nothing came either way for `idle` seconds."""
 
-    def __init__(self, name: str, choose: Choose, idle: float) -> None:
-        self.name, self.choose, self.idle = name, choose, idle
+    def __init__(self, name: str, choose: Choose, idle: float, log: Log = lambda text: None) -> None:
+        self.name, self.choose, self.idle, self.log = name, choose, idle, log
         self.clients: dict[tuple[str, int], _Answers | None] = {}
         self._waiting: dict[tuple[str, int], list[bytes]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -212,12 +212,12 @@ class DatagramProxy(asyncio.DatagramProtocol):
         for attempt in range(len(DIAL_TIMEOUTS)):
             backend = self.choose(client[0], attempt > 0)
             if backend is None:
-                log.error("Failed to connect to balancer: missing endpoints for %s", self.name)
+                self.log(f"Failed to connect to balancer: missing endpoints for {self.name}")
                 break
             try:
                 _, made = await loop.create_datagram_endpoint(lambda: _Answers(self, client), remote_addr=(str(backend.ip), backend.port))
             except OSError as error:
-                log.error("Dial failed: %s: %s", backend.text, error)
+                self.log(f"Dial failed: {backend.text}: {error}")
                 continue
             self.clients[client] = made
             self._touch(made)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import random
 import resource
 import socket
@@ -32,7 +31,6 @@ CALL_TIMEOUT = 10.0
 """Seconds that the relaying thread has for opening or closing sockets."""
 
 T = TypeVar("T")
-log = logging.getLogger("lab.kubeproxy")
 
 
 @dataclass
@@ -55,6 +53,7 @@ class UserspaceProxy:
     affinity_seconds   of ClientIP affinity, since the last use
     port_range         the ports to listen on, first and last; None: any that are free
     enter              called first in the relaying thread; moves it to the node where the process is elsewhere
+    log                takes an error for people
     """
 
     def __init__(
@@ -67,13 +66,14 @@ class UserspaceProxy:
         port_range: tuple[int, int] | None = None,
         dice: random.Random | None = None,
         enter: Callable[[], None] | None = None,
+        log: Callable[[str], None] = lambda text: None,
     ) -> None:
         if bind.is_loopback:
             raise UsageError("cannot proxy on localhost: connections that portals lead to it would come from elsewhere; give another --bind-address")
         if bind == ANY and not config.node_ips:
             raise UsageError("userspace mode sends the node's own connections to an address of the node, and none is known; give one")
         self.run, self.config, self.bind, self.udp_idle, self.affinity_seconds = run, config, bind, udp_idle, affinity_seconds
-        self.port_range, self.dice = port_range, dice or random.Random()
+        self.port_range, self.dice, self.log = port_range, dice or random.Random(), log
         self._balancer: RoundRobin[Key, Backend] = RoundRobin(self.dice.shuffle)
         self._proxies: dict[Key, _Proxy] = {}
         self._closing: list[tuple[Key, _Proxy]] = []
@@ -93,6 +93,9 @@ class UserspaceProxy:
         if not portals.in_place(wanted, saved):
             self.run(RESTORE, tables.restore_text(portals.with_appended(wanted, saved), saved, ()))
         entries.delete(self.run, self._call(self._close_old()))
+
+    def refresh(self) -> None:
+        """Nothing to do: every sync looks at what the kernel has."""
 
     def cleanup(self) -> None:
         """Take the portals away, chains and jumps."""
@@ -148,12 +151,11 @@ class UserspaceProxy:
         try:
             listener = self._listener(one.protocol)
         except OSError as error:
-            log.error("failed to allocate proxy port for service %s: %s", one.name, error)
+            self.log(f"failed to allocate proxy port for service {one.name}: {error}")
             return
-        relay = StreamProxy(one.name, choose) if one.protocol == "tcp" else DatagramProxy(one.name, choose, self.udp_idle)
+        relay = StreamProxy(one.name, choose, self.log) if one.protocol == "tcp" else DatagramProxy(one.name, choose, self.udp_idle, self.log)
         await relay.open(listener)
         self._proxies[key] = _Proxy(_wanted(one), listener.getsockname()[1], relay, dict(self._claims(one)))
-        log.info("Proxying for service %s on %s port %d", one.name, one.protocol, self._proxies[key].port)
 
     def _listener(self, protocol: str) -> socket.socket:
         """A bound socket on a free port. Raises OSError when there is none."""
@@ -181,7 +183,7 @@ class UserspaceProxy:
                 if one.protocol == "tcp":
                     held.listen()
             except OSError as error:
-                log.error("can't open node port for %s:%d/%s: %s", ip, port, one.protocol, error)
+                self.log(f"can't open node port for {ip}:{port}/{one.protocol}: {error}")
                 continue
             yield (ip, port), held
 
