@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv4Network
 from typing import Protocol
 
 from lab.errors import MachineError, UsageError
@@ -35,7 +35,7 @@ class Proxier(Protocol):
 
 @dataclass(frozen=True)
 class ModeConfig:
-    """What a mode is told. `log`: takes an error for people; the rest as kube-proxy's flags."""
+    """What a mode is told. `log`: takes an error for people; `service_cidr`: the service network, if known; the rest as kube-proxy's flags."""
 
     proxy: ProxyConfig = field(default_factory=ProxyConfig)
     rules_version: str = "1.7"
@@ -44,6 +44,7 @@ class ModeConfig:
     udp_timeout: float = 0.25
     port_range: tuple[int, int] | None = None
     log: Callable[[str], None] = lambda text: None
+    service_cidr: IPv4Network | None = None
 
 
 def make(mode: str, run: Runner, config: ModeConfig) -> Proxier:
@@ -52,6 +53,14 @@ def make(mode: str, run: Runner, config: ModeConfig) -> Proxier:
         from lab.kubeproxy.iptables import IptablesProxy
 
         return IptablesProxy(run, config)
+    if mode == "userspace":
+        from lab.kubeproxy.userspace import UserspaceProxy
+
+        return UserspaceProxy(run, config.proxy, config.bind_address, config.udp_timeout, config.port_range, log=config.log)
+    if mode == "nftables":
+        from lab.kubeproxy.nftables import NftablesProxy
+
+        return NftablesProxy(run, config.proxy, config.service_cidr)
     if mode == "ipvs":
         raise MachineError(NO_IPVS)
     raise UsageError(f"there is no proxy mode {mode!r}; --proxy-mode takes {', '.join(MODES[:-1])}")

@@ -12,7 +12,7 @@ from ipaddress import IPv4Address, IPv4Network
 
 from lab.kubeproxy import nft_names as names
 from lab.kubeproxy.backends import Backend, ServicePortView, view
-from lab.kubeproxy.iptables_v17 import AFFINITY_SECONDS, ProxyConfig
+from lab.kubeproxy.iptables_v17 import ProxyConfig
 from lab.model.objects import Endpoints, Service
 
 BASE_CHAINS = {
@@ -64,7 +64,6 @@ def generate(
     endpoints: Iterable[Endpoints],
     config: ProxyConfig,
     service_cidr: IPv4Network | None = None,
-    affinity_seconds: int = AFFINITY_SECONDS,
 ) -> Ruleset:
     """The whole table.
 
@@ -74,7 +73,7 @@ def generate(
     table = Ruleset()
     _base(table, config, service_cidr)
     for one in view(services, endpoints):
-        _ServicePort(table, one, config, affinity_seconds).write()
+        _ServicePort(table, one, config).write()
     return table
 
 
@@ -112,8 +111,8 @@ def _base(table: Ruleset, config: ProxyConfig, service_cidr: IPv4Network | None)
 class _ServicePort:
     """Writes one service port into the table."""
 
-    def __init__(self, table: Ruleset, one: ServicePortView, config: ProxyConfig, affinity_seconds: int) -> None:
-        self.table, self.one, self.config, self.affinity_seconds = table, one, config, affinity_seconds
+    def __init__(self, table: Ruleset, one: ServicePortView, config: ProxyConfig) -> None:
+        self.table, self.one, self.config = table, one, config
         self.only_local = one.service.external_traffic_policy == "Local" and one.service.type in ("NodePort", "LoadBalancer")
         self.local = [backend for backend in one.backends if backend.node and backend.node == config.hostname]
         self.cluster_chain = names.of_service(names.SERVICE, one)
@@ -201,7 +200,7 @@ class _ServicePort:
         rules = [f"ip saddr {backend.ip} jump mark-for-masquerade"]
         if self.one.service.session_affinity == "ClientIP":
             known = names.of_endpoint(names.AFFINITY, self.one, backend)
-            self.table.affinity[known] = self.affinity_seconds
+            self.table.affinity[known] = self.one.service.affinity_seconds
             rules.append(f"update @{known} {{ ip saddr }}")
         rules.append(f"meta l4proto {self.one.protocol} dnat to {backend.text}")
         self.table.chains[names.of_endpoint(names.ENDPOINT, self.one, backend)] = rules

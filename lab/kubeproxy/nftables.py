@@ -9,7 +9,7 @@ from lab.errors import CommandError
 from lab.kubeproxy import conntrack, entries, nft_rules, nft_text
 from lab.kubeproxy.apply import Runner
 from lab.kubeproxy.backends import ServicePortView, view
-from lab.kubeproxy.iptables_v17 import AFFINITY_SECONDS, ProxyConfig
+from lab.kubeproxy.iptables_v17 import ProxyConfig
 from lab.kubeproxy.nft_rules import Ruleset
 from lab.model.objects import Endpoints, Service
 
@@ -19,20 +19,19 @@ DELETE = ("nft", "delete", "table", *nft_text.TABLE.split())
 
 
 class NftablesProxy:
-    """A mode of kube-proxy: told the whole state, it changes what differs from what it wrote last. Needs the program `nft`."""
+    """A mode of kube-proxy: see lab.kubeproxy.modes.Proxier. Needs the program `nft`."""
 
-    def __init__(self, run: Runner, config: ProxyConfig, service_cidr: IPv4Network | None = None, affinity_seconds: int = AFFINITY_SECONDS) -> None:
+    def __init__(self, run: Runner, config: ProxyConfig, service_cidr: IPv4Network | None = None) -> None:
         self.run = run
         self.config = config
         self.service_cidr = service_cidr
-        self.affinity_seconds = affinity_seconds
         self._written: Ruleset | None = None
         self._stale: frozenset[str] = frozenset()
         self._udp: dict[str, ServicePortView] = {}
 
     def sync(self, services: Sequence[Service], endpoints: Sequence[Endpoints]) -> None:
         """Make the table that of the services. Raises CommandError; the table is then as it was, and the next sync writes all of it."""
-        wanted = nft_rules.generate(services, endpoints, self.config, self.service_cidr, self.affinity_seconds)
+        wanted = nft_rules.generate(services, endpoints, self.config, self.service_cidr)
         self._delete_stale()
         before, self._written = self._written, None
         if before is None:

@@ -6,7 +6,7 @@ are sorted by name. The policy Local and load balancer source ranges mean nothin
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import replace
 from ipaddress import IPv4Address
 
@@ -32,18 +32,21 @@ _FILTER = (Jump("INPUT", f'-m comment --comment "Ensure that non-local NodePort 
 
 
 def generate(
-    views: Iterable[ServicePortView], ports: Mapping[Key, int], host_ip: IPv4Address, bind: IPv4Address = ANY, claimed: Iterable[int] = ()
+    views: Iterable[ServicePortView],
+    ports: Mapping[Key, int],
+    host_ip: IPv4Address,
+    bind: IPv4Address = ANY,
+    claimed: Container[tuple[int, str]] = (),
 ) -> tuple[Table, Table]:
     """The filter and the nat table for the service ports that have a proxy port.
 
     ports     service port -> the port on which the proxy listens for it
     host_ip   the node's own address, to which a local client's connections are sent when the proxy listens on all
     bind      the address on which the proxy listens
-    claimed   node ports that are the proxy's; another program's are not redirected
+    claimed   node ports with their protocols that are the proxy's; another program's are not redirected
     """
     nat: dict[str, list[str]] = {chain: [] for chain in (CONTAINER, HOST, NODEPORT_CONTAINER, NODEPORT_HOST)}
     non_local: list[str] = []
-    node_ports = set(claimed)
     for one in sorted(views, key=lambda view: (view.name, view.protocol)):
         port = ports.get((one.name, one.protocol))
         if port is None:
@@ -52,7 +55,7 @@ def generate(
         to_host = f"-j DNAT --to-destination {host_ip if bind == ANY else bind}:{port}"
         for chain, match in _portals(one):
             nat[chain].append(f"-A {chain} {match} {to_container if chain == CONTAINER else to_host}")
-        if one.port.node_port in node_ports:
+        if (one.port.node_port, one.protocol) in claimed:
             match = _head(one, one.port.node_port)
             nat[NODEPORT_CONTAINER].append(f"-A {NODEPORT_CONTAINER} {match} {to_container}")
             nat[NODEPORT_HOST].append(f"-A {NODEPORT_HOST} {match} {to_host}")

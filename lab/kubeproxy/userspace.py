@@ -11,8 +11,8 @@ import random
 import resource
 import socket
 import threading
-from collections.abc import Callable, Coroutine, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass
 from ipaddress import IPv4Address
 from typing import Any, TypeVar
 
@@ -21,12 +21,14 @@ from lab.kubeproxy import entries, portals, tables
 from lab.kubeproxy.apply import RESTORE, SAVE, Runner
 from lab.kubeproxy.backends import Backend, ServicePortView, view
 from lab.kubeproxy.balancer import RoundRobin
-from lab.kubeproxy.iptables_v17 import AFFINITY_SECONDS, ProxyConfig
+from lab.kubeproxy.iptables_v17 import ProxyConfig
 from lab.kubeproxy.portals import ANY, Key
+from lab.kubeproxy.ports import HeldPorts, LocalPort
 from lab.kubeproxy.relay import DatagramProxy, StreamProxy
 from lab.model.objects import Endpoints, Service
 
 OPEN_FILES = 64000
+NODE_PORT = "nodePort"
 CALL_TIMEOUT = 10.0
 """Seconds that the relaying thread has for opening or closing sockets."""
 
@@ -40,17 +42,16 @@ class _Proxy:
     wanted: tuple[object, ...]
     port: int
     relay: StreamProxy | DatagramProxy
-    claims: dict[tuple[IPv4Address, int], socket.socket] = field(default_factory=dict)
+    claims: frozenset[LocalPort]
 
 
 class UserspaceProxy:
-    """A mode of kube-proxy: told the whole state, it opens and closes sockets and keeps the portals.
+    """A mode of kube-proxy: see lab.kubeproxy.modes.Proxier.
 
     run                runs a command on the node
     config             its first node IP is where local clients' connections are sent
     bind               the address to listen on; not 127.0.0.1, where no portal could lead
     udp_idle           seconds without a datagram after which a client's socket is closed: --udp-timeout
-    affinity_seconds   of ClientIP affinity, since the last use
     port_range         the ports to listen on, first and last; None: any that are free
     enter              called first in the relaying thread; moves it to the node where the process is elsewhere
     log                takes an error for people
@@ -62,7 +63,6 @@ class UserspaceProxy:
         config: ProxyConfig,
         bind: IPv4Address = ANY,
         udp_idle: float = 0.25,
-        affinity_seconds: float = AFFINITY_SECONDS,
         port_range: tuple[int, int] | None = None,
         dice: random.Random | None = None,
         enter: Callable[[], None] | None = None,
@@ -72,10 +72,11 @@ class UserspaceProxy:
             raise UsageError("cannot proxy on localhost: connections that portals lead to it would come from elsewhere; give another --bind-address")
         if bind == ANY and not config.node_ips:
             raise UsageError("userspace mode sends the node's own connections to an address of the node, and none is known; give one")
-        self.run, self.config, self.bind, self.udp_idle, self.affinity_seconds = run, config, bind, udp_idle, affinity_seconds
+        self.run, self.config, self.bind, self.udp_idle = run, config, bind, udp_idle
         self.port_range, self.dice, self.log = port_range, dice or random.Random(), log
         self._balancer: RoundRobin[Key, Backend] = RoundRobin(self.dice.shuffle)
         self._proxies: dict[Key, _Proxy] = {}
+        self._held = HeldPorts(log)
         self._closing: list[tuple[Key, _Proxy]] = []
         with contextlib.suppress(ValueError, OSError):  # an ordinary user may not raise it above the hard limit
             resource.setrlimit(resource.RLIMIT_NOFILE, (OPEN_FILES, max(OPEN_FILES, resource.getrlimit(resource.RLIMIT_NOFILE)[1])))
@@ -124,7 +125,7 @@ class UserspaceProxy:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(CALL_TIMEOUT)
 
     def _tables(self, views: Sequence[ServicePortView]) -> tuple[tables.Table, tables.Table]:
-        claimed = {port for proxy in self._proxies.values() for ip, port in proxy.claims if ip == ANY}
+        claimed = {(port.port, port.protocol) for port in self._held.held if port.what == NODE_PORT}
         host = self.config.node_ips[0] if self.config.node_ips else self.bind
         return portals.generate(views, self.ports(), host, self.bind, claimed)
 
@@ -134,14 +135,14 @@ class UserspaceProxy:
         wanted = {(one.name, one.protocol): one for one in views}
         for key in [key for key, proxy in self._proxies.items() if key not in wanted or proxy.wanted != _wanted(wanted[key])]:
             proxy = self._proxies.pop(key)
-            for claim in proxy.claims.values():  # the next owner of a port needs it at once; the portal still leads to the relay
-                claim.close()
+            self._held.release(proxy.claims)  # the next owner of a port needs it at once; the portal still leads to the relay
             self._closing.append((key, proxy))
         for key, one in wanted.items():
-            self._balancer.set_service(key, self.affinity_seconds if one.service.session_affinity == "ClientIP" else 0)
+            self._balancer.set_service(key, one.service.affinity_seconds if one.service.session_affinity == "ClientIP" else 0)
             self._balancer.set_ends(key, [Backend(backend.ip, backend.port) for backend in one.backends])
             if key not in self._proxies:
                 await self._start(key, one)
+        self._held.take(port for proxy in self._proxies.values() for port in proxy.claims)
         self._balancer.forget_idle_clients(now)
 
     async def _start(self, key: Key, one: ServicePortView) -> None:
@@ -155,7 +156,7 @@ class UserspaceProxy:
             return
         relay = StreamProxy(one.name, choose, self.log) if one.protocol == "tcp" else DatagramProxy(one.name, choose, self.udp_idle, self.log)
         await relay.open(listener)
-        self._proxies[key] = _Proxy(_wanted(one), listener.getsockname()[1], relay, dict(self._claims(one)))
+        self._proxies[key] = _Proxy(_wanted(one), listener.getsockname()[1], relay, _claims(one))
 
     def _listener(self, protocol: str) -> socket.socket:
         """A bound socket on a free port. Raises OSError when there is none."""
@@ -170,22 +171,6 @@ class UserspaceProxy:
             except OSError as taken:
                 error = taken
         raise error
-
-    def _claims(self, one: ServicePortView) -> Iterator[tuple[tuple[IPv4Address, int], socket.socket]]:
-        """Sockets that nobody uses: they keep other programs of the node from taking a node port, or a port of an external IP that is here."""
-        addresses = [(ANY, one.port.node_port)] if one.port.node_port else []
-        for ip in (*one.service.external_ips, *one.service.load_balancer_ips):
-            if ip in self.config.node_ips:
-                addresses.append((ip, one.port.port))
-        for ip, port in addresses:
-            try:
-                held = _bound(one.protocol, ip, port)
-                if one.protocol == "tcp":
-                    held.listen()
-            except OSError as error:
-                self.log(f"can't open node port for {ip}:{port}/{one.protocol}: {error}")
-                continue
-            yield (ip, port), held
 
     async def _close_old(self) -> list[list[str]]:
         """Stop listening for what no portal leads to any more; connections of such a service go on until they end.
@@ -204,8 +189,7 @@ class UserspaceProxy:
     async def _abort(self) -> None:
         for proxy in (*self._proxies.values(), *(proxy for _, proxy in self._closing)):
             proxy.relay.abort()
-            for claim in proxy.claims.values():
-                claim.close()
+        self._held.close()
         self._proxies, self._closing = {}, []
         await asyncio.sleep(0)
 
@@ -214,6 +198,15 @@ def _wanted(one: ServicePortView) -> tuple[object, ...]:
     """What a service port's socket and portals depend on."""
     service = one.service
     return one.cluster_ip, one.port.port, one.port.node_port, service.external_ips, service.load_balancer_ips, service.session_affinity
+
+
+def _claims(one: ServicePortView) -> frozenset[LocalPort]:
+    """Ports that other programs of the node must not take: the node port, and the port of every outside address that is the node's own."""
+    outside = (*one.service.external_ips, *one.service.load_balancer_ips)
+    ports = [LocalPort("externalIP", one.name, str(ip), one.port.port, one.protocol) for ip in outside]
+    if one.port.node_port:
+        ports.append(LocalPort(NODE_PORT, one.name, "", one.port.node_port, one.protocol))
+    return frozenset(ports)
 
 
 def _bound(protocol: str, ip: IPv4Address, port: int) -> socket.socket:

@@ -17,13 +17,12 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from ipaddress import IPv4Address, IPv4Network
-from typing import Any, Protocol
+from typing import Any
 
 from lab.fabric import daemon, kernel, process
 from lab.fabric.namespace import Namespace
-from lab.kubeproxy.apply import Syncer
 from lab.kubeproxy.iptables_v17 import ProxyConfig
-from lab.kubeproxy.nftables import NftablesProxy
+from lab.kubeproxy.modes import ModeConfig, Proxier, make
 from lab.kubeproxy.userspace import UserspaceProxy
 from lab.master.endpoints import endpoints_for
 from lab.model.objects import Container, ContainerPort, Endpoints, Pod, Service
@@ -43,14 +42,6 @@ PATIENT, SHORT = 8.0, 0.4
 """Seconds to wait for an answer that is to come, and for one that is not."""
 
 
-class Proxy(Protocol):
-    """What every mode of kube-proxy can do."""
-
-    def sync(self, services: Sequence[Service], endpoints: Sequence[Endpoints]) -> None: ...
-
-    def cleanup(self) -> None: ...
-
-
 @dataclass(frozen=True)
 class Answer:
     """Who answered, and from which address it saw the client come."""
@@ -59,8 +50,8 @@ class Answer:
     source: str
 
 
-def _pod(name: str, node: str, ip: str, web: int, half: int, **labels: str) -> Pod:
-    ports = (ContainerPort(web, "web"), ContainerPort(9090, "admin"), ContainerPort(half, "half"), ContainerPort(5353, "dns", "UDP"))
+def _pod(name: str, node: str, ip: str, web: int, half_port: int, **labels: str) -> Pod:
+    ports = (ContainerPort(web, "web"), ContainerPort(9090, "admin"), ContainerPort(half_port, "half"), ContainerPort(5353, "dns", "UDP"))
     container = Container("echo", "echo", ports=ports)
     return Pod(name, "default", (container,), tuple(labels.items()), node, IPv4Address(ip))
 
@@ -144,27 +135,30 @@ class Node(Machine):
     def run_argv(self, argv: Sequence[str], stdin: str) -> str:
         return self.run(list(argv), stdin)
 
-    def start(self, make: Callable[[Node, ProxyConfig], Proxy]) -> None:
+    def start(self, make: Callable[[Node, ProxyConfig], Proxier]) -> None:
         config = ProxyConfig(CIDR, node_ips=(IPv4Address(self.ip), IPv4Address(self.bridge)), hostname=self.name)
         self.proxy = make(self, config)
 
 
-def _userspace(node: Node, config: ProxyConfig) -> Proxy:
+def _userspace(node: Node, config: ProxyConfig) -> Proxier:
     def enter() -> None:
         kernel.unshare(kernel.CLONE_FS)
         node.namespace.join()
 
-    return UserspaceProxy(node.run_argv, config, affinity_seconds=AFFINITY, dice=random.Random(4), enter=enter)
+    return UserspaceProxy(node.run_argv, config, dice=random.Random(4), enter=enter)
 
 
-def _nftables(node: Node, config: ProxyConfig) -> Proxy:
-    return NftablesProxy(node.run_argv, config, SERVICE_CIDR, affinity_seconds=AFFINITY)
+def _made(mode: str, version: str = "1.7") -> Callable[[Node, ProxyConfig], Proxier]:
+    """As the daemon makes it. Ports are not held: this process is not on the node."""
+    more: dict[str, Any] = {"rules_version": version, "hold_ports": False, "service_cidr": SERVICE_CIDR}
+    return lambda node, config: make(mode, node.run_argv, ModeConfig(config, **more))
 
 
-MODES: dict[str, Callable[[Node, ProxyConfig], Proxy]] = {
-    "iptables-1.7": lambda node, config: Syncer(node.run_argv, config),
+MODES: dict[str, Callable[[Node, ProxyConfig], Proxier]] = {
+    "iptables-1.7": _made("iptables"),
+    "iptables-1.33": _made("iptables", "1.33"),
     "userspace": _userspace,
-    "nftables": _nftables,
+    "nftables": _made("nftables"),
 }
 
 
@@ -244,7 +238,7 @@ class World:
 
     def forget_clients(self, last_use: float) -> None:
         """Session affinity's time is over. v1.7's three hours in iptables mode are not waited for: the kernel's lists are emptied."""
-        if self.mode.startswith("iptables"):
+        if self.mode == "iptables-1.7":
             for node in self.nodes.values():
                 node.run("for list in /proc/net/xt_recent/KUBE-SEP-*; do [ ! -e $list ] || echo / > $list; done")
             return
@@ -254,8 +248,7 @@ class World:
         """Undo every proxy. The rest goes with the sandbox."""
         for node in self.nodes.values():
             node.proxy.cleanup()
-            with contextlib.suppress(AttributeError):
-                node.proxy.close()
+            node.proxy.close()
 
 
 def _ports() -> list[tuple[Any, int]]:

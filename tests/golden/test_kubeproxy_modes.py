@@ -29,5 +29,5 @@ def test_services_become_portals(path: Path, golden: Golden) -> None:
     given = kubeproxy_inputs.read(path)
     views = view(given.services, given.endpoints)
     ports = {(one.name, one.protocol): 40001 + index for index, one in enumerate(views)}
-    wanted = portals.generate(views, ports, HOST, claimed=[one.port.node_port for one in views])
+    wanted = portals.generate(views, ports, HOST, claimed=[(one.port.node_port, one.protocol) for one in views if one.port.node_port])
     golden(path.with_suffix(".portals"), tables.restore_text(portals.with_appended(wanted, {}), {}, ()))

@@ -56,7 +56,7 @@ def test_the_first_back_end_ends_the_refusal() -> None:
 
 
 def test_another_timeout_makes_the_affinity_sets_anew() -> None:
-    before, after = (nft_rules.generate([STICKY], [TWO], CONFIG, affinity_seconds=seconds) for seconds in (10, 20))
+    before, after = (nft_rules.generate([replace(STICKY, affinity_seconds=seconds)], [TWO], CONFIG) for seconds in (10, 20))
     lines = nft_text.changes(before, after).splitlines()
     deleted = [line.split()[-1] for line in lines if line.startswith("delete set")]
     assert sorted(deleted) == sorted(before.affinity) and len(deleted) == 2

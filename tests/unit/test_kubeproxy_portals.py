@@ -20,7 +20,7 @@ NODE_PORT = _service(type="NodePort", ports=(replace(_service().ports[0], node_p
 KEY = ("default/nginx-service:", "tcp")
 
 
-def _nat(service: object = NODE_PORT, bind: IPv4Address = portals.ANY, claimed: tuple[int, ...] = (30080,)) -> list[str]:
+def _nat(service: object = NODE_PORT, bind: IPv4Address = portals.ANY, claimed: tuple[tuple[int, str], ...] = ((30080, "tcp"),)) -> list[str]:
     return list(portals.generate(view([service], [TWO]), {KEY: 40000}, HOST, bind, claimed)[1].rules)
 
 
@@ -56,7 +56,7 @@ def _kernel(wanted: tuple[tables.Table, tables.Table]) -> dict[str, Saved]:
 
 
 def test_what_is_in_place_is_not_written_again() -> None:
-    wanted = portals.generate(view([NODE_PORT], [TWO]), {KEY: 40000}, HOST, claimed=[30080])
+    wanted = portals.generate(view([NODE_PORT], [TWO]), {KEY: 40000}, HOST, claimed=[(30080, "tcp")])
     saved = _kernel(wanted)
     assert portals.in_place(wanted, saved)
     assert not portals.in_place(wanted, {})
