@@ -58,6 +58,22 @@ class Ruleset:
     elements: dict[str, dict[str, str]] = field(default_factory=lambda: {name: {} for name in CONTAINERS})
     comments: dict[tuple[str, str], str] = field(default_factory=dict)
 
+    def add(self, other: Ruleset) -> None:
+        """Take in what another has; of what both have, the other's counts."""
+        self.chains |= other.chains
+        self.affinity |= other.affinity
+        self.comments |= other.comments
+        for name, elements in other.elements.items():
+            self.elements[name] |= elements
+
+
+def part_of(service: Service, endpoints: Endpoints | None, config: ProxyConfig) -> Ruleset:
+    """What the table has because of one service."""
+    part = Ruleset()
+    for one in view((service,), (endpoints,) if endpoints else ()):
+        _ServicePort(part, one, config).write()
+    return part
+
 
 def generate(
     services: Iterable[Service],

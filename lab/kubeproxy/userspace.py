@@ -77,6 +77,7 @@ class UserspaceProxy:
         self._balancer: RoundRobin[Key, Backend] = RoundRobin(self.dice.shuffle)
         self._proxies: dict[Key, _Proxy] = {}
         self._held = HeldPorts(log)
+        self._written: tuple[tables.Table, tables.Table] | None = None
         self._closing: list[tuple[Key, _Proxy]] = []
         with contextlib.suppress(ValueError, OSError):  # an ordinary user may not raise it above the hard limit
             resource.setrlimit(resource.RLIMIT_NOFILE, (OPEN_FILES, max(OPEN_FILES, resource.getrlimit(resource.RLIMIT_NOFILE)[1])))
@@ -89,17 +90,22 @@ class UserspaceProxy:
         """Serve these services. Raises CommandError when iptables fails; sockets are then open already and the next sync goes on."""
         views = view(services, endpoints)
         self._call(self._open(views))
-        saved = tables.parse_saved(self.run(SAVE, ""))
         wanted = self._tables(views)
-        if not portals.in_place(wanted, saved):
-            self.run(RESTORE, tables.restore_text(portals.with_appended(wanted, saved), saved, ()))
+        if wanted != self._written:
+            self._written = None
+            saved = tables.parse_saved(self.run(SAVE, ""))
+            if not portals.in_place(wanted, saved):
+                self.run(RESTORE, tables.restore_text(portals.with_appended(wanted, saved), saved, ()))
+            self._written = wanted
         entries.delete(self.run, self._call(self._close_old()))
 
     def refresh(self) -> None:
-        """Nothing to do: every sync looks at what the kernel has."""
+        """The next sync looks at what the kernel has, and puts right what differs."""
+        self._written = None
 
     def cleanup(self) -> None:
         """Take the portals away, chains and jumps."""
+        self._written = None
         saved = tables.parse_saved(self.run(SAVE, ""))
         self.run(RESTORE, tables.removal_text(portals.removable(self._tables(())), saved, ()))
 

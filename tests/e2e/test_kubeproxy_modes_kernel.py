@@ -158,8 +158,10 @@ def test_userspace_writes_only_what_changed_and_mends_what_is_lost() -> None:
         proxy.sync([service], [])
         assert writes() == 1 and proxy.ports() == ports, "back ends are no matter of the rules"
         node.run(["iptables", "-t", "nat", "-F", "PREROUTING"], "")
+        proxy.refresh()
         proxy.sync([service], [TWO])
         assert writes() == 2
+        proxy.refresh()
         proxy.sync([service], [TWO])
         assert writes() == 2
         listening = node.run(["ss", "-Hltn"], "")
