@@ -105,7 +105,10 @@ def sources(answers: list[Answer | str]) -> dict[str, set[str]]:
 
 
 def asked(machine: Machine, ip: str = VIP, port: int = 80, times: int = MANY) -> dict[str, set[str]]:
-    return sources([machine.ask(ip, port) for _ in range(times)])
+    answers: list[Answer | str] = []
+    while len(answers) < times and all(isinstance(one, Answer) for one in answers[-1:]):
+        answers.append(machine.ask(ip, port))
+    return sources(answers)
 
 
 def outcome(machine: Machine, ip: str, port: int, expected: str) -> Answer | str:
