@@ -129,8 +129,8 @@ class StreamProxy:
                 self.log(f"Failed to connect to balancer: missing endpoints for {self.name}")
                 return None
             try:
-                dialling = loop.create_connection(lambda: _Side(near), str(backend.ip), backend.port)
-                _, side = await asyncio.wait_for(dialling, timeout)
+                made = await _connected(backend, timeout)
+                _, side = await loop.create_connection(lambda: _Side(near), sock=made)
             except (OSError, asyncio.TimeoutError) as error:
                 self.log(f"Dial failed: {backend.text}: {error or 'no answer in time'}")
                 continue
@@ -151,6 +151,24 @@ class StreamProxy:
         for client in list(self.clients):
             if client.transport is not None:
                 client.transport.abort()
+
+
+async def _connected(backend: Backend, timeout: float) -> socket.socket:
+    """A socket that is connected to a back end. Raises OSError, asyncio.TimeoutError."""
+    made = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        made.setblocking(False)
+        await asyncio.wait_for(asyncio.get_running_loop().sock_connect(made, (str(backend.ip), backend.port)), timeout)
+    except asyncio.TimeoutError:
+        try:
+            made.getpeername()  # it did answer in time: this loop was too busy to notice
+        except OSError:
+            made.close()
+            raise asyncio.TimeoutError from None
+    except BaseException:
+        made.close()
+        raise
+    return made
 
 
 class _Answers(asyncio.DatagramProtocol):
