@@ -137,7 +137,7 @@ class Daemon:
         retry: float | None = None
         while True:
             now = time.monotonic()
-            pause = pace.wait(now) if retry is None else max(0.0, min(pace.wait(now), retry - now) if not pace.wait(now) else retry - now)
+            pause = pace.wait(now) if retry is None else max(0.0, retry - now)
             with contextlib.suppress(queue.Empty):
                 while True:
                     message = self._inbox.get(timeout=pause) if pause > 0 else self._inbox.get_nowait()
