@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from lab.fabric import process
+from lab.fabric.daemon import fork
 from lab.fabric.namespace import Namespace
 from tests.sandboxed import sandboxed
 from tests.waiting import until
@@ -48,12 +49,20 @@ class Master:
                     self.wfile.write(json.dumps(event).encode() + b"\n")
                 threading.Event().wait(60)
 
+            def do_POST(self) -> None:
+                master.events.put(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+                self.send_response(200)
+                self.end_headers()
+
             def log_message(self, format: str, *args: object) -> None:
                 pass
 
-        server = ThreadingHTTPServer(("127.0.0.1", 8080), Handler)
-        server.daemon_threads = True
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        self.server = ThreadingHTTPServer(("127.0.0.1", 8080), Handler)
+        self.server.daemon_threads = True
+
+    def main(self) -> int:
+        self.server.serve_forever()
+        return 0
 
 
 @pytest.mark.parametrize("version", ["1.7", "1.33"])
@@ -65,15 +74,14 @@ def test_it_watches_repairs_nothing_it_need_not_and_leaves_its_rules(version: st
             return process.must(process.run(node, ["iptables-save"]))
 
         process.must(process.run(node, "ip link set lo up"))
-        with node.entered():
-            master = Master()
+        fork(node, "master", lambda: Master().main())
         argv = ["--master", "http://127.0.0.1:8080", "--cluster-cidr", "10.244.0.0/16", "--rules-version", version, "--iptables-sync-period", "2s"]
         daemon = process.spawn(node, [sys.executable, "-m", "lab.kubeproxy", *argv], cwd=os.getcwd(), stderr=subprocess.DEVNULL)
         try:
             until(lambda: "10.244.1.2:80" in rules())
             taken = process.run(node, [sys.executable, "-c", "import socket; socket.create_server(('', 30080))"])
             assert (taken.status != 0) == (version == "1.7")
-            master.events.put(_endpoints("10.244.1.7"))
+            process.must(process.run(node, ["curl", "-s", "-d", json.dumps(_endpoints("10.244.1.7")), "127.0.0.1:8080"]))
             until(lambda: "10.244.1.7:80" in rules() and "10.244.1.2:80" not in rules())
             process.must(process.run(node, "iptables -t nat -F KUBE-SERVICES"))
             until(lambda: "10.96.0.9/32" in rules())
