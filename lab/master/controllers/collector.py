@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from lab.master.client import Object
-from lab.master.controllers.actions import Action, Create, Delete, Finalize, deletion, patch_of
+from lab.master.controllers.actions import Action, Create, Finalize, deletion, patch_of
 from lab.master.controllers.objects import going
 from lab.master.controllers.world import Controller, World, itself
 from lab.master.informer import Key, key_of
@@ -47,7 +47,7 @@ def _finish(plural: str, item: Object, finalizers: list[str], world: World) -> l
             actions.append(patch_of(theirs, one, {"metadata": {"ownerReferences": rest}}))
     elif FOREGROUND in finalizers:
         waiting = [(theirs, one) for theirs, one in dependents if not _has_others(one, item, world)]
-        actions += [_foreground(theirs, one) for theirs, one in waiting if not going(one)]
+        actions += [deletion(theirs, one) for theirs, one in waiting if not going(one)]
         if waiting:
             return actions
     else:
@@ -82,10 +82,6 @@ def reconcile_namespace(key: Key, world: World) -> list[Action]:
     if not content:
         return [Finalize(name)] if (namespace.get("spec") or {}).get("finalizers") else []
     return [deletion(plural, one) for plural, one in content if not going(one)]
-
-
-def _foreground(plural: str, one: Object) -> Delete:
-    return deletion(plural, one)
 
 
 def _has_others(one: Object, owner: Object, world: World) -> bool:
@@ -127,5 +123,5 @@ def _namespace_of(world: World, item: Object) -> Iterable[Key]:
 WATCHED_NAMESPACED = tuple(plural for plural in (*WATCHED, "deployments") if plural != "nodes")
 CONTROLLER = Controller("garbage-collector", {plural: _of(plural).watches[plural] for plural in WATCHED}, reconcile)
 NAMESPACES = Controller(
-    "namespace-controller", {"namespaces": itself, **dict.fromkeys(dict.fromkeys(WATCHED_NAMESPACED), _namespace_of)}, reconcile_namespace
+    "namespace-controller", {"namespaces": itself, **dict.fromkeys(WATCHED_NAMESPACED, _namespace_of)}, reconcile_namespace
 )

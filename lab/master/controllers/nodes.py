@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from ipaddress import IPv4Network
 
 from lab.master.client import Object
-from lab.master.controllers.actions import Action, Again, Delete, Tell, deletion, patch_of
+from lab.master.controllers.actions import Action, Again, Tell, deletion, patch_of
 from lab.master.controllers.objects import condition, going, is_true, with_condition
 from lab.master.controllers.world import Controller, World, itself
 from lab.master.informer import Key, key_of
@@ -25,9 +25,9 @@ def reconcile_lifecycle(key: Key, world: World, grace: float, eviction: float | 
     """
     name = key[1]
     node = world.get("nodes", name)
-    if node is None:
+    if node is None:  # nobody is left who could end its pods; those of a node that has never been here may be early
         world.memory.pop((_LIFECYCLE, key), None)
-        return [_forced(pod) for pod in _pods_on(name, world)] if world.memory.pop(("node-seen", key), None) else []
+        return [deletion("pods", pod, 0) for pod in _pods_on(name, world)] if world.memory.pop(("node-seen", key), None) else []
     world.memory["node-seen", key] = (True, world.now)
     seen = _last_heard(node, key, world)
     silence = world.now - max(seen, world.cut_off_at)
@@ -84,13 +84,13 @@ def _last_heard(node: Object, key: Key, world: World) -> float:
         ready = {}  # written here, not by the node
     beat = (node["metadata"].get("uid"), ready.get("lastHeartbeatTime"), (lease.get("spec") or {}).get("renewTime"))
     known = world.memory.get((_LIFECYCLE, key))
-    if known is None or (known[0] != beat and (ready or beat[2] != _lease_time(known[0]))):
+    if known is None or (known[0] != beat and (ready or beat[2] != _lease_of(known[0]))):
         known = (beat, world.now)
         world.memory[_LIFECYCLE, key] = known
     return known[1]
 
 
-def _lease_time(beat: object) -> object:
+def _lease_of(beat: object) -> object:
     return beat[2] if isinstance(beat, tuple) else None
 
 
@@ -116,11 +116,6 @@ def _not_ready(pod: Object, now: float) -> Action:
 
 def _pods_on(name: str, world: World) -> list[Object]:
     return [pod for pod in world.all("pods") if pod["spec"].get("nodeName") == name]
-
-
-def _forced(pod: Object) -> Delete:
-    """Nobody is left who could end the pod's processes and say so."""
-    return deletion("pods", pod, 0)
 
 
 def _network(node: Object) -> IPv4Network | None:

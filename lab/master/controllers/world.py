@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from lab.master.client import Object
@@ -69,6 +69,11 @@ class World:
         self._uids[uid] = (plural, key)
         return True
 
+    def assume(self, plural: str, item: Object) -> None:
+        """Take a known object for what it will be, until the watch tells of it."""
+        namespace, name = key_of(item)
+        self._items[plural][namespace][name] = item
+
     def remove(self, plural: str, item: Object) -> bool:
         """Take in that an object is gone; False when that was known."""
         uid = _uid(item)
@@ -98,7 +103,7 @@ class Controller:
     """
 
     name: str
-    watches: dict[str, Concerned]
+    watches: Mapping[str, Concerned]
     reconcile: Callable[[Key, World], list[Action]]
     startup: Callable[[World], Iterable[Key]] = lambda world: ()
 
