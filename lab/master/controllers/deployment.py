@@ -74,7 +74,7 @@ class _Step:
 
     def roll(self) -> None:
         """One step of a rolling update: first up with the new, then, in a later step, down with the old."""
-        total = sum(map(_size, self.sets))
+        total = sum(max(_size(one), int((one.get("status") or {}).get("replicas", 0))) for one in self.sets)
         if self.new is None:
             self._create(room_for_new(0, total, self.replicas, self.surge))
             return

@@ -166,6 +166,9 @@ class Loop:
             elif error.code != _CONFLICT or failures > 3:
                 self._log(f"{work.controller.name} {'/'.join(filter(None, key))}: {error}")
             self._later(number, key, min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(failures, 16)))
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+            # an object that makes no sense, which somebody has written past the apiserver's checks, must not stop the others
+            self._log(f"{work.controller.name} {'/'.join(filter(None, key))}: passed over, it makes no sense: {error!r}")
         else:
             work.failures.pop(key, None)
 
@@ -221,7 +224,7 @@ class Loop:
         if known is None:
             return
         stays = answer.get("kind") == known.get("kind") and (answer.get("metadata") or {}).get("deletionTimestamp")
-        if stays and not action.grace == 0:
+        if stays and action.grace != 0:
             self._learn(action.plural, answer)
         else:
             self._learn(action.plural, known, is_gone=True)
