@@ -120,7 +120,7 @@ def _namespace_of(world: World, item: Object) -> Iterable[Key]:
         yield "", name
 
 
-WATCHED_NAMESPACED = tuple(plural for plural in (*WATCHED, "deployments") if plural != "nodes")
+WATCHED_NAMESPACED = tuple(plural for plural in WATCHED if plural != "nodes")
 CONTROLLER = Controller("garbage-collector", {plural: _of(plural).watches[plural] for plural in WATCHED}, reconcile)
 NAMESPACES = Controller(
     "namespace-controller", {"namespaces": itself, **dict.fromkeys(WATCHED_NAMESPACED, _namespace_of)}, reconcile_namespace
