@@ -152,18 +152,17 @@ def test_a_deployment_becomes_scheduled_pods_and_their_events(api: FakeApi) -> N
 
 
 def test_a_late_watch_makes_no_second_pod(api: FakeApi) -> None:
-    with Running(api, replicaset.CONTROLLER, deployment.CONTROLLER):
-        api.slow = threading.Event()
-        api.create(a_deployment(replicas=25))
-        api.slow.set()
-        until(lambda: len(api.all("pods")) == 25, "the pods")
-        api.slow.clear()
-        name = api.all("replicasets")[0]["metadata"]["name"]
-        api.patch("replicasets", name, "default", {"spec": {"replicas": 40}})
-        api.slow.set()
-        until(lambda: len(api.all("pods")) >= 40, "more pods")
-        until(lambda: (api.all("replicasets")[0].get("status") or {}).get("replicas") == 40, "the status")
-        assert len(api.all("pods")) == 40
+    template = {"metadata": {"labels": {"app": "web"}}, "spec": {"containers": []}}
+    spec = {"replicas": 25, "selector": {"matchLabels": {"app": "web"}}, "template": template}
+    api.slow = threading.Event()
+    with Running(api, replicaset.CONTROLLER):
+        api.create({"apiVersion": "apps/v1", "kind": "ReplicaSet", "metadata": {"name": "web", "namespace": "default"}, "spec": spec})
+        for wanted in (25, 40):
+            api.slow.clear()
+            api.patch("replicasets", "web", "default", {"spec": {"replicas": wanted}})
+            api.slow.set()
+            until(lambda wanted=wanted: (api.all("replicasets")[0].get("status") or {}).get("replicas") == wanted, "the status")
+            assert len(api.all("pods")) == wanted
 
 
 def test_conflicts_are_tried_again_without_a_word_other_refusals_are_said(api: FakeApi) -> None:
