@@ -33,7 +33,8 @@ class FakeApi:
         self.watches: list[tuple[str, queue.SimpleQueue[tuple[str, Object]]]] = []
         self.refuse: list[ApiError] = []
         self.writes: list[str] = []
-        self.slow: threading.Event | None = None
+        self.pods_are_told = threading.Event()
+        self.pods_are_told.set()
         self.lock = threading.RLock()
 
     def _changed(self, what: str, plural: str, item: Object) -> Object:
@@ -71,8 +72,8 @@ class FakeApi:
                     news.put(("ADDED", item))
         while True:
             told = news.get()
-            if self.slow is not None:
-                self.slow.wait()
+            if plural == "pods":
+                self.pods_are_told.wait()
             yield told
 
     def create(self, item: Object, subresource: str = "") -> Object:
@@ -154,15 +155,14 @@ def test_a_deployment_becomes_scheduled_pods_and_their_events(api: FakeApi) -> N
 def test_a_late_watch_makes_no_second_pod(api: FakeApi) -> None:
     template = {"metadata": {"labels": {"app": "web"}}, "spec": {"containers": []}}
     spec = {"replicas": 25, "selector": {"matchLabels": {"app": "web"}}, "template": template}
-    api.slow = threading.Event()
+    api.pods_are_told.clear()
     with Running(api, replicaset.CONTROLLER):
         api.create({"apiVersion": "apps/v1", "kind": "ReplicaSet", "metadata": {"name": "web", "namespace": "default"}, "spec": spec})
         for wanted in (25, 40):
-            api.slow.clear()
             api.patch("replicasets", "web", "default", {"spec": {"replicas": wanted}})
-            api.slow.set()
             until(lambda wanted=wanted: (api.all("replicasets")[0].get("status") or {}).get("replicas") == wanted, "the status")
             assert len(api.all("pods")) == wanted
+        api.pods_are_told.set()
 
 
 def test_conflicts_are_tried_again_without_a_word_other_refusals_are_said(api: FakeApi) -> None:
