@@ -9,7 +9,7 @@ import threading
 from collections.abc import Sequence
 from typing import Any
 
-from lab.master.client import ApiClient, ApiError, Unreachable
+from lab.master.client import ApiClient, ApiError
 from lab.master.controllers.objects import going, is_true, stamp, with_condition
 from tests.e2e.flannel_sandbox import ETCD, MASTER, Process, Sandbox
 from tests.waiting import until
@@ -70,7 +70,7 @@ class Master:
     def _answers(self) -> bool:
         try:
             return self.client.find("namespaces", "default") is not None
-        except Unreachable:
+        except ApiError:  # not there, or without etcd yet
             return False
 
 

@@ -81,7 +81,8 @@ def test_what_fits_nowhere_waits_and_pins_are_kept(master: Master) -> None:
         master.kubectl("cordon", "n2")
         master.kubectl("scale", "deployment/web", "--replicas=3")
         until(lambda: "1 node(s) were unschedulable" in master.kubectl("get", "events"), "the event about a pod that fits nowhere")
-        assert "Pending" in master.kubectl("get", "pods")
+        (waiting,) = master.client.list("pods", fields="spec.nodeName=")["items"]
+        assert [one["reason"] for one in waiting["status"]["conditions"]] == ["Unschedulable"]
         master.kubectl("uncordon", "n2")
         assert "successfully rolled out" in master.kubectl("rollout", "status", "deployment/web", "--timeout=15s")
 
@@ -98,9 +99,11 @@ def test_deletion_in_the_foreground_orphans_and_namespaces(master: Master) -> No
         assert len(master.client.list("replicasets")["items"]) == len(master.client.list("pods")["items"]) == 1, "adopted"
         master.kubectl("delete", "deployment/web", "--cascade=foreground", "--timeout=15s")
         assert master.client.list("replicasets")["items"] == master.client.list("pods")["items"] == []
-        master.kubectl("create", "namespace", "play")
+        master.kubectl("apply", given=manifest({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "play"}}))
         until(lambda: master.client.find("serviceaccounts", "default", "play"), "the ServiceAccount")
-        master.kubectl("create", "deployment", "x", "--image=nginx", "--namespace=play")
+        there = a_deployment()
+        there["metadata"]["namespace"] = "play"
+        master.kubectl("apply", given=manifest(there))
         until(lambda: master.client.list("pods", "play")["items"], "a pod there")
         master.kubectl("delete", "namespace", "play", "--timeout=15s")
         assert master.client.list("pods", "play")["items"] == [] and master.client.find("namespaces", "play") is None

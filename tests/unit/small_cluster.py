@@ -92,7 +92,10 @@ class SmallCluster:
             if found["metadata"].get("deletionTimestamp") and not found["metadata"].get("finalizers") and action.plural != "pods":
                 self.delete(action.plural, action.name, action.namespace)
         elif isinstance(action, Delete):
-            if not any(self.world.has(uid) for _, _, _, uid in action.owners):
+            if action.policy == "Foreground":
+                mark = {"metadata": {"deletionTimestamp": stamp(self.world.now), "finalizers": ["foregroundDeletion"]}}
+                self.change(action.plural, action.name, mark, action.namespace)
+            elif not any(self.world.has(uid) for _, _, _, uid in action.owners):
                 self.delete(action.plural, action.name, action.namespace)
         elif isinstance(action, Bind):
             self.change("pods", action.name, {"spec": {"nodeName": action.node}}, action.namespace)

@@ -31,6 +31,7 @@ class Delete:
     """Delete the object of this uid, not one that has taken its name since.
 
     grace    seconds; 0 for at once, None for what the object says
+    policy   the propagationPolicy; empty for what the apiserver takes for granted
     owners   (plural, namespace, name, uid): owners that the apiserver is asked for first; if one is there, nothing is deleted
     """
 
@@ -39,6 +40,7 @@ class Delete:
     namespace: str
     uid: str
     grace: int | None = None
+    policy: str = ""
     owners: tuple[tuple[str, str, str, str], ...] = ()
 
 

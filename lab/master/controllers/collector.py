@@ -47,7 +47,10 @@ def _finish(plural: str, item: Object, finalizers: list[str], world: World) -> l
             actions.append(patch_of(theirs, one, {"metadata": {"ownerReferences": rest}}))
     elif FOREGROUND in finalizers:
         waiting = [(theirs, one) for theirs, one in dependents if not _has_others(one, item, world)]
-        actions += [deletion(theirs, one) for theirs, one in waiting if not going(one)]
+        for theirs, one in waiting:
+            policy = "Foreground" if dependents_of(one, world) else ""
+            if not going(one):
+                actions.append(replace(deletion(theirs, one), policy=policy))
         if waiting:
             return actions
     else:

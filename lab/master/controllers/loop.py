@@ -213,6 +213,7 @@ class Loop:
         path = by_plural(action.plural).path(action.name, action.namespace)
         options: Object = {"kind": "DeleteOptions", "apiVersion": "v1"}
         options |= {"preconditions": {"uid": action.uid}} if action.uid else {}
+        options |= {"propagationPolicy": action.policy} if action.policy else {}
         options |= {} if action.grace is None else {"gracePeriodSeconds": action.grace}
         known = self.world.get(action.plural, action.name, action.namespace)
         try:
