@@ -27,7 +27,7 @@ def _service() -> dict[str, object]:
 
 def test_kubectl_creates_scales_rolls_undoes_and_deletes(master: Master) -> None:
     with Kubelets(master, "n1", "n2"):
-        master.kubectl("apply", given=manifest(a_deployment(replicas=2), _service()))
+        master.kubectl("apply", "--validate=false", given=manifest(a_deployment(replicas=2), _service()))
         assert "successfully rolled out" in master.kubectl("rollout", "status", "deployment/web", "--timeout=15s")
         until(lambda: len(master.ready_ips("web")) == 2, "two endpoints")
         pods = master.client.list("pods")["items"]
@@ -56,7 +56,7 @@ def test_kubectl_creates_scales_rolls_undoes_and_deletes(master: Master) -> None
 
 def test_a_silent_node_loses_its_endpoints_until_it_speaks_again(master: Master) -> None:
     with Kubelets(master, "n1", "n2") as kubelets:
-        master.kubectl("apply", given=manifest(a_deployment(replicas=2), _service()))
+        master.kubectl("apply", "--validate=false", given=manifest(a_deployment(replicas=2), _service()))
         until(lambda: len(master.ready_ips("web")) == 2, "two endpoints")
         before = master.ready_ips("web")
         kubelets.silent.add("n2")
@@ -74,7 +74,7 @@ def test_what_fits_nowhere_waits_and_pins_are_kept(master: Master) -> None:
     notes = {"lab.network/pins": json.dumps(pins), "lab.network/replicaset-hash": "1885164871"}
     with Kubelets(master, "n1", "n2"):
         master.kubectl("taint", "node", "n1", "node-role.kubernetes.io/master=:NoSchedule")
-        master.kubectl("apply", given=manifest(a_deployment(replicas=2, annotations=notes)))
+        master.kubectl("apply", "--validate=false", given=manifest(a_deployment(replicas=2, annotations=notes)))
         until(lambda: len(master.client.list("pods", fields="spec.nodeName=n2")["items"]) == 2, "the pods on the only worker")
         pinned = master.client.get("pods", "web-1885164871-dzls7", "default")
         assert pinned["metadata"]["annotations"]["lab.network/pod-ip"] == "10.244.1.53"
@@ -89,21 +89,21 @@ def test_what_fits_nowhere_waits_and_pins_are_kept(master: Master) -> None:
 
 def test_deletion_in_the_foreground_orphans_and_namespaces(master: Master) -> None:
     with Kubelets(master, "n1"):
-        master.kubectl("apply", given=manifest(a_deployment(replicas=1)))
+        master.kubectl("apply", "--validate=false", given=manifest(a_deployment(replicas=1)))
         until(lambda: len(master.client.list("pods")["items"]) == 1, "the pod")
         master.kubectl("delete", "deployment/web", "--cascade=orphan", "--timeout=15s")
         until(lambda: master.client.find("deployments", "web", "default") is None, "the end of the deployment")
         assert len(master.client.list("replicasets")["items"]) == len(master.client.list("pods")["items"]) == 1
-        master.kubectl("apply", given=manifest(a_deployment(replicas=1)))
+        master.kubectl("apply", "--validate=false", given=manifest(a_deployment(replicas=1)))
         assert "successfully rolled out" in master.kubectl("rollout", "status", "deployment/web", "--timeout=15s")
         assert len(master.client.list("replicasets")["items"]) == len(master.client.list("pods")["items"]) == 1, "adopted"
         master.kubectl("delete", "deployment/web", "--cascade=foreground", "--timeout=15s")
         assert master.client.list("replicasets")["items"] == master.client.list("pods")["items"] == []
-        master.kubectl("apply", given=manifest({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "play"}}))
+        master.kubectl("apply", "--validate=false", given=manifest({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "play"}}))
         until(lambda: master.client.find("serviceaccounts", "default", "play"), "the ServiceAccount")
         there = a_deployment()
         there["metadata"]["namespace"] = "play"
-        master.kubectl("apply", given=manifest(there))
+        master.kubectl("apply", "--validate=false", given=manifest(there))
         until(lambda: master.client.list("pods", "play")["items"], "a pod there")
         master.kubectl("delete", "namespace", "play", "--timeout=15s")
         assert master.client.list("pods", "play")["items"] == [] and master.client.find("namespaces", "play") is None
@@ -111,7 +111,7 @@ def test_deletion_in_the_foreground_orphans_and_namespaces(master: Master) -> No
 
 def test_killed_daemons_go_on_where_they_were(master: Master) -> None:
     with Kubelets(master, "n1"):
-        master.kubectl("apply", given=manifest(a_deployment(replicas=3), _service()))
+        master.kubectl("apply", "--validate=false", given=manifest(a_deployment(replicas=3), _service()))
         until(lambda: master.client.list("pods")["items"], "the first pod")
         for name in ("controllers", "apiserver"):
             master.kill(name)
