@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from collections import Counter
 from collections.abc import Iterator
 
@@ -120,4 +121,7 @@ def test_killed_daemons_go_on_where_they_were(master: Master) -> None:
         assert "successfully rolled out" in master.kubectl("rollout", "status", "deployment/web", "--timeout=15s")
         until(lambda: len(master.ready_ips("web")) == 3, "three endpoints")
         assert len(master.client.list("pods")["items"]) == 3 and len(master.client.list("replicasets")["items"]) == 1
+        for name in ("controllers", "scheduler"):
+            master.daemons[name].signal(signal.SIGTERM)
+            assert master.daemons[name].wait() == 0
         assert not master.daemons["scheduler"].said("Traceback") and not master.daemons["controllers"].said("Traceback")
