@@ -178,8 +178,10 @@ def test_conflicts_are_tried_again_without_a_word_other_refusals_are_said(api: F
 
 
 def test_what_makes_no_sense_is_said_and_stops_nobody(api: FakeApi) -> None:
-    with Running(api, endpoints.CONTROLLER) as running:
+    with Running(api, *ALL) as running:
         api.create(a_service("bad", ports=[7]))
+        api.create({"kind": "Pod", "metadata": {"name": "bare", "namespace": "default"}, "spec": None})
+        api.create({"kind": "Pod", "metadata": {"name": "odd", "namespace": "default", "labels": 7}, "status": {"podIP": "10.244.1.3"}})
         api.create(a_pod("a", ip="10.244.1.2"))
         api.create(a_service())
         until(lambda: api.all("endpoints"), "the endpoints of the other service")

@@ -11,14 +11,17 @@ from dataclasses import dataclass, field
 from lab.master.client import ApiClient, ApiError, Object, Unreachable
 from lab.master.controllers.actions import Action, Again, Bind, Create, Delete, Finalize, Patch, Tell
 from lab.master.controllers.events import Recorder
-from lab.master.controllers.world import Controller, World
-from lab.master.informer import Informer, Key
+from lab.master.controllers.world import Concerned, Controller, World
+from lab.master.informer import Informer, Key, key_of
 from lab.master.resources import by_kind, by_plural
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.01, 2.0
 """Seconds before an object is looked at again after a failure: doubled each time. The real ones begin with 5 ms and end with 1000 s."""
 
 _NOT_FOUND, _CONFLICT = 404, 409
+
+_NONSENSE = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+"""What cores raise over an object that makes no sense, written into etcd past the apiserver's checks: it must not stop the others."""
 
 
 @dataclass
@@ -128,6 +131,7 @@ class Loop:
 
     def _learn(self, plural: str, item: Object, is_gone: bool = False) -> None:
         """Take in a state of an object, and note whom it concerns."""
+        item = _shaped(item)
         metadata = item["metadata"]
         before = self.world.get(plural, metadata["name"], metadata.get("namespace", ""))
         if not (self.world.remove(plural, item) if is_gone else self.world.put(plural, item)):
@@ -137,8 +141,14 @@ class Loop:
             concerned = work.controller.watches.get(plural)
             if concerned is not None:
                 for state in states:
-                    for key in concerned(self.world, state):
-                        self._want(number, key)
+                    self._note_concerned(number, concerned, state)
+
+    def _note_concerned(self, number: int, concerned: Concerned, state: Object) -> None:
+        try:
+            for key in concerned(self.world, state):
+                self._want(number, key)
+        except _NONSENSE as error:
+            self._log(f"{self._works[number].controller.name} {'/'.join(filter(None, key_of(state)))}: passed over, it makes no sense: {error!r}")
 
     def _want(self, number: int, key: Key) -> None:
         self._works[number].keys.setdefault(key)
@@ -166,8 +176,7 @@ class Loop:
             elif error.code != _CONFLICT or failures > 3:
                 self._log(f"{work.controller.name} {'/'.join(filter(None, key))}: {error}")
             self._later(number, key, min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(failures, 16)))
-        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-            # an object that makes no sense, which somebody has written past the apiserver's checks, must not stop the others
+        except _NONSENSE as error:
             self._log(f"{work.controller.name} {'/'.join(filter(None, key))}: passed over, it makes no sense: {error!r}")
         else:
             work.failures.pop(key, None)
@@ -252,3 +261,9 @@ class Loop:
 def _like(model: Object, answer: Object) -> Object:
     """An answer with kind and apiVersion, should the apiserver have left them out."""
     return {"kind": model.get("kind", ""), "apiVersion": model.get("apiVersion", "")} | answer
+
+
+def _shaped(item: Object) -> Object:
+    """An object whose spec and status are there and mappings, as cores may take for granted."""
+    parts: Object = {name: {} for name in ("spec", "status") if not isinstance(item.get(name), dict)}
+    return item | parts if parts else item

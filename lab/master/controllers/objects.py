@@ -38,12 +38,17 @@ def generated(base: str, dice: random.Random) -> str:
 
 def labels_of(item: Object) -> dict[str, str]:
     """The object's labels."""
-    return item["metadata"].get("labels") or {}
+    return _texts(item, "labels")
 
 
 def annotations_of(item: Object) -> dict[str, str]:
     """The object's annotations."""
-    return item["metadata"].get("annotations") or {}
+    return _texts(item, "annotations")
+
+
+def _texts(item: Object, name: str) -> dict[str, str]:
+    found = item["metadata"].get(name)
+    return found if isinstance(found, dict) else {}
 
 
 def controller_of(item: Object) -> Object | None:
