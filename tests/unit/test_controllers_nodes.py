@@ -76,6 +76,18 @@ def test_heartbeats_by_status_or_lease_keep_a_node_ready_whatever_its_clock_says
     assert is_true(_node(cluster), "Ready")
 
 
+def test_a_kubelet_that_says_it_is_not_ready_speaks_for_its_pods_itself() -> None:
+    cluster = _silent()
+    cluster.change("nodes", "n1", {"status": {"conditions": [{"type": "Ready", "status": "False", "lastHeartbeatTime": "t1"}]}}, "")
+    cluster.settle()
+    assert _is_ready(cluster, "here")
+    _wait(cluster, 4.0)
+    assert not _is_ready(cluster, "here")
+    cluster.put(a_pod("late", node="n1", ip="10.244.1.3"))
+    cluster.settle()
+    assert not _is_ready(cluster, "late")
+
+
 def test_a_node_that_speaks_again_is_judged_anew() -> None:
     cluster = _silent()
     _wait(cluster, 4.0)

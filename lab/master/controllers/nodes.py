@@ -18,7 +18,7 @@ _LIFECYCLE = "node-controller"
 
 
 def reconcile_lifecycle(key: Key, world: World, grace: float, eviction: float | None) -> list[Action]:
-    """Ready becomes Unknown after `grace` seconds without a heartbeat; pods of a node that is not ready count as not ready.
+    """Ready becomes Unknown after `grace` seconds without a heartbeat, and the pods of such a node not ready.
 
     The time runs from when a heartbeat was seen here, by this clock: what a node's own clock says does not matter. eviction: seconds
     after which pods of a silent node are deleted, None for never.
@@ -34,12 +34,12 @@ def reconcile_lifecycle(key: Key, world: World, grace: float, eviction: float | 
     actions: list[Action] = []
     if silence < grace:
         actions.append(Again(grace - silence))
-    elif (condition(node, "Ready") or {}).get("status") != "Unknown":
+    elif not _is_unknown(node):
         node = _unknown(node, world.now)
         actions += [patch_of("nodes", node, {"status": {"conditions": node["status"]["conditions"]}}, "status")]
         actions += [Tell(node, "NodeNotReady", f"Node {name} status is now: NodeNotReady")]
-    if condition(node, "Ready") is None or is_true(node, "Ready"):
-        return actions
+    if not _is_unknown(node):
+        return actions  # a kubelet that speaks says itself how its pods are
     pods = _pods_on(name, world)
     actions += [_not_ready(pod, world.now) for pod in pods if is_true(pod, "Ready")]
     if eviction is not None and silence >= grace:
@@ -80,7 +80,7 @@ def _last_heard(node: Object, key: Key, world: World) -> float:
     """When the heartbeat, which a node writes into its status or into its lease, was last seen to be a new one."""
     lease = world.get("leases", key[1], _LEASES) or {}
     ready = condition(node, "Ready") or {}
-    if ready.get("status") == "Unknown":
+    if _is_unknown(node):
         ready = {}  # written here, not by the node
     beat = (node["metadata"].get("uid"), ready.get("lastHeartbeatTime"), (lease.get("spec") or {}).get("renewTime"))
     known = world.memory.get((_LIFECYCLE, key))
@@ -131,7 +131,11 @@ def _of_lease(world: World, lease: Object) -> Iterable[Key]:
 
 
 def _of_pod(world: World, pod: Object) -> Iterable[Key]:
-    """A pod concerns its node when that is not ready: its kubelet may have said so before it fell silent."""
+    """A pod concerns its node when that is silent: it may have been said to be ready just before."""
     name = pod["spec"].get("nodeName") or ""
     node = world.get("nodes", name)
-    return [("", name)] if node is not None and condition(node, "Ready") is not None and not is_true(node, "Ready") else []
+    return [("", name)] if node is not None and _is_unknown(node) else []
+
+
+def _is_unknown(node: Object) -> bool:
+    return (condition(node, "Ready") or {}).get("status") == "Unknown"
