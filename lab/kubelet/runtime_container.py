@@ -99,10 +99,12 @@ class Container:
                 os.close(descriptor)
 
     def hear(self, descriptor: int) -> bool:
-        """Take what came on a stream into the log, and to those who listen. False when nothing came: at its end, or for now."""
+        """Take what came on a stream into the log, and to those who listen. False at its end. Raises BlockingIOError when nothing came."""
         try:
             data = os.read(descriptor, _CHUNK)
-        except OSError:  # EAGAIN, or EIO: the last one with the terminal open has gone
+        except BlockingIOError:
+            raise
+        except OSError:  # EIO: the last one with the terminal open has gone
             return False
         stream = self.streams.said[descriptor]
         if not data:
@@ -123,9 +125,10 @@ class Container:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(pid, signal.SIGKILL)
         for descriptor in self.streams.said:
-            for _ in range(_LAST_READS):
-                if not self.hear(descriptor):
-                    break
+            with contextlib.suppress(BlockingIOError):
+                for _ in range(_LAST_READS):
+                    if not self.hear(descriptor):
+                        break
         self.close()
         self.runs = (*self.runs[:-1], replace(self.runs[-1], finished=time.time(), status=status))
 
