@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import json
 import queue
+import socket
 import threading
 import uuid
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -31,6 +33,7 @@ class Apiserver(ThreadingHTTPServer):
     """Serves on a port of the namespace that it is made in. `objects` by path, such as /api/v1/namespaces/default/pods/web."""
 
     daemon_threads = True
+    kubelet = "10.9.0.1"
 
     def __init__(self, port: int = 8080) -> None:
         super().__init__(("0.0.0.0", port), _Handler)
@@ -93,7 +96,29 @@ class Apiserver(ThreadingHTTPServer):
         return [one["reason"] for one in events if one["involvedObject"]["name"] == name]
 
 
+def _pipe(source: socket.socket, target: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        while data := source.recv(65536):
+            target.sendall(data)
+        target.shutdown(socket.SHUT_WR)
+
+
+_VERBS = ["create", "delete", "get", "list", "patch", "update", "watch"]
+DISCOVERY: dict[str, Object] = {
+    "/api": {"kind": "APIVersions", "versions": ["v1"]},
+    "/apis": {"kind": "APIGroupList", "apiVersion": "v1", "groups": []},
+    "/version": {"major": "1", "minor": "7", "gitVersion": "v1.7.3"},
+    "/api/v1": {
+        "kind": "APIResourceList",
+        "groupVersion": "v1",
+        "resources": [{"name": "pods", "singularName": "pod", "namespaced": True, "kind": "Pod", "verbs": _VERBS, "shortNames": ["po"]}],
+    },
+}
+"""Enough for kubectl to find out what a pod is."""
+
+
 class _Handler(BaseHTTPRequestHandler):
+    rbufsize = 0  # what follows the head belongs to a relayed connection
     server: Apiserver
 
     def log_message(self, format: str, *args: object) -> None:
@@ -105,6 +130,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self, item: Any, code: int = 200) -> None:
         raw = json.dumps(item).encode()
         self.send_response(code)
+        self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(raw)))
         self.end_headers()
         self.wfile.write(raw)
@@ -113,6 +139,10 @@ class _Handler(BaseHTTPRequestHandler):
         path, query = urlsplit(self.path).path, parse_qs(urlsplit(self.path).query)
         if "watch" in query:
             return self._watch(path.rsplit("/", 1)[1])
+        if path in DISCOVERY:
+            return self._answer(DISCOVERY[path])
+        if path.rsplit("/", 1)[1] in ("exec", "attach", "portforward", "log"):
+            return self._relay(path, urlsplit(self.path).query)
         with self.server.lock:
             item = copy.deepcopy(self.server.objects.get(path))
             plural = path.rsplit("/", 1)[1]
@@ -123,6 +153,19 @@ class _Handler(BaseHTTPRequestHandler):
         if path.count("/") > 3:
             return self._answer({"kind": "Status", "message": "not found"}, 404)
         self._answer({"kind": "PodList", "apiVersion": "v1", "metadata": {"resourceVersion": version}, "items": items})
+
+    def _relay(self, path: str, query: str) -> None:
+        """To the kubelet: everything of this connection from now on."""
+        *_, namespace, _, pod, what = path.split("/")
+        container = (parse_qs(query).get("container") or [self.server.objects[path.rsplit("/", 1)[0]]["spec"]["containers"][0]["name"]])[0]
+        verb = {"log": "containerLogs", "portforward": "portForward"}.get(what, what)
+        target = f"/{verb}/{namespace}/{pod}" + ("" if verb == "portForward" else f"/{container}")
+        heads = "".join(f"{name}: {value}\r\n" for name, value in self.headers.items())
+        with socket.create_connection((self.server.kubelet, 10250)) as other:
+            other.sendall(f"GET {target}?{query} HTTP/1.1\r\n{heads}\r\n".encode())
+            threading.Thread(target=_pipe, args=(self.connection, other), daemon=True).start()
+            _pipe(other, self.connection)
+        self.close_connection = True
 
     def _watch(self, plural: str) -> None:
         news: queue.SimpleQueue[tuple[str, Object] | None] = queue.SimpleQueue()
