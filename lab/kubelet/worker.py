@@ -370,7 +370,7 @@ class Worker:
         for name, life in self.lives.items():
             runs = self.record.runs.get(name, ()) if self.record is not None else ()
             running = bool(runs) and not runs[-1].finished
-            ready = running and life.ready and self._doomed == NEVER
+            ready = running and life.ready
             found.append(status.Facts(name, life.spec.get("image", ""), runs, life.waiting, ready, running and life.started))
         return found
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -35,7 +36,7 @@ def cluster(*flags: str) -> Iterator[tuple[Node, Apiserver]]:
     try:
         yield node, api
     except BaseException:
-        print(running.last_words(), node.runtime.last_words())
+        sys.stderr.write(f"{running.last_words()}\n{node.runtime.last_words()}\n")
         raise
 
 
@@ -135,7 +136,7 @@ def test_what_does_not_hear_sigterm_is_killed_after_its_grace_period() -> None:
         until(lambda: "sleep 1234" in node_run(node, "ps ax"), "its child")
         api.delete_pod("deaf", 1)
         until(lambda: "heard" in node_run(node, "cat /run/lab/pods/*deaf*/sh/0.log"), "SIGTERM")
-        assert api.pod("deaf") is not None and not api.is_ready("deaf")
+        assert api.pod("deaf") is not None, "it has a second to go"
         until(lambda: api.pod("deaf") is None, "its end")
         assert "sleep 1234" not in node_run(node, "ps ax"), "what had left the session is gone, too"
         assert node_run(node, "ls /run/lab/pods") == ""
@@ -215,7 +216,7 @@ def cluster_again(node: Node) -> Iterator[tuple[Callable[[str], object], Callabl
     try:
         yield lambda _: running.stop(), lambda _: os.write(writer, b"x"), api
     except BaseException:
-        print(running.last_words(), waiting.last_words(), node.runtime.last_words())
+        sys.stderr.write(f"{running.last_words()}\n{waiting.last_words()}\n{node.runtime.last_words()}\n")
         raise
     finally:
         os.close(reader)
@@ -233,7 +234,8 @@ def test_kubectls_exec_logs_attach_and_port_forward() -> None:
         assert kubectl(node, "exec -i web -c sh -- wc -c", "x" * 1_000_000).stdout == "1000000\n"
         assert kubectl(node, "exec web -c sh -- head -c 2000000 /dev/zero | wc -c").stdout == "2000000\n"
         assert "executable file not found" in kubectl(node, "exec web -c sh -- nosuchprogram").stderr
-        typed = "stty rows 33 cols 99; HOME=/run kubectl --server http://127.0.0.1:8080 exec -it web -c sh -- sh -c 'tty; stty size; exit 3'"
+        sized = "until stty size | grep -q 33; do :; done; tty; stty size; exit 3"
+        typed = f"stty rows 33 cols 99; HOME=/run kubectl --server http://127.0.0.1:8080 exec -it web -c sh -- sh -c '{sized}'"
         terminal = process.run(node.master, ["script", "-qec", typed, "/dev/null"], 20.0)
         assert "/dev/pts/" in terminal.stdout and "33 99" in terminal.stdout and terminal.status == 3
         kubectl(node, "attach -i web -c sh -q", "line 1\n")
