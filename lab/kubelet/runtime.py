@@ -265,6 +265,12 @@ class Runtime:
             raise RuntimeTrouble(f"the pod {pod.sandbox.name} has been stopped")
         return [pod.record().as_json()], tuple(os.dup(pod.namespace.fds[kind]) for kind in protocol.KINDS)
 
+    def _end_input(self, request: Message) -> Answer:
+        container = self._pod(request).containers.get(request["container"])
+        if container is not None:
+            container.end_input()
+        return [{}], ()
+
     def _attach(self, request: Message) -> Answer:
         pod = self._pod(request)
         container = pod.containers.get(request["container"])
@@ -283,6 +289,7 @@ _VERBS: dict[str, Callable[[Runtime, Message], Answer]] = {
     "remove": Runtime._remove,
     "enter": Runtime._enter,
     "attach": Runtime._attach,
+    "end-input": Runtime._end_input,
 }
 
 

@@ -144,6 +144,12 @@ class Container:
             self._log.close()
             self._log = None
 
+    def end_input(self) -> None:
+        """Let it read the end of its input, which it does once nobody attached holds it any more."""
+        if self.streams.stdin >= 0 and not self.streams.tty:
+            os.close(self.streams.stdin)
+            self.streams.stdin = -1
+
     def listen(self) -> tuple[socket.socket, int]:
         """For an attach: a socket with what it says from now on (a byte for the stream, 1 or 2, then data), and where it reads (-1: nowhere)."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)

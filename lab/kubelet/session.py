@@ -18,7 +18,7 @@ import socket
 import struct
 import subprocess
 import termios
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -27,6 +27,7 @@ from aiohttp import WSMsgType, web
 from lab.errors import CommandError, LabError
 from lab.fabric import process
 from lab.kubelet import podspec
+from lab.kubelet.protocol import RuntimeTrouble
 from lab.kubelet.server import Back
 from lab.kubelet.worker import Json, Worker
 
@@ -71,11 +72,12 @@ def trouble(text: str) -> Json:
 
 @dataclass
 class Streams:
-    """Our ends of the process's streams. Descriptors; -1: none. `said`: by channel what can be read."""
+    """Our ends of the process's streams. Descriptors; -1: none. `said`: by channel what can be read. `at_end`: when input has ended."""
 
     said: dict[int, int]
     stdin: int = -1
     terminal: int = -1
+    at_end: Callable[[], None] = lambda: None
 
     def close(self) -> None:
         """Let go of them."""
@@ -241,6 +243,7 @@ async def _end_of_input(loop: asyncio.AbstractEventLoop, streams: Streams) -> No
         return
     os.close(streams.stdin)
     streams.stdin = -1
+    streams.at_end()
 
 
 def _write(descriptor: int, data: bytes) -> None:
@@ -275,6 +278,8 @@ async def attach(request: web.Request, back: Back, worker: Worker, name: str) ->
     await ws.prepare(request)
     takes = stdin >= 0 and is_true(request.query.get("stdin") or request.query.get("input", ""))
     streams = Streams({}, os.dup(stdin) if takes else -1, os.dup(stdin) if tty else -1)
+    if takes and worker.lives[name].spec.get("stdinOnce"):
+        streams.at_end = lambda: _end_input(back, worker.uid, name)
     if stdin >= 0:
         os.close(stdin)
     listening = asyncio.create_task(_listen(ws, streams))
@@ -289,7 +294,13 @@ async def attach(request: web.Request, back: Back, worker: Worker, name: str) ->
         await asyncio.gather(listening, telling, return_exceptions=True)
         streams.close()
         said.close()
+        streams.at_end()
     return ws
+
+
+def _end_input(back: Back, uid: str, name: str) -> None:
+    with contextlib.suppress(RuntimeTrouble):  # the container may have gone
+        back.loop.tools.runtime.end_input(uid, name)
 
 
 async def _tell(ws: web.WebSocketResponse, said: socket.socket) -> None:

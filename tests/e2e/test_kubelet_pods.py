@@ -226,7 +226,7 @@ def cluster_again(node: Node) -> Iterator[tuple[Callable[[str], object], Callabl
 def test_kubectls_exec_logs_attach_and_port_forward() -> None:
     def body(node: Node, api: Apiserver) -> None:
         env = [{"name": "A", "value": "1"}, {"name": "B", "value": "$(A)2"}]
-        reading = shell("echo begin; while read l; do echo got $l; done; sleep 100", stdin=True, env=env)
+        reading = shell("echo begin; while read l; do echo got $l; done; echo read all", stdin=True, stdinOnce=True, env=env)
         api.run_pod("web", {"containers": [NGINX, reading]})
         until(lambda: api.is_ready("web"), "its being ready")
         ran = kubectl(node, "exec web -c sh -- sh -c 'echo $B; echo oops >&2; hostname; exit 7'")
@@ -238,8 +238,8 @@ def test_kubectls_exec_logs_attach_and_port_forward() -> None:
         typed = f"stty rows 33 cols 99; HOME=/run kubectl --server http://127.0.0.1:8080 exec -it web -c sh -- sh -c '{sized}'"
         terminal = process.run(node.master, ["script", "-qec", typed, "/dev/null"], 20.0)
         assert "/dev/pts/" in terminal.stdout and "33 99" in terminal.stdout and terminal.status == 3
-        kubectl(node, "attach -i web -c sh -q", "line 1\n")
-        until(lambda: "got line 1" in kubectl(node, "logs web -c sh").stdout, "what attach sent")
+        assert kubectl(node, "attach -i web -c sh -q", "line 1\n").stdout == "got line 1\nread all\n"
+        until(lambda: "got line 1" in kubectl(node, "logs -p web -c sh").stdout, "what attach sent")
         forwarded = "port-forward pod/web 8888:80 8889:81 >/run/forward & until curl -s -m 2 http://127.0.0.1:8888/; do :; done; "
         both = kubectl(node, forwarded + "curl -s http://127.0.0.1:8888/; kill $!")
         assert both.stdout.count("pod: web") == 2
