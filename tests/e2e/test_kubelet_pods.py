@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -173,7 +174,22 @@ def test_a_pod_in_its_nodes_network() -> None:
     on_node(body)
 
 
-def test_a_kubelet_that_comes_back_finds_its_pods_and_one_without_apiserver_keeps_them() -> None:
+def test_a_kubelet_that_is_cut_off_keeps_its_pods_running_and_tells_afterwards() -> None:
+    def body(node: Node, api: Apiserver) -> None:
+        api.run_pod("web", {"containers": [NGINX]})
+        until(lambda: api.is_ready("web"), "its being ready")
+        process.must(process.run(node.namespace, "ip link set eth0 down"))
+        os.kill(node.pods.pods()[0].runs["nginx"][-1].pid, signal.SIGKILL)
+        until(lambda: node.pods.pods()[0].runs["nginx"][-1].attempt == 1, "the restart without an apiserver")
+        until(lambda: "pod: web" in node_run(node, f"curl -s -m 5 http://{api.pod('web')['status']['podIP']}/"), "its answer")  # type: ignore[index]
+        assert api.container("web")["restartCount"] == 0
+        process.must(process.run(node.namespace, "ip link set eth0 up"))
+        until(lambda: api.container("web")["restartCount"] == 1 and api.is_ready("web"), "the news of the restart")
+
+    on_node(body)
+
+
+def test_a_kubelet_that_comes_back_finds_its_pods() -> None:
     def body() -> None:
         node = Node()
         with cluster_again(node) as (first, second, api):
