@@ -92,7 +92,7 @@ class Kubelet:
         self._events = Events(self._client, flags.name, log.warning)
         self._reporter = Reporter(self._client, log.warning)
         tools = Tools(
-            self._runtime, self._events, self._reporter.put, self._addresses, self.network, self._config_map, loop.clock, flags.node_ip
+            self._runtime, self._events, self._reporter.put, self._addresses, self.network, self._config_map, loop.clock, flags.node_ip, log.warning
         )
         self.loop = loop.Loop(tools)
 

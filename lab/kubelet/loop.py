@@ -6,13 +6,15 @@ import queue
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from ipaddress import IPv4Address
 
+from lab.errors import LabError
 from lab.kubelet import podspec, probing
 from lab.kubelet.probes import Probe
 from lab.kubelet.protocol import Message
 from lab.kubelet.records import PodRecord
-from lab.kubelet.worker import Json, Tools, Worker
+from lab.kubelet.worker import RETRY, Json, Tools, Worker
 
 LOOK = 0.01
 """Seconds between looks at a pod that is coming up."""
@@ -79,7 +81,8 @@ class Loop:
             due = {uid for uid, moment in self._wake.items() if moment <= now} | self._dirty
             self._dirty = set()
             for worker in sorted((self.workers[uid] for uid in due if uid in self.workers), key=_rank):
-                self._sync(worker)
+                self._wake[worker.uid] = self.tools.clock() + RETRY
+                self._guard(f"pod {worker.key[0]}/{worker.key[1]}", partial(self._sync, worker))
             self._ask_probes()
         self._pool.shutdown(wait=False, cancel_futures=True)
 
@@ -95,11 +98,19 @@ class Loop:
 
     def _take(self, patience: float) -> None:
         try:
-            self._inbox.get(timeout=patience)()
+            news = self._inbox.get(timeout=patience)
             while True:
-                self._inbox.get_nowait()()
+                self._guard("news", news)
+                news = self._inbox.get_nowait()
         except queue.Empty:
             return
+
+    def _guard(self, what: str, work: Callable[[], None]) -> None:
+        """One pod that makes no sense must not be the end of the others."""
+        try:
+            work()
+        except (LabError, LookupError, TypeError, ValueError, AttributeError) as error:
+            self.tools.log(f"{what}: {error!r}")
 
     def _sync(self, worker: Worker) -> None:
         self._wake[worker.uid] = worker.sync()
@@ -118,7 +129,7 @@ class Loop:
         if worker is None:
             self._replace(item)
             worker = self.workers[uid] = Worker(item, self.tools, self.records.pop(uid, None))
-        worker.item = item
+        worker.news(item)
         self._dirty.add(uid)
 
     def _replace(self, item: Json) -> None:

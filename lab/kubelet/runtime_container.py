@@ -64,7 +64,7 @@ class Container:
             _furnish(namespace, program)
             pid = self._spawn(namespace, program)
             run = Run(program.attempt, began, pid)
-        except (BootError, CommandError, OSError) as error:
+        except (BootError, CommandError, OSError, ValueError) as error:  # ValueError: a word or a variable that no process can have
             self.close()
             run = Run(program.attempt, began, 0, time.time(), NOT_STARTED, str(error))
         self.runs = (*self.runs[-1:], run)
@@ -178,6 +178,8 @@ def _take_terminal() -> None:
 
 
 def _furnish(namespace: Namespace, program: Program) -> None:
+    if program.directory and not os.path.isdir(program.directory):
+        raise BootError(f"{namespace.name}: this machine has no {program.directory}, which is the container's workingDir")
     for path, text in program.files:
         namespace.write_text(path, text)
     for path in program.private:

@@ -101,7 +101,7 @@ async def execute(request: web.Request, back: Back, worker: Worker, name: str) -
     loop = asyncio.get_running_loop()
     try:
         child, streams = await loop.run_in_executor(_pool, lambda: _spawn(back, worker, name, command, wanted))
-    except LabError as error:
+    except (LabError, OSError, ValueError) as error:
         await _finish(ws, trouble(str(error)))
         return ws
     try:

@@ -51,6 +51,7 @@ class Tools:
     lookup: Callable[[str, str], dict[str, str] | None]
     clock: Callable[[], float]
     node_ip: str
+    log: Callable[[str], None]
 
 
 @dataclass
@@ -70,6 +71,7 @@ class Life:
     answers: bool = False
     kill_at: float = NEVER
     counted: int = -1
+    first: int = 0
 
     def begin(self, attempt: int, now: float) -> None:
         """A new life of the container: nothing has been asked yet."""
@@ -106,13 +108,17 @@ class Worker:
         self.born = tools.clock()
         self._doomed = NEVER
         self._last: Json | None = None
+        self._compare_at = NEVER
+        before = {one["name"]: one for one in (item.get("status") or {}).get("containerStatuses") or ()}
+        for name, life in self.lives.items():
+            if before.get(name, {}).get("containerID"):  # it ran, before the machine's last start
+                life.first = int(before[name].get("restartCount") or 0) + 1
         if record is not None:
-            self._adopt(record)
+            self._adopt(record, before)
 
-    def _adopt(self, record: PodRecord) -> None:
+    def _adopt(self, record: PodRecord, before: dict[str, Json]) -> None:
         """Take over a pod that ran before this kubelet did: who was ready still is."""
         self.address = record.sandbox.address.split("/")[0]
-        before = {one["name"]: one for one in (self.item.get("status") or {}).get("containerStatuses") or ()}
         for name, life in self.lives.items():
             runs = record.runs.get(name, ())
             if not runs:
@@ -137,6 +143,11 @@ class Worker:
     def policy(self) -> str:
         """Its restartPolicy."""
         return str(self.item["spec"].get("restartPolicy") or "Always")
+
+    def news(self, item: Json) -> None:
+        """The apiserver has told of it. Whether it still has the status that it was told is looked at when that has had time to arrive."""
+        self.item = item
+        self._compare_at = self.tools.clock() + RETRY
 
     def heard(self, record: PodRecord) -> None:
         """The runtime has told of it."""
@@ -175,7 +186,7 @@ class Worker:
             self._release()
             return NEVER
         self._report()
-        return wake
+        return min(wake, self._compare_at)
 
     def _make(self) -> bool:
         """Give the pod its address and its namespaces. False, with an event, when that cannot be."""
@@ -214,7 +225,7 @@ class Worker:
             return self._refuse(name, life, now, run)
         if now < life.start_at:
             return life.start_at
-        return self._start(name, life, now, 0 if run is None else run.attempt + 1)
+        return self._start(name, life, now, life.first if run is None else run.attempt + 1)
 
     def _count_end(self, name: str, life: Life, run: Run) -> None:
         life.counted = run.attempt
@@ -380,6 +391,10 @@ class Worker:
     def _report(self) -> None:
         """Tell the apiserver, if anything is new."""
         now = self._status()
+        if self._compare_at <= self.tools.clock():
+            self._compare_at = NEVER
+            if status.essence(self.item.get("status") or {}) != status.essence(now):
+                self._last = None  # somebody else has written it, as the node controller does while a node is cut off
         if now != self._last:
             self._last = now
             self.item = self.item | {"status": (self.item.get("status") or {}) | now}

@@ -15,7 +15,7 @@ import pytest
 from lab.errors import LabError
 from lab.fabric import process
 from lab.kubelet.records import Program, Sandbox
-from tests.kubelet_apiserver import Apiserver
+from tests.kubelet_apiserver import Apiserver, merged
 from tests.kubelet_node import NODE, Node
 from tests.sandboxed import sandboxed
 from tests.waiting import until
@@ -185,6 +185,37 @@ def test_a_kubelet_that_is_cut_off_keeps_its_pods_running_and_tells_afterwards()
         assert api.container("web")["restartCount"] == 0
         process.must(process.run(node.namespace, "ip link set eth0 up"))
         until(lambda: api.container("web")["restartCount"] == 1 and api.is_ready("web"), "the news of the restart")
+
+    on_node(body)
+
+
+def test_a_status_that_somebody_else_has_written_is_put_right() -> None:
+    def body(node: Node, api: Apiserver) -> None:
+        api.run_pod("web", {"containers": [NGINX]})
+        until(lambda: api.is_ready("web"), "its being ready")
+        path = "/api/v1/namespaces/default/pods/web"
+        written = {"conditions": [{"type": "Ready", "status": "False", "reason": "NodeNotReady"}]}
+        api.put(path, merged(api.objects[path], {"status": written}))
+        assert not api.is_ready("web")
+        until(lambda: api.is_ready("web"), "its being ready again")
+
+    on_node(body)
+
+
+def test_pods_that_make_no_sense_do_not_hinder_the_others() -> None:
+    def body(node: Node, api: Apiserver) -> None:
+        api.run_pod("odd", {"containers": [{"image": "busybox"}]})
+        api.run_pod("zero", {"containers": [shell("echo a\0b")]})
+        api.run_pod("away", {"containers": [shell("true", workingDir="/nosuchdirectory")]})
+        api.run_pod("pinned", {"containers": [NGINX]}, {"lab.network/pod-ip": "10.99.0.1"})
+        api.run_pod("web", {"containers": [NGINX]})
+        until(lambda: api.is_ready("web"), "the sound pod's being ready")
+        until(lambda: "FailedCreatePodSandBox" in api.reasons("pinned"), "the event about its address")
+        until(lambda: "null byte" in str(api.container("zero")), "the trouble with a command that cannot be")
+        until(lambda: "workingDir" in str(api.container("away")), "the trouble with the directory")
+        for name in ("pinned", "zero", "away"):
+            api.delete_pod(name, 1)
+        until(lambda: not any(api.pod(name) for name in ("pinned", "zero", "away")), "their end")
 
     on_node(body)
 
