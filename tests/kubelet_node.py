@@ -20,7 +20,7 @@ BRIDGE = IPv4Interface("10.244.1.1/24")
 class Node:
     """The namespaces, and what runs in them. Everything that forks is forked before the apiserver's threads begin."""
 
-    def __init__(self) -> None:
+    def __init__(self, by_hand: bool = False) -> None:
         self.master = Namespace.current("master")
         self.namespace = Namespace.create("node1")
         sockets = netlink.Sockets()
@@ -34,6 +34,8 @@ class Node:
         netlink.add_bridge(sockets, op.AddBridge("", bridge, 1450), self.namespace)
         netlink.set_address(sockets, op.SetAddress("", bridge, BRIDGE), self.namespace)
         sockets.close()
+        if by_hand:
+            return
         with protocol.listen(self.namespace) as server:
             self.runtime = daemon.fork(self.namespace, "runtime", partial(runtime.serve, server.fileno()), keep=[server.fileno()])
         self.pods = RuntimeClient(self.namespace)

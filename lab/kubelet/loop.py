@@ -11,10 +11,11 @@ from ipaddress import IPv4Address
 
 from lab.errors import LabError
 from lab.kubelet import podspec, probing
+from lab.kubelet.life import Json
 from lab.kubelet.probes import Probe
 from lab.kubelet.protocol import Message
 from lab.kubelet.records import PodRecord
-from lab.kubelet.worker import RETRY, Json, Tools, Worker
+from lab.kubelet.worker import RETRY, Tools, Worker
 
 LOOK = 0.01
 """Seconds between looks at a pod that is coming up."""

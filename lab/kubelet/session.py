@@ -27,9 +27,10 @@ from aiohttp import WSMsgType, web
 from lab.errors import CommandError, LabError
 from lab.fabric import process
 from lab.kubelet import podspec
+from lab.kubelet.life import Json
 from lab.kubelet.protocol import RuntimeTrouble
 from lab.kubelet.server import Back
-from lab.kubelet.worker import Json, Worker
+from lab.kubelet.worker import Worker
 
 PROTOCOLS = ("v5.channel.k8s.io", "v4.channel.k8s.io")
 STDIN, STDOUT, STDERR, ERROR, RESIZE, CLOSE = 0, 1, 2, 3, 4, 255

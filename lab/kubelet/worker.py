@@ -8,25 +8,23 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from ipaddress import IPv4Address
-from typing import Any, Protocol
+from typing import Protocol
 
 from lab.errors import LabError, UsageError
 from lab.kubelet import podspec, probes, restart, status
+from lab.kubelet.life import NEVER, Json, Life
 from lab.kubelet.podspec import Network
 from lab.kubelet.probes import Kind, Probe, Tally
 from lab.kubelet.records import PodRecord, Run
 from lab.kubelet.reports import Events, Report
 from lab.kubelet.runtimeclient import RuntimeClient
 
-NEVER = float("inf")
 RETRY = 1.0
 """Seconds until the next try to make a pod that could not be made."""
 
 DEFAULT_GRACE = 30.0
-
-Json = dict[str, Any]
 
 
 class Addresses(Protocol):
@@ -52,45 +50,6 @@ class Tools:
     clock: Callable[[], float]
     node_ip: str
     log: Callable[[str], None]
-
-
-@dataclass
-class Life:
-    """What the kubelet remembers of a container beside the runtime's record."""
-
-    spec: Json
-    probes: dict[Kind, Probe]
-    port: int
-    tallies: dict[Kind, Tally] = field(default_factory=dict)
-    next_look: dict[Kind, float] = field(default_factory=dict)
-    asking: set[Kind] = field(default_factory=set)
-    attempt: int = -1
-    crashes: int = 0
-    start_at: float = 0.0
-    waiting: tuple[str, str] = ("", "")
-    answers: bool = False
-    kill_at: float = NEVER
-    counted: int = -1
-    first: int = 0
-
-    def begin(self, attempt: int, now: float) -> None:
-        """A new life of the container: nothing has been asked yet."""
-        self.attempt, self.waiting, self.kill_at, self.answers = attempt, ("", ""), NEVER, False
-        self.tallies = {kind: probes.begin(probe) for kind, probe in self.probes.items()}
-        self.next_look = {kind: now + probe.initial_delay for kind, probe in self.probes.items()}
-        self.asking = set()
-
-    @property
-    def started(self) -> bool:
-        """Whether its startup probe, if it has one, is content."""
-        return "startup" not in self.tallies or self.tallies["startup"].verdict
-
-    @property
-    def ready(self) -> bool:
-        """Whether it is ready, given that it runs."""
-        if not self.started:
-            return False
-        return self.tallies["readiness"].verdict if "readiness" in self.tallies else self.answers or not self.port
 
 
 class Worker:

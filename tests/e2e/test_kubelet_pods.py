@@ -8,6 +8,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,12 +17,13 @@ from lab.errors import LabError
 from lab.fabric import process
 from lab.kubelet.records import Program, Sandbox
 from tests.kubelet_apiserver import Apiserver, merged
-from tests.kubelet_node import NODE, Node
+from tests.kubelet_node import MASTER, NODE, Node
 from tests.sandboxed import sandboxed
 from tests.waiting import until
 
 pytestmark = pytest.mark.e2e
 
+ROOT = Path(__file__).resolve().parents[2]
 NGINX = {"name": "nginx", "image": "nginx:1.8", "ports": [{"containerPort": 80}]}
 
 
@@ -248,7 +250,6 @@ def cluster_again(node: Node) -> Iterator[tuple[Callable[[str], object], Callabl
 
     from lab.fabric import daemon
     from lab.kubelet import daemon as kubelet
-    from tests.kubelet_node import MASTER
 
     reader, writer = os.pipe()
     argv = ["--hostname-override", "node1", "--api-servers", f"http://{MASTER}:8080", "--node-ip", NODE]
@@ -337,5 +338,27 @@ def test_the_runtime_alone_refuses_in_words() -> None:
                 attempt()
         assert [one.sandbox.name for one in node.pods.pods()] == ["web"]
         assert node_run(node, "ip -br link show type veth | grep -c ^veth") == "1\n", "a pod that failed leaves no wire"
+
+    sandboxed(body)
+
+
+def test_runtime_and_kubelet_started_by_hand() -> None:
+    def body() -> None:
+        node = Node(by_hand=True)
+        api = node.start_apiserver()
+        runtime = process.spawn(node.namespace, [sys.executable, "-m", "lab.kubelet.runtime"], cwd=ROOT, env=process.environment())
+        until(lambda: "runtime.sock" in node_run(node, "ls /run/lab"), "the runtime's socket")
+        wrong = process.run(node.namespace, [sys.executable, "-m", "lab.kubelet", "--node-ip", "x"], 10.0)
+        flags = ["--hostname-override", "node1", "--api-servers", f"http://{MASTER}:8080", "--node-ip", NODE]
+        kubelet = process.spawn(node.namespace, [sys.executable, "-m", "lab.kubelet", *flags], cwd=ROOT, env=process.environment())
+        api.run_pod("web", {"containers": [shell("exec sleep 4321")]})
+        until(lambda: api.is_ready("web"), "its being ready")
+        kubelet.terminate()
+        assert kubelet.wait(10) == 0
+        assert "sleep 4321" in node_run(node, "ps ax"), "the pod outlives the kubelet"
+        runtime.terminate()
+        assert runtime.wait(10) == 0
+        assert "sleep 4321" not in node_run(node, "ps ax"), "and ends with the runtime"
+        assert wrong.status == 2 and "Traceback" not in wrong.stderr
 
     sandboxed(body)
