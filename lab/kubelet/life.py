@@ -34,6 +34,7 @@ class Life:
     start_at: float = 0.0
     waiting: tuple[str, str] = ("", "")
     answers: bool = False
+    look_at: float = 0.0
     kill_at: float = NEVER
     counted: int = -1
     first: int = 0

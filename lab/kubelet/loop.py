@@ -17,9 +17,6 @@ from lab.kubelet.protocol import Message
 from lab.kubelet.records import PodRecord
 from lab.kubelet.worker import RETRY, Tools, Worker
 
-LOOK = 0.01
-"""Seconds between looks at a pod that is coming up."""
-
 LONGEST = 1.0
 """Seconds after which the loop looks around even without news."""
 
@@ -92,9 +89,7 @@ class Loop:
             return 0.0
         now, patience = self.tools.clock(), LONGEST
         for worker in self.workers.values():
-            if worker.unanswered():
-                patience = min(patience, LOOK)
-            patience = min(patience, self._wake.get(worker.uid, LONGEST + now) - now, worker.next_probe() - now)
+            patience = min(patience, min(self._wake.get(worker.uid, LONGEST + now), worker.next_probe(), worker.next_look()) - now)
         return max(0.0, patience)
 
     def _take(self, patience: float) -> None:
@@ -156,7 +151,7 @@ class Loop:
 
     def _look_at_ports(self) -> None:
         for worker in self.workers.values():
-            for name, port in worker.unanswered():
+            for name, port in worker.unanswered(self.tools.clock()):
                 if not probing.refuses(worker.address, port, _CONNECT):
                     worker.answered_port(name)
                     self._dirty.add(worker.uid)

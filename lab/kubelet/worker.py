@@ -26,6 +26,9 @@ RETRY = 1.0
 
 DEFAULT_GRACE = 30.0
 
+LOOK, SLOW_LOOK = 0.01, 0.5
+"""Seconds between looks at the port of a container that is coming up, and of one that has had ten seconds for it."""
+
 
 class Addresses(Protocol):
     """The node's pod addresses."""
@@ -269,9 +272,20 @@ class Worker:
         run = self.run_of(name)
         return run is not None and not run.finished and life.attempt == run.attempt and life.kill_at == NEVER
 
-    def unanswered(self) -> list[tuple[str, int]]:
-        """Containers that run, have no readiness probe, and have not been seen answering on the port that their image serves: name and port."""
-        return [(name, life.port) for name, life in self.lives.items() if life.port and not life.answers and self._runs(name, life)]
+    def unanswered(self, now: float) -> list[tuple[str, int]]:
+        """Containers to be looked at now: they run, no readinessProbe says when they are ready, and they have not answered on their image's port."""
+        found = []
+        for name, life in self.lives.items():
+            if life.port and not life.answers and life.look_at <= now and self._runs(name, life):
+                run = self.run_of(name)
+                life.look_at = now + (LOOK if run is not None and now - run.started < probes.FAST_FOR else SLOW_LOOK)
+                found.append((name, life.port))
+        return found
+
+    def next_look(self) -> float:
+        """When `unanswered` is to be asked again."""
+        times = [life.look_at for name, life in self.lives.items() if life.port and not life.answers and self._runs(name, life)]
+        return min(times, default=NEVER)
 
     def answered_port(self, name: str) -> None:
         """A container answers on its port."""

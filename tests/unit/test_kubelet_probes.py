@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lab.kubelet import probes, probing
+from lab.kubelet.life import Life
 from lab.kubelet.probes import Probe, Tally
 
 READINESS = Probe("readiness", "tcpSocket", {"port": 80}, success=2, failure=3)
@@ -65,6 +66,25 @@ def test_a_readiness_probe_is_impatient_until_its_first_success() -> None:
     assert probes.pause(READINESS, told(READINESS, False), 60.0) == 10.0
     assert probes.pause(READINESS, told(READINESS, True, True), 1.0) == 10.0
     assert probes.pause(LIVENESS, told(LIVENESS, False), 1.0) == 10.0
+
+
+def test_who_is_ready() -> None:
+    plain, serving, asked = Life({}, {}, 0), Life({}, {}, 80), Life({}, {"readiness": READINESS}, 0)
+    for life in (plain, serving, asked):
+        life.begin(0, 0.0)
+    assert (plain.ready, serving.ready, asked.ready) == (True, False, False)
+    serving.answers, asked.tallies["readiness"] = True, Tally(True)
+    assert serving.ready and asked.ready
+    serving.begin(1, 9.0)
+    assert not serving.ready, "a new life has to answer anew"
+
+
+def test_a_startup_probe_comes_first() -> None:
+    starting = Life({}, {"startup": Probe("startup", "tcpSocket", {"port": 80})}, 0)
+    starting.begin(0, 0.0)
+    assert not starting.started and not starting.ready
+    starting.tallies["startup"] = Tally(True)
+    assert starting.started and starting.ready
 
 
 @pytest.mark.parametrize(("port", "expected"), [(80, 80), ("81", 81), ("web", 8080), ("none", 0), (None, 0)])
