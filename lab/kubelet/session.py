@@ -124,7 +124,8 @@ def _spawn(back: Back, worker: Worker, name: str, command: list[str], wanted: di
     life = worker.lives[name]
     lookup = lambda config: back.loop.tools.lookup(worker.key[0], config)  # noqa: E731
     try:
-        values = podspec.environment(worker.item, life.spec, back.network(), worker.address, lookup)
+        links = back.loop.tools.links(worker.item)
+        values = podspec.environment(worker.item, life.spec, back.network(), worker.address, lookup, links)
     except LabError:
         values = {}
     environment = process.environment({"HOSTNAME": podspec.hostname(worker.item, back.network())} | values)

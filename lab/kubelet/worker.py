@@ -50,6 +50,7 @@ class Tools:
     addresses: Addresses
     network: Callable[[], Network]
     lookup: Callable[[str, str], dict[str, str] | None]
+    links: Callable[[Json], dict[str, str]]
     clock: Callable[[], float]
     node_ip: str
     log: Callable[[str], None]
@@ -227,7 +228,7 @@ class Worker:
         tools = self.tools
         try:
             lookup = lambda config: tools.lookup(self.key[0], config)  # noqa: E731
-            program = podspec.program(self.item, life.spec, attempt, tools.network(), self.address, lookup)
+            program = podspec.program(self.item, life.spec, attempt, tools.network(), self.address, lookup, tools.links(self.item))
         except UsageError as error:
             life.waiting, life.start_at = ("CreateContainerConfigError", str(error)), now + RETRY
             tools.events.about_pod(self.item, "Failed", f"Error: {error}", name, warning=True)

@@ -274,10 +274,13 @@ def test_kubectls_exec_logs_attach_and_port_forward() -> None:
     def body(node: Node, api: Apiserver) -> None:
         env = [{"name": "A", "value": "1"}, {"name": "B", "value": "$(A)2"}]
         reading = shell("echo begin; while read l; do echo got $l; done; echo read all", stdin=True, stdinOnce=True, env=env)
+        spec = {"clusterIP": "10.96.0.7", "ports": [{"port": 80}]}
+        api.create("/api/v1/namespaces/default/services", {"metadata": {"name": "my-web"}, "spec": spec})
         api.run_pod("web", {"containers": [NGINX, reading]})
         until(lambda: api.is_ready("web"), "its being ready")
         ran = kubectl(node, "exec web -c sh -- sh -c 'echo $B; echo oops >&2; hostname; exit 7'")
         assert (ran.status, ran.stdout, ran.stderr) == (7, "12\nweb\n", "oops\ncommand terminated with exit code 7\n")
+        assert "MY_WEB_SERVICE_HOST=10.96.0.7\n" in kubectl(node, "exec web -- env").stdout
         assert kubectl(node, "exec -i web -c sh -- wc -c", "x" * 1_000_000).stdout == "1000000\n"
         assert kubectl(node, "exec web -c sh -- head -c 2000000 /dev/zero | wc -c").stdout == "2000000\n"
         assert "executable file not found" in kubectl(node, "exec web -c sh -- nosuchprogram").stderr

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from lab.errors import UsageError
-from lab.kubelet import flags, node, podspec
+from lab.kubelet import flags, node, podspec, servicelinks
 from lab.kubelet.podspec import Network
 from lab.kubelet.records import PodRecord, Program, Run, Sandbox
 
@@ -98,6 +98,30 @@ def test_records_survive_the_wire() -> None:
     assert Program.of(json.loads(json.dumps(program.as_json()))) == program
     record = PodRecord(Sandbox("u", "shop", "web", "web", routes=("10.0.0.0/8",), files=(("a", "b"),)), {"c": (Run(0, 1.0, 2),)}, False, 4)
     assert PodRecord.of(json.loads(json.dumps(record.as_json()))) == record
+
+
+def service(name: str, address: str, *ports: dict[str, Any], namespace: str = "shop") -> dict[str, Any]:
+    return {"metadata": {"name": name, "namespace": namespace}, "spec": {"clusterIP": address, "ports": list(ports)}}
+
+
+def test_services_as_variables() -> None:
+    there = [
+        service("my-web", "10.96.0.7", {"port": 80, "name": "http"}, {"port": 53, "protocol": "UDP", "name": "dns-udp"}),
+        service("headless", "None", {"port": 80}),
+        service("theirs", "10.96.0.8", {"port": 80}, namespace="other"),
+        service("kubernetes", "10.96.0.1", {"port": 443, "name": "https"}, namespace="default"),
+    ]
+    found = servicelinks.variables(pod(), there)
+    assert (found["MY_WEB_SERVICE_HOST"], found["MY_WEB_SERVICE_PORT"], found["MY_WEB_SERVICE_PORT_DNS_UDP"]) == ("10.96.0.7", "80", "53")
+    assert (found["MY_WEB_PORT"], found["MY_WEB_PORT_53_UDP"], found["MY_WEB_PORT_80_TCP_ADDR"]) == (
+        "tcp://10.96.0.7:80",
+        "udp://10.96.0.7:53",
+        "10.96.0.7",
+    )
+    assert found["KUBERNETES_SERVICE_HOST"] == "10.96.0.1" and not [name for name in found if name.startswith(("HEADLESS", "THEIRS"))]
+    only = servicelinks.variables(pod({"enableServiceLinks": False}), there)
+    assert only["KUBERNETES_SERVICE_PORT_HTTPS"] == "443" and "MY_WEB_SERVICE_HOST" not in only
+    assert podspec.environment(pod(), {"env": [{"name": "U", "value": "$(MY_WEB_PORT)"}]}, NETWORK, "", {}.get, found)["U"] == "tcp://10.96.0.7:80"
 
 
 BASE = ["--hostname-override", "node1", "--api-servers", "http://10.9.0.254:8080", "--node-ip", "10.9.0.1"]
