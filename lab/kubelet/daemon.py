@@ -13,10 +13,11 @@ import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from ipaddress import IPv4Address
+from typing import Any
 
 from lab.errors import BootError, LabError
 from lab.flannel.log import to_stderr
-from lab.kubelet import loop, node, server
+from lab.kubelet import loop, node, server, servicelinks
 from lab.kubelet.flags import Flags, parse
 from lab.kubelet.podspec import Network
 from lab.kubelet.reports import Events, Reporter
@@ -91,8 +92,20 @@ class Kubelet:
         self._runtime = RuntimeClient(None, flags.runtime)
         self._events = Events(self._client, flags.name, log.warning)
         self._reporter = Reporter(self._client, log.warning)
+        self._pods = Informer(self._client, "pods", self._pod_event, self._synced, fields=f"spec.nodeName={flags.name}", log=log.warning)
+        # A container is told of the services that are there when it starts, so pods are listed after services.
+        self._services = Informer(self._client, "services", on_sync=self._start_pods, log=log.warning)
         tools = Tools(
-            self._runtime, self._events, self._reporter.put, self._addresses, self.network, self._config_map, loop.clock, flags.node_ip
+            self._runtime,
+            self._events,
+            self._reporter.put,
+            self._addresses,
+            self.network,
+            self._config_map,
+            lambda pod: servicelinks.variables(pod, self._services.items),
+            loop.clock,
+            flags.node_ip,
+            log.warning,
         )
         self.loop = loop.Loop(tools)
 
@@ -108,9 +121,7 @@ class Kubelet:
         heartbeat = node.Heartbeat(self._client, flags, self._trouble, log.info)
         for part in (heartbeat, self._events, self._reporter):
             part.start()
-        Informer(
-            self._client, "pods", self.loop.pod_event, self.loop.synced, fields=f"spec.nodeName={flags.name}", log=log.warning
-        ).start()
+        self._services.start()
         self._thread("loop", self.loop.run)
         self._thread("server", lambda: server.serve(listening, server.Back(self.loop, self.network, log.info)))
         log.info("Started kubelet %s for node %s, pods at %s", flags.version, flags.name, flags.bridge)
@@ -120,6 +131,15 @@ class Kubelet:
             log.error("%s", why)
         self.loop.end()
         return 1 if why else 0
+
+    def _start_pods(self) -> None:
+        self._pods.start()
+
+    def _pod_event(self, what: str, item: dict[str, Any]) -> None:
+        self.loop.pod_event(what, item)
+
+    def _synced(self) -> None:
+        self.loop.synced()
 
     def network(self) -> Network:
         """What every pod gets. Raises BootError while there is no bridge."""

@@ -6,16 +6,16 @@ import queue
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from ipaddress import IPv4Address
 
+from lab.errors import LabError
 from lab.kubelet import podspec, probing
+from lab.kubelet.life import Json
 from lab.kubelet.probes import Probe
 from lab.kubelet.protocol import Message
 from lab.kubelet.records import PodRecord
-from lab.kubelet.worker import Json, Tools, Worker
-
-LOOK = 0.01
-"""Seconds between looks at a pod that is coming up."""
+from lab.kubelet.worker import RETRY, Tools, Worker
 
 LONGEST = 1.0
 """Seconds after which the loop looks around even without news."""
@@ -79,7 +79,8 @@ class Loop:
             due = {uid for uid, moment in self._wake.items() if moment <= now} | self._dirty
             self._dirty = set()
             for worker in sorted((self.workers[uid] for uid in due if uid in self.workers), key=_rank):
-                self._sync(worker)
+                self._wake[worker.uid] = self.tools.clock() + RETRY
+                self._guard(f"pod {worker.key[0]}/{worker.key[1]}", partial(self._sync, worker))
             self._ask_probes()
         self._pool.shutdown(wait=False, cancel_futures=True)
 
@@ -88,18 +89,24 @@ class Loop:
             return 0.0
         now, patience = self.tools.clock(), LONGEST
         for worker in self.workers.values():
-            if worker.unanswered():
-                patience = min(patience, LOOK)
-            patience = min(patience, self._wake.get(worker.uid, LONGEST + now) - now, worker.next_probe() - now)
+            patience = min(patience, min(self._wake.get(worker.uid, LONGEST + now), worker.next_probe(), worker.next_look()) - now)
         return max(0.0, patience)
 
     def _take(self, patience: float) -> None:
         try:
-            self._inbox.get(timeout=patience)()
+            news = self._inbox.get(timeout=patience)
             while True:
-                self._inbox.get_nowait()()
+                self._guard("news", news)
+                news = self._inbox.get_nowait()
         except queue.Empty:
             return
+
+    def _guard(self, what: str, work: Callable[[], None]) -> None:
+        """One pod that makes no sense must not be the end of the others."""
+        try:
+            work()
+        except (LabError, LookupError, TypeError, ValueError, AttributeError) as error:
+            self.tools.log(f"{what}: {error!r}")
 
     def _sync(self, worker: Worker) -> None:
         self._wake[worker.uid] = worker.sync()
@@ -118,7 +125,7 @@ class Loop:
         if worker is None:
             self._replace(item)
             worker = self.workers[uid] = Worker(item, self.tools, self.records.pop(uid, None))
-        worker.item = item
+        worker.news(item)
         self._dirty.add(uid)
 
     def _replace(self, item: Json) -> None:
@@ -144,7 +151,7 @@ class Loop:
 
     def _look_at_ports(self) -> None:
         for worker in self.workers.values():
-            for name, port in worker.unanswered():
+            for name, port in worker.unanswered(self.tools.clock()):
                 if not probing.refuses(worker.address, port, _CONNECT):
                     worker.answered_port(name)
                     self._dirty.add(worker.uid)

@@ -134,9 +134,11 @@ def served_port(pod: Json, container: Json) -> int:
     return images.workload(pod_of(pod), one).port if images.is_known(one) else 0
 
 
-def program(pod: Json, container: Json, attempt: int, network: Network, address: str, lookup: Lookup) -> Program:
+def program(
+    pod: Json, container: Json, attempt: int, network: Network, address: str, lookup: Lookup, links: Mapping[str, str] | None = None
+) -> Program:
     """What the runtime is to run. Raises UsageError for a ConfigMap or field that is not there."""
-    values = environment(pod, container, network, address, lookup)
+    values = environment(pod, container, network, address, lookup, links)
     model = _with_address(pod_of(pod), address, network.node)
     one = container_of(container)
     expanded = replace(
@@ -161,9 +163,11 @@ def _with_address(pod: Pod, address: str, node: str) -> Pod:
     return replace(pod, pod_ip=IPv4Address(address) if address else None, node_name=node)
 
 
-def environment(pod: Json, container: Json, network: Network, address: str, lookup: Lookup) -> dict[str, str]:
-    """A container's variables, in order; a later one may refer to an earlier one as $(NAME)."""
-    values: dict[str, str] = {}
+def environment(
+    pod: Json, container: Json, network: Network, address: str, lookup: Lookup, links: Mapping[str, str] | None = None
+) -> dict[str, str]:
+    """A container's variables, in order; a later one may refer to an earlier one as $(NAME). `links`: those of services, which come first."""
+    values: dict[str, str] = dict(links or {})
     for source in container.get("envFrom") or ():
         reference = source.get("configMapRef") or {}
         if reference:

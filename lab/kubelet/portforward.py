@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import struct
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -55,7 +56,8 @@ async def carry(connection: Connection, address: str, port: int, send: Send) -> 
     try:
         reader, writer = await asyncio.wait_for(asyncio.open_connection(address, port), _TIMEOUT)
     except (OSError, asyncio.TimeoutError) as error:
-        why = getattr(error, "strerror", None) or "no answer"
+        number = getattr(error, "errno", None)
+        why = os.strerror(number) if number else "no answer"
         return f"error forwarding port {port} to pod {address}: failed to connect to {address}:{port}: {why}"
     connection.writer = writer
     try:

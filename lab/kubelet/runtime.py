@@ -73,7 +73,8 @@ class Runtime:
         self._on(self.server, self._accept)
         while not self._ending:
             for key, _ in self._selector.select():
-                key.data()
+                if self._selector.get_map().get(key.fd) is key:  # an earlier one of this round may have closed it
+                    key.data()
         for uid in list(self.pods):
             self._remove({"uid": uid})
         return 0
@@ -209,8 +210,9 @@ class Runtime:
         return [pod.record().as_json()], ()
 
     def _hear(self, container: Container, descriptor: int) -> None:
-        if not container.hear(descriptor):
-            self._selector.unregister(descriptor)
+        with contextlib.suppress(BlockingIOError):
+            if not container.hear(descriptor):
+                self._selector.unregister(descriptor)
 
     def _signal(self, request: Message) -> Answer:
         pod = self._pod(request)
@@ -263,6 +265,12 @@ class Runtime:
             raise RuntimeTrouble(f"the pod {pod.sandbox.name} has been stopped")
         return [pod.record().as_json()], tuple(os.dup(pod.namespace.fds[kind]) for kind in protocol.KINDS)
 
+    def _end_input(self, request: Message) -> Answer:
+        container = self._pod(request).containers.get(request["container"])
+        if container is not None:
+            container.end_input()
+        return [{}], ()
+
     def _attach(self, request: Message) -> Answer:
         pod = self._pod(request)
         container = pod.containers.get(request["container"])
@@ -281,6 +289,7 @@ _VERBS: dict[str, Callable[[Runtime, Message], Answer]] = {
     "remove": Runtime._remove,
     "enter": Runtime._enter,
     "attach": Runtime._attach,
+    "end-input": Runtime._end_input,
 }
 
 

@@ -64,7 +64,7 @@ class Container:
             _furnish(namespace, program)
             pid = self._spawn(namespace, program)
             run = Run(program.attempt, began, pid)
-        except (BootError, CommandError, OSError) as error:
+        except (BootError, CommandError, OSError, ValueError) as error:  # ValueError: a word or a variable that no process can have
             self.close()
             run = Run(program.attempt, began, 0, time.time(), NOT_STARTED, str(error))
         self.runs = (*self.runs[-1:], run)
@@ -99,10 +99,12 @@ class Container:
                 os.close(descriptor)
 
     def hear(self, descriptor: int) -> bool:
-        """Take what came on a stream into the log, and to those who listen. False when nothing came: at its end, or for now."""
+        """Take what came on a stream into the log, and to those who listen. False at its end. Raises BlockingIOError when nothing came."""
         try:
             data = os.read(descriptor, _CHUNK)
-        except OSError:  # EAGAIN, or EIO: the last one with the terminal open has gone
+        except BlockingIOError:
+            raise
+        except OSError:  # EIO: the last one with the terminal open has gone
             return False
         stream = self.streams.said[descriptor]
         if not data:
@@ -123,9 +125,10 @@ class Container:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(pid, signal.SIGKILL)
         for descriptor in self.streams.said:
-            for _ in range(_LAST_READS):
-                if not self.hear(descriptor):
-                    break
+            with contextlib.suppress(BlockingIOError):
+                for _ in range(_LAST_READS):
+                    if not self.hear(descriptor):
+                        break
         self.close()
         self.runs = (*self.runs[:-1], replace(self.runs[-1], finished=time.time(), status=status))
 
@@ -140,6 +143,12 @@ class Container:
         if self._log is not None:
             self._log.close()
             self._log = None
+
+    def end_input(self) -> None:
+        """Let it read the end of its input, which it does once nobody attached holds it any more."""
+        if self.streams.stdin >= 0 and not self.streams.tty:
+            os.close(self.streams.stdin)
+            self.streams.stdin = -1
 
     def listen(self) -> tuple[socket.socket, int]:
         """For an attach: a socket with what it says from now on (a byte for the stream, 1 or 2, then data), and where it reads (-1: nowhere)."""
@@ -169,6 +178,8 @@ def _take_terminal() -> None:
 
 
 def _furnish(namespace: Namespace, program: Program) -> None:
+    if program.directory and not os.path.isdir(program.directory):
+        raise BootError(f"{namespace.name}: this machine has no {program.directory}, which is the container's workingDir")
     for path, text in program.files:
         namespace.write_text(path, text)
     for path in program.private:

@@ -72,6 +72,10 @@ class RuntimeClient:
         message, descriptors = self._call({"verb": "attach", "uid": uid, "container": container})
         return socket.socket(fileno=descriptors[0]), descriptors[1] if len(descriptors) > 1 else -1, bool(message["tty"])
 
+    def end_input(self, uid: str, container: str) -> None:
+        """Let a container read the end of its input: nobody will attach to it any more."""
+        self._call({"verb": "end-input", "uid": uid, "container": container})
+
     def events(self) -> Iterator[Message]:
         """What happens, as it happens: `event` is came, began, ended, went or removed, `container` its name, `record` the pod (PodRecord.of).
 

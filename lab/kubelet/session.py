@@ -18,7 +18,7 @@ import socket
 import struct
 import subprocess
 import termios
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -27,8 +27,10 @@ from aiohttp import WSMsgType, web
 from lab.errors import CommandError, LabError
 from lab.fabric import process
 from lab.kubelet import podspec
+from lab.kubelet.life import Json
+from lab.kubelet.protocol import RuntimeTrouble
 from lab.kubelet.server import Back
-from lab.kubelet.worker import Json, Worker
+from lab.kubelet.worker import Worker
 
 PROTOCOLS = ("v5.channel.k8s.io", "v4.channel.k8s.io")
 STDIN, STDOUT, STDERR, ERROR, RESIZE, CLOSE = 0, 1, 2, 3, 4, 255
@@ -71,11 +73,12 @@ def trouble(text: str) -> Json:
 
 @dataclass
 class Streams:
-    """Our ends of the process's streams. Descriptors; -1: none. `said`: by channel what can be read."""
+    """Our ends of the process's streams. Descriptors; -1: none. `said`: by channel what can be read. `at_end`: when input has ended."""
 
     said: dict[int, int]
     stdin: int = -1
     terminal: int = -1
+    at_end: Callable[[], None] = lambda: None
 
     def close(self) -> None:
         """Let go of them."""
@@ -99,7 +102,7 @@ async def execute(request: web.Request, back: Back, worker: Worker, name: str) -
     loop = asyncio.get_running_loop()
     try:
         child, streams = await loop.run_in_executor(_pool, lambda: _spawn(back, worker, name, command, wanted))
-    except LabError as error:
+    except (LabError, OSError, ValueError) as error:
         await _finish(ws, trouble(str(error)))
         return ws
     try:
@@ -121,7 +124,8 @@ def _spawn(back: Back, worker: Worker, name: str, command: list[str], wanted: di
     life = worker.lives[name]
     lookup = lambda config: back.loop.tools.lookup(worker.key[0], config)  # noqa: E731
     try:
-        values = podspec.environment(worker.item, life.spec, back.network(), worker.address, lookup)
+        links = back.loop.tools.links(worker.item)
+        values = podspec.environment(worker.item, life.spec, back.network(), worker.address, lookup, links)
     except LabError:
         values = {}
     environment = process.environment({"HOSTNAME": podspec.hostname(worker.item, back.network())} | values)
@@ -241,6 +245,7 @@ async def _end_of_input(loop: asyncio.AbstractEventLoop, streams: Streams) -> No
         return
     os.close(streams.stdin)
     streams.stdin = -1
+    streams.at_end()
 
 
 def _write(descriptor: int, data: bytes) -> None:
@@ -275,6 +280,8 @@ async def attach(request: web.Request, back: Back, worker: Worker, name: str) ->
     await ws.prepare(request)
     takes = stdin >= 0 and is_true(request.query.get("stdin") or request.query.get("input", ""))
     streams = Streams({}, os.dup(stdin) if takes else -1, os.dup(stdin) if tty else -1)
+    if takes and worker.lives[name].spec.get("stdinOnce"):
+        streams.at_end = lambda: _end_input(back, worker.uid, name)
     if stdin >= 0:
         os.close(stdin)
     listening = asyncio.create_task(_listen(ws, streams))
@@ -289,7 +296,13 @@ async def attach(request: web.Request, back: Back, worker: Worker, name: str) ->
         await asyncio.gather(listening, telling, return_exceptions=True)
         streams.close()
         said.close()
+        streams.at_end()
     return ws
+
+
+def _end_input(back: Back, uid: str, name: str) -> None:
+    with contextlib.suppress(RuntimeTrouble):  # the container may have gone
+        back.loop.tools.runtime.end_input(uid, name)
 
 
 async def _tell(ws: web.WebSocketResponse, said: socket.socket) -> None:

@@ -136,3 +136,14 @@ def pod_status(pod: Mapping[str, Any], containers: Sequence[Facts], address: str
     if address:
         status |= {"podIP": address, "podIPs": [{"ip": address}]}
     return status
+
+
+def essence(status: Mapping[str, Any]) -> Json:
+    """What of a status must be the kubelet's: enough to notice that another has written it, or that it was lost."""
+    containers = status.get("containerStatuses") or ()
+    return {
+        "phase": status.get("phase"),
+        "podIP": status.get("podIP") or "",
+        "conditions": sorted((one.get("type"), one.get("status")) for one in status.get("conditions") or () if one.get("type") in _OWN),
+        "containers": sorted((one["name"], one.get("ready"), one.get("restartCount"), *(one.get("state") or {})) for one in containers),
+    }

@@ -8,25 +8,26 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from ipaddress import IPv4Address
-from typing import Any, Protocol
+from typing import Protocol
 
 from lab.errors import LabError, UsageError
 from lab.kubelet import podspec, probes, restart, status
+from lab.kubelet.life import NEVER, Json, Life
 from lab.kubelet.podspec import Network
 from lab.kubelet.probes import Kind, Probe, Tally
 from lab.kubelet.records import PodRecord, Run
 from lab.kubelet.reports import Events, Report
 from lab.kubelet.runtimeclient import RuntimeClient
 
-NEVER = float("inf")
 RETRY = 1.0
 """Seconds until the next try to make a pod that could not be made."""
 
 DEFAULT_GRACE = 30.0
 
-Json = dict[str, Any]
+LOOK, SLOW_LOOK = 0.01, 0.5
+"""Seconds between looks at the port of a container that is coming up, and of one that has had ten seconds for it."""
 
 
 class Addresses(Protocol):
@@ -49,46 +50,10 @@ class Tools:
     addresses: Addresses
     network: Callable[[], Network]
     lookup: Callable[[str, str], dict[str, str] | None]
+    links: Callable[[Json], dict[str, str]]
     clock: Callable[[], float]
     node_ip: str
-
-
-@dataclass
-class Life:
-    """What the kubelet remembers of a container beside the runtime's record."""
-
-    spec: Json
-    probes: dict[Kind, Probe]
-    port: int
-    tallies: dict[Kind, Tally] = field(default_factory=dict)
-    next_look: dict[Kind, float] = field(default_factory=dict)
-    asking: set[Kind] = field(default_factory=set)
-    attempt: int = -1
-    crashes: int = 0
-    start_at: float = 0.0
-    waiting: tuple[str, str] = ("", "")
-    answers: bool = False
-    kill_at: float = NEVER
-    counted: int = -1
-
-    def begin(self, attempt: int, now: float) -> None:
-        """A new life of the container: nothing has been asked yet."""
-        self.attempt, self.waiting, self.kill_at, self.answers = attempt, ("", ""), NEVER, False
-        self.tallies = {kind: probes.begin(probe) for kind, probe in self.probes.items()}
-        self.next_look = {kind: now + probe.initial_delay for kind, probe in self.probes.items()}
-        self.asking = set()
-
-    @property
-    def started(self) -> bool:
-        """Whether its startup probe, if it has one, is content."""
-        return "startup" not in self.tallies or self.tallies["startup"].verdict
-
-    @property
-    def ready(self) -> bool:
-        """Whether it is ready, given that it runs."""
-        if not self.started:
-            return False
-        return self.tallies["readiness"].verdict if "readiness" in self.tallies else self.answers or not self.port
+    log: Callable[[str], None]
 
 
 class Worker:
@@ -106,13 +71,17 @@ class Worker:
         self.born = tools.clock()
         self._doomed = NEVER
         self._last: Json | None = None
+        self._compare_at = NEVER
+        before = {one["name"]: one for one in (item.get("status") or {}).get("containerStatuses") or ()}
+        for name, life in self.lives.items():
+            if before.get(name, {}).get("containerID"):  # it ran, before the machine's last start
+                life.first = int(before[name].get("restartCount") or 0) + 1
         if record is not None:
-            self._adopt(record)
+            self._adopt(record, before)
 
-    def _adopt(self, record: PodRecord) -> None:
+    def _adopt(self, record: PodRecord, before: dict[str, Json]) -> None:
         """Take over a pod that ran before this kubelet did: who was ready still is."""
         self.address = record.sandbox.address.split("/")[0]
-        before = {one["name"]: one for one in (self.item.get("status") or {}).get("containerStatuses") or ()}
         for name, life in self.lives.items():
             runs = record.runs.get(name, ())
             if not runs:
@@ -137,6 +106,11 @@ class Worker:
     def policy(self) -> str:
         """Its restartPolicy."""
         return str(self.item["spec"].get("restartPolicy") or "Always")
+
+    def news(self, item: Json) -> None:
+        """The apiserver has told of it. Whether it still has the status that it was told is looked at when that has had time to arrive."""
+        self.item = item
+        self._compare_at = self.tools.clock() + RETRY
 
     def heard(self, record: PodRecord) -> None:
         """The runtime has told of it."""
@@ -175,7 +149,7 @@ class Worker:
             self._release()
             return NEVER
         self._report()
-        return wake
+        return min(wake, self._compare_at)
 
     def _make(self) -> bool:
         """Give the pod its address and its namespaces. False, with an event, when that cannot be."""
@@ -214,7 +188,7 @@ class Worker:
             return self._refuse(name, life, now, run)
         if now < life.start_at:
             return life.start_at
-        return self._start(name, life, now, 0 if run is None else run.attempt + 1)
+        return self._start(name, life, now, life.first if run is None else run.attempt + 1)
 
     def _count_end(self, name: str, life: Life, run: Run) -> None:
         life.counted = run.attempt
@@ -254,7 +228,7 @@ class Worker:
         tools = self.tools
         try:
             lookup = lambda config: tools.lookup(self.key[0], config)  # noqa: E731
-            program = podspec.program(self.item, life.spec, attempt, tools.network(), self.address, lookup)
+            program = podspec.program(self.item, life.spec, attempt, tools.network(), self.address, lookup, tools.links(self.item))
         except UsageError as error:
             life.waiting, life.start_at = ("CreateContainerConfigError", str(error)), now + RETRY
             tools.events.about_pod(self.item, "Failed", f"Error: {error}", name, warning=True)
@@ -299,9 +273,20 @@ class Worker:
         run = self.run_of(name)
         return run is not None and not run.finished and life.attempt == run.attempt and life.kill_at == NEVER
 
-    def unanswered(self) -> list[tuple[str, int]]:
-        """Containers that run, have no readiness probe, and have not been seen answering on the port that their image serves: name and port."""
-        return [(name, life.port) for name, life in self.lives.items() if life.port and not life.answers and self._runs(name, life)]
+    def unanswered(self, now: float) -> list[tuple[str, int]]:
+        """Containers to be looked at now: they run, no readinessProbe says when they are ready, and they have not answered on their image's port."""
+        found = []
+        for name, life in self.lives.items():
+            if life.port and not life.answers and life.look_at <= now and self._runs(name, life):
+                run = self.run_of(name)
+                life.look_at = now + (LOOK if run is not None and now - run.started < probes.FAST_FOR else SLOW_LOOK)
+                found.append((name, life.port))
+        return found
+
+    def next_look(self) -> float:
+        """When `unanswered` is to be asked again."""
+        times = [life.look_at for name, life in self.lives.items() if life.port and not life.answers and self._runs(name, life)]
+        return min(times, default=NEVER)
 
     def answered_port(self, name: str) -> None:
         """A container answers on its port."""
@@ -370,7 +355,7 @@ class Worker:
         for name, life in self.lives.items():
             runs = self.record.runs.get(name, ()) if self.record is not None else ()
             running = bool(runs) and not runs[-1].finished
-            ready = running and life.ready and self._doomed == NEVER
+            ready = running and life.ready
             found.append(status.Facts(name, life.spec.get("image", ""), runs, life.waiting, ready, running and life.started))
         return found
 
@@ -380,6 +365,10 @@ class Worker:
     def _report(self) -> None:
         """Tell the apiserver, if anything is new."""
         now = self._status()
+        if self._compare_at <= self.tools.clock():
+            self._compare_at = NEVER
+            if status.essence(self.item.get("status") or {}) != status.essence(now):
+                self._last = None  # somebody else has written it, as the node controller does while a node is cut off
         if now != self._last:
             self._last = now
             self.item = self.item | {"status": (self.item.get("status") or {}) | now}
