@@ -86,7 +86,8 @@ class IptablesProxy:
         """Take every rule and chain of kube-proxy away, whichever version made it; kubelet's and all others stay."""
         saved = tables.parse_saved(self.run(SAVE, ""))
         made = tables.joined(iptables_v17.generate((), (), self.config.proxy), iptables_v133.generate((), (), self.config.proxy))
-        self.run(RESTORE, tables.removal_text(made, saved, STALE))
+        once = [replace(table, jumps=tuple(dict.fromkeys(table.jumps))) for table in made]  # both versions have some jumps
+        self.run(RESTORE, tables.removal_text(once, saved, STALE))
         self._known, self._chains, self._seen, self._owners, self._whole = {}, {}, {}, {}, True
 
     def close(self) -> None:

@@ -78,13 +78,13 @@ def test_it_watches_repairs_nothing_it_need_not_and_leaves_its_rules(version: st
         argv = ["--master", "http://127.0.0.1:8080", "--cluster-cidr", "10.244.0.0/16", "--rules-version", version, "--iptables-sync-period", "2s"]
         daemon = process.spawn(node, [sys.executable, "-m", "lab.kubeproxy", *argv], cwd=os.getcwd(), stderr=subprocess.DEVNULL)
         try:
-            until(lambda: "10.244.1.2:80" in rules())
+            until(lambda: "10.244.1.2:80" in rules(), "the first rules")
             taken = process.run(node, [sys.executable, "-c", "import socket; socket.create_server(('', 30080))"])
             assert (taken.status != 0) == (version == "1.7")
             process.must(process.run(node, ["curl", "-s", "-d", json.dumps(_endpoints("10.244.1.7")), "127.0.0.1:8080"]))
-            until(lambda: "10.244.1.7:80" in rules() and "10.244.1.2:80" not in rules())
+            until(lambda: "10.244.1.7:80" in rules() and "10.244.1.2:80" not in rules(), "the change")
             process.must(process.run(node, "iptables -t nat -F KUBE-SERVICES"))
-            until(lambda: "10.96.0.9/32" in rules())
+            until(lambda: "10.96.0.9/32" in rules(), "the repair")
             assert process.must(process.run(node, "curl -s 127.0.0.1:10249/proxyMode")) == "iptables"
             assert "_seconds_count" in process.must(process.run(node, "curl -s 127.0.0.1:10249/metrics"))
             assert "lastUpdated" in process.must(process.run(node, "curl -s 127.0.0.1:10256/healthz"))
