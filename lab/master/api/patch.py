@@ -151,13 +151,15 @@ def strategic_merge_patch(item: Object, patch: Any, kind: str) -> Object:
     """
     if not isinstance(patch, dict):
         raise PatchError("json: cannot unmarshal the patch: it is no object")
-    return _merge(item, patch, schema_of(kind))
+    made: Object = _merge(item, patch, schema_of(kind))
+    return made
 
 
 def _merge(item: Any, patch: Object, schema: Schema) -> Object:
     directive = patch.get("$patch", "merge")
     if directive == "replace":
-        return _clean({key: value for key, value in patch.items() if key != "$patch"})
+        replaced: Object = _clean(patch)
+        return replaced
     if directive == "delete":
         return {}
     if directive != "merge":
