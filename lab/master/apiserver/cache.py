@@ -33,26 +33,29 @@ class TooOld(Exception):
 
 
 class Watcher:
-    """The changes below a prefix from some revision on. `queue` gets Changes, and None at the end."""
+    """The changes below a prefix from some revision on. `queue` gets Changes, and None at the end; `on_cut` is called for who is too slow."""
 
     def __init__(self, prefix: str) -> None:
         self.prefix = prefix
         self.queue: asyncio.Queue[Change | None] = asyncio.Queue()
         self.cut = False
+        self.over = False
+        self.on_cut: Callable[[], None] = lambda: None
 
     def tell(self, change: Change) -> None:
         """Queue a change, or cut the watcher off."""
         if self.cut or not change.key.startswith(self.prefix):
             return
         if self.queue.qsize() >= BUFFER:
-            self.end()
+            self.cut = True
+            self.on_cut()
         else:
             self.queue.put_nowait(change)
 
     def end(self) -> None:
         """No more changes."""
         if not self.cut:
-            self.cut = True
+            self.cut = self.over = True
             self.queue.put_nowait(None)
 
 
@@ -112,8 +115,8 @@ class Cache:
             raise TooOld
         watcher = Watcher(prefix)
         for change in self._history:
-            if change.revision > since:
-                watcher.queue.put_nowait(change) if change.key.startswith(prefix) else None
+            if change.revision > since and change.key.startswith(prefix):
+                watcher.queue.put_nowait(change)
         self._watchers.add(watcher)
         return watcher
 
@@ -125,6 +128,27 @@ class Cache:
         """End every watch."""
         for watcher in self._watchers:
             watcher.end()
+
+    @property
+    def oldest(self) -> int:
+        """The revision from which on every change is known."""
+        return self._oldest
+
+    def at(self, prefix: str, revision: int) -> list[tuple[str, Object]]:
+        """What was below a prefix at a revision, sorted by key. Raises TooOld."""
+        if revision < self._oldest:
+            raise TooOld
+        found = dict(self.below(prefix))
+        for change in reversed(self._history):
+            if change.revision <= revision:
+                break
+            if not change.key.startswith(prefix):
+                continue
+            if change.before is None:
+                found.pop(change.key, None)
+            else:
+                found[change.key] = change.before
+        return sorted(found.items())
 
     async def reach(self, revision: int, timeout: float) -> None:
         """Wait until the copy is at `revision`. Raises TimeoutError."""

@@ -5,13 +5,15 @@ Every write is a loop: read the newest, decide, write if nobody was faster. A re
 
 from __future__ import annotations
 
+import asyncio
 import random
 import uuid
 from collections.abc import Callable
 from datetime import datetime, timezone
 from typing import Any
 
-from lab.master.api import convert, defaults, status, validate
+from lab.master.api import status
+from lab.master.apiserver import meaning
 from lab.master.apiserver.addresses import Addresses
 from lab.master.apiserver.cache import Object
 from lab.master.apiserver.errors import Refused
@@ -48,7 +50,7 @@ class Registry:
 
     async def create(self, resource: Resource, item: Object, namespace: str, version: str, dry: bool = False) -> Object:
         """Create an object that a client sent in API version `version`."""
-        item = self._received(resource, item, namespace, version)
+        item = self.received(resource, item, namespace, version)
         metadata = item["metadata"]
         generated = not metadata.get("name") and metadata.get("generateName")
         for _ in range(TRIES if generated else 1):
@@ -121,9 +123,9 @@ class Registry:
                     except Refused:
                         continue  # gone by itself
 
-    def _received(self, resource: Resource, item: Object, namespace: str, version: str) -> Object:
+    def received(self, resource: Resource, item: Object, namespace: str, version: str) -> Object:
         """What a client sent, in the form that is stored, in the namespace of the URL."""
-        item = convert.to_stored(item, resource.kind) if version != resource.api_version else dict(item)
+        item = meaning.stored(item, version, resource.api_version)
         metadata = dict(item.get("metadata") or {})
         if resource.namespaced:
             if metadata.get("namespace") not in (None, "", namespace):
@@ -143,7 +145,7 @@ class Registry:
         made = item | {"metadata": metadata}
         if resource.plural in _WITH_STATUS and resource.plural not in ("nodes", "services"):
             made.pop("status", None)
-        made = defaults.with_defaults(made, resource.kind)
+        made = meaning.with_defaults(made, resource.kind)
         if resource.plural == "services":
             made = self.addresses.allocated(made, None)
         self._require_valid(resource, made, None)
@@ -164,7 +166,7 @@ class Registry:
         if resource.plural in _WITH_STATUS and not (resource.plural == "services" and "status" in new):
             new.pop("status", None)
             new |= {"status": old["status"]} if "status" in old else {}
-        new = defaults.with_defaults(new, resource.kind)
+        new = meaning.with_defaults(new, resource.kind)
         if resource.plural == "services":
             new = self.addresses.allocated(new, old)
         if "generation" in metadata and new.get("spec") != old.get("spec"):
@@ -173,7 +175,7 @@ class Registry:
         return new
 
     def _require_valid(self, resource: Resource, item: Object, old: Object | None) -> None:
-        faults = validate.faults(item, resource.kind, old)
+        faults = meaning.faults(item, resource.kind, old)
         if faults:
             raise Refused(status.invalid(resource.kind, item["metadata"].get("name") or "", faults))
 
@@ -194,7 +196,7 @@ class Registry:
         """After a lost race: wait until the copy shows who won."""
         try:
             await self.cache.reach(int(old["metadata"]["resourceVersion"]) + 1, 2.0)
-        except TimeoutError:
+        except asyncio.TimeoutError:
             raise Refused(status.conflict(resource.plural, name, resource.group)) from None
 
     async def _guarded(self, work: Any) -> Any:
