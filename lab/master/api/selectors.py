@@ -95,7 +95,7 @@ def _compared(key: str, operator: str, bound: str) -> Requirement:
     try:
         limit = int(bound)
     except ValueError:
-        raise SelectorError(f'values[0][{key}]: Invalid value: "{bound}": for \'Gt\', \'Lt\' operators, the value must be an integer') from None
+        raise SelectorError(f"values[0][{key}]: Invalid value: \"{bound}\": for 'Gt', 'Lt' operators, the value must be an integer") from None
 
     def holds(labels: Mapping[str, str]) -> bool:
         try:
