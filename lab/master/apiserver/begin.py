@@ -1,0 +1,48 @@
+"""What is there before anybody has created anything: the first namespaces, and the apiserver's own service."""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Address, IPv4Network
+
+from lab.master.apiserver.cache import Object
+from lab.master.apiserver.errors import Refused
+from lab.master.apiserver.registry import Registry
+from lab.master.resources import by_kind
+
+NAMESPACES = ("default", "kube-system", "kube-public")
+_LABELS = {"component": "apiserver", "provider": "kubernetes"}
+
+
+async def begin(registry: Registry, network: IPv4Network, address: IPv4Address | None, secure_port: int) -> None:
+    """Create what is missing; what is there stays, but the endpoints follow the address. Raises Refused when etcd is away."""
+    for name in NAMESPACES:
+        await _ensure(registry, {"kind": "Namespace", "apiVersion": "v1", "metadata": {"name": name}})
+    port = {"name": "https", "port": 443, "protocol": "TCP", "targetPort": secure_port}
+    spec = {"type": "ClusterIP", "clusterIP": str(network[1]), "ports": [port], "sessionAffinity": "None"}
+    metadata = {"name": "kubernetes", "namespace": "default", "labels": _LABELS}
+    await _ensure(registry, {"kind": "Service", "apiVersion": "v1", "metadata": metadata, "spec": spec})
+    if address is None:
+        return
+    subsets = [{"addresses": [{"ip": str(address)}], "ports": [{"name": "https", "port": secure_port, "protocol": "TCP"}]}]
+    labels = {"endpointslice.kubernetes.io/skip-mirror": "true"}
+    endpoints = {"kind": "Endpoints", "apiVersion": "v1", "metadata": {"name": "kubernetes", "namespace": "default", "labels": labels}}
+    await _ensure(registry, endpoints | {"subsets": subsets}, "subsets")
+    slices = {"name": "kubernetes", "namespace": "default", "labels": {"kubernetes.io/service-name": "kubernetes"}}
+    ends = [{"addresses": [str(address)], "conditions": {"ready": True}}]
+    ports = [{"name": "https", "port": secure_port, "protocol": "TCP"}]
+    made = {"kind": "EndpointSlice", "apiVersion": "discovery.k8s.io/v1", "metadata": slices, "addressType": "IPv4"}
+    await _ensure(registry, made | {"endpoints": ends, "ports": ports}, "endpoints")
+
+
+async def _ensure(registry: Registry, item: Object, follows: str = "") -> None:
+    """Create an object; where it is there already, bring the field that `follows` up to date."""
+    resource, metadata = by_kind(item["kind"]), item["metadata"]
+    namespace = metadata.get("namespace", "")
+    if registry.cache.get(resource.key(metadata["name"], namespace)) is None:
+        try:
+            await registry.create(resource, item, namespace, resource.api_version)
+        except Refused as error:
+            if error.code != 409:
+                raise
+    elif follows:
+        await registry.change(resource, metadata["name"], namespace, lambda old: old | {follows: item[follows]})

@@ -1,0 +1,103 @@
+"""The apiserver's process: sockets, signals, and what runs in the background."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+from argparse import Namespace as Flags
+from collections.abc import Sequence
+
+from lab.errors import BootError, LabError
+from lab.master.apiserver import begin, flags
+from lab.master.apiserver.addresses import Addresses
+from lab.master.apiserver.cache import Cache
+from lab.master.apiserver.errors import Refused
+from lab.master.apiserver.registry import Registry
+from lab.master.apiserver.relay import Relay
+from lab.master.apiserver.requests import Requests
+from lab.master.apiserver.store import Store
+from lab.master.apiserver.web import Site, log
+
+BACKLOG = 512
+_AGAIN = 0.2
+"""Seconds between tries to create what has to be there, while etcd is away."""
+
+
+def main(argv: Sequence[str]) -> int:
+    """Serve until SIGTERM or SIGINT; returns the exit status. The log is stderr."""
+    args = flags.parse(argv)
+    try:
+        asyncio.run(_run(args))
+    except LabError as error:
+        log(f"apiserver: {error}")
+        return error.status
+    return 0
+
+
+async def _run(args: Flags) -> None:
+    loop = asyncio.get_running_loop()
+    stopped = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopped.set)
+    cache = Cache(args.watch_cache_size)
+    store = Store(args.etcd_servers.split(","), cache, log)
+    addresses = Addresses(cache, args.service_cluster_ip_range, args.service_node_port_range)
+    registry = Registry(store, addresses)
+    advertised = args.advertise_address or args.insecure_bind_address
+    site = Site(
+        Requests(registry, args.table_columns), Relay(registry, args.kubelet_port), lambda: store.is_ready, args.kubernetes_version,
+        f"{advertised}:{args.secure_port or args.insecure_port}", log,
+    )  # fmt: skip
+    server = site.server()
+    listening = await _listen(server, args)
+    store.start()
+    tasks = [asyncio.create_task(_begin(store, registry, args))]
+    await stopped.wait()
+    for one in listening:
+        one.close()
+    cache.end()
+    for task in tasks:
+        task.cancel()
+    await server.shutdown(1.0)
+    # The pool's threads may wait for an etcd that does not answer; nothing of theirs has been acknowledged.
+    log("apiserver: ended")
+    os._exit(0)
+
+
+async def _listen(server: object, args: Flags) -> list[asyncio.AbstractServer]:
+    """Every socket that does not need a certificate. Raises BootError when one cannot be had."""
+    loop = asyncio.get_running_loop()
+    listening: list[asyncio.AbstractServer] = []
+    try:
+        if args.insecure_port:
+            listening.append(await loop.create_server(server, str(args.insecure_bind_address), args.insecure_port, backlog=BACKLOG))  # type: ignore[arg-type]
+        if args.unix_socket:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(args.unix_socket)
+            before = os.umask(0o177)
+            try:
+                listening.append(await loop.create_unix_server(server, args.unix_socket, backlog=BACKLOG))  # type: ignore[arg-type]
+            finally:
+                os.umask(before)
+        if args.unix_socket_fd is not None:
+            given = socket.socket(fileno=args.unix_socket_fd)
+            given.setblocking(False)
+            listening.append(await loop.create_unix_server(server, sock=given, backlog=BACKLOG))  # type: ignore[arg-type]
+    except OSError as error:
+        raise BootError(f"cannot listen: {error.strerror or error}; is another apiserver running here?") from error
+    return listening
+
+
+async def _begin(store: Store, registry: Registry, args: Flags) -> None:
+    await store.ready()
+    while True:
+        try:
+            await begin.begin(registry, args.service_cluster_ip_range, args.advertise_address, args.secure_port)
+            break
+        except Refused as refused:
+            log(f"apiserver: {refused}")
+            await asyncio.sleep(_AGAIN)
+    log(f"apiserver: ready, serving on {args.insecure_bind_address}:{args.insecure_port}")

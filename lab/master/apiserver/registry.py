@@ -1,0 +1,260 @@
+"""What creating, changing and deleting an object means, whichever kind it is of. The pure parts are in lab.master.api.
+
+Every write is a loop: read the newest, decide, write if nobody was faster. A request that names a resourceVersion has one try.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import uuid
+from collections.abc import Callable
+from datetime import datetime, timezone
+from typing import Any
+
+from lab.master.api import status
+from lab.master.apiserver import meaning
+from lab.master.apiserver.addresses import Addresses
+from lab.master.apiserver.cache import Object
+from lab.master.apiserver.errors import Refused
+from lab.master.apiserver.store import Conflict, Store, Unavailable
+from lab.master.resources import RESOURCES, Resource
+
+ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
+"""What generated names end in: no vowels, so no words."""
+
+TRIES = 10
+PERMANENT = frozenset({"default", "kube-system", "kube-public"})
+"""Namespaces that cannot be deleted."""
+
+_WITH_STATUS = frozenset(resource.plural for resource in RESOURCES if "status" in resource.subresources)
+_NOT_THE_USERS = ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation", "namespace", "name", "selfLink")
+"""Metadata that an update does not change."""
+
+Change = Callable[[Object], Object]
+"""From the newest object to the one to be written. Raises Refused."""
+
+
+class Registry:
+    """The objects behind the API."""
+
+    def __init__(self, store: Store, addresses: Addresses) -> None:
+        self.store, self.cache, self.addresses = store, store.cache, addresses
+
+    def get(self, resource: Resource, name: str, namespace: str) -> Object:
+        """An object as it is stored. Raises Refused when there is none."""
+        item = self.cache.get(resource.key(name, namespace))
+        if item is None:
+            raise Refused(status.not_found(resource.plural, name, resource.group))
+        return item
+
+    async def create(self, resource: Resource, item: Object, namespace: str, version: str, dry: bool = False) -> Object:
+        """Create an object that a client sent in API version `version`."""
+        item = self.received(resource, item, namespace, version)
+        metadata = item["metadata"]
+        generated = not metadata.get("name") and metadata.get("generateName")
+        for _ in range(TRIES if generated else 1):
+            if generated:
+                metadata["name"] = str(metadata["generateName"])[:58] + "".join(random.choices(ALPHABET, k=5))
+            made = self._new(resource, item)
+            if dry:
+                self._refuse_existing(resource, made)
+                return made
+            try:
+                return await self._guarded(self.store.create(resource.key(metadata.get("name", ""), metadata.get("namespace", "")), made))
+            except Conflict:
+                continue
+        raise Refused(status.already_exists(resource.plural, metadata["name"], resource.group))
+
+    async def change(
+        self, resource: Resource, name: str, namespace: str, change: Change, subresource: str = "", version: str = "", dry: bool = False
+    ) -> Object:
+        """Write what `change` makes of the newest object. version: the resourceVersion that it has to have."""
+        for _ in range(TRIES):
+            old = self.get(resource, name, namespace)
+            if version and version != old["metadata"]["resourceVersion"]:
+                break
+            new = self._changed(resource, old, change(old), subresource)
+            if dry or new == old:
+                return new
+            try:
+                key = resource.key(name, namespace)
+                if _is_finished(new) and "deletionTimestamp" in new["metadata"] and resource.plural != "pods":
+                    await self._guarded(self.store.delete(key, old["metadata"]["resourceVersion"]))
+                    return new
+                return await self._guarded(self.store.replace(key, new, old["metadata"]["resourceVersion"]))
+            except Conflict:
+                await self._newer(resource, name, namespace, old)
+        raise Refused(status.conflict(resource.plural, name, resource.group))
+
+    async def delete(self, resource: Resource, name: str, namespace: str, options: Object, dry: bool = False) -> Object:
+        """Delete an object, or begin to: a pod on a node gets its grace period, and an object with finalizers waits for them.
+
+        Returns the object as it was last, with a deletionTimestamp where it is still there.
+        """
+        for _ in range(TRIES):
+            old = self.get(resource, name, namespace)
+            _require_preconditions(resource, old, options.get("preconditions") or {})
+            if resource.plural == "namespaces" and name in PERMANENT:
+                raise Refused(status.forbidden(resource.plural, name, "this namespace may not be deleted"))
+            last = _dying(resource, old, options)
+            if dry:
+                return last or old
+            try:
+                if last is None:
+                    await self._guarded(self.store.delete(resource.key(name, namespace), old["metadata"]["resourceVersion"]))
+                    if resource.plural == "namespaces":
+                        await self._empty(name)
+                    return old
+                if last == old:
+                    return old
+                return await self._guarded(self.store.replace(resource.key(name, namespace), last, old["metadata"]["resourceVersion"]))
+            except Conflict:
+                await self._newer(resource, name, namespace, old)
+        raise Refused(status.conflict(resource.plural, name, resource.group))
+
+    async def _empty(self, namespace: str) -> None:
+        """What was in a namespace goes with it."""
+        for resource in RESOURCES:
+            if resource.namespaced:
+                for _, item in list(self.cache.below(resource.key("", namespace))):
+                    try:
+                        await self.delete(resource, item["metadata"]["name"], namespace, {"gracePeriodSeconds": 0, "force": True})
+                    except Refused:
+                        continue  # gone by itself
+
+    def received(self, resource: Resource, item: Object, namespace: str, version: str) -> Object:
+        """What a client sent, in the form that is stored, in the namespace of the URL."""
+        item = meaning.stored(item, version, resource.api_version)
+        metadata = dict(item.get("metadata") or {})
+        if resource.namespaced:
+            if metadata.get("namespace") not in (None, "", namespace):
+                raise Refused(status.bad_request("the namespace of the provided object does not match the namespace sent on the request"))
+            metadata["namespace"] = namespace
+        else:
+            metadata.pop("namespace", None)
+        return item | {"apiVersion": resource.api_version, "kind": resource.kind, "metadata": metadata}
+
+    def _new(self, resource: Resource, item: Object) -> Object:
+        if resource.namespaced:
+            self._require_namespace(item["metadata"]["namespace"], resource, item)
+        metadata = {key: value for key, value in item["metadata"].items() if key not in ("resourceVersion", "deletionTimestamp", "selfLink")}
+        metadata |= {"uid": str(uuid.uuid4()), "creationTimestamp": now()}
+        if resource.plural in ("deployments", "replicasets", "pods"):
+            metadata["generation"] = 1
+        made = item | {"metadata": metadata}
+        if resource.plural in _WITH_STATUS and resource.plural not in ("nodes", "services"):
+            made.pop("status", None)
+        made = meaning.with_defaults(made, resource.kind)
+        if resource.plural == "services":
+            made = self.addresses.allocated(made, None)
+        self._require_valid(resource, made, None)
+        return made
+
+    def _changed(self, resource: Resource, old: Object, new: Object, subresource: str) -> Object:
+        """`new` with what a client may not change taken from `old`, and the defaults of what it added."""
+        if subresource == "status":
+            new = old | {"status": new.get("status") or {}, "metadata": _status_metadata(old, new)}
+            return new
+        metadata = dict(new.get("metadata") or {})
+        for key in _NOT_THE_USERS:
+            metadata.pop(key, None)
+            if key in old["metadata"]:
+                metadata[key] = old["metadata"][key]
+        metadata["resourceVersion"] = old["metadata"]["resourceVersion"]
+        new = new | {"apiVersion": old["apiVersion"], "kind": old["kind"], "metadata": metadata}
+        if resource.plural in _WITH_STATUS and not (resource.plural == "services" and "status" in new):
+            new.pop("status", None)
+            new |= {"status": old["status"]} if "status" in old else {}
+        new = meaning.with_defaults(new, resource.kind)
+        if resource.plural == "services":
+            new = self.addresses.allocated(new, old)
+        if "generation" in metadata and new.get("spec") != old.get("spec"):
+            metadata["generation"] = int(metadata["generation"]) + 1
+        self._require_valid(resource, new, old)
+        return new
+
+    def _require_valid(self, resource: Resource, item: Object, old: Object | None) -> None:
+        faults = meaning.faults(item, resource.kind, old)
+        if faults:
+            raise Refused(status.invalid(resource.kind, item["metadata"].get("name") or "", faults))
+
+    def _require_namespace(self, namespace: str, resource: Resource, item: Object) -> None:
+        found = self.cache.get(f"/registry/namespaces/{namespace}")
+        if found is None:
+            raise Refused(status.not_found("namespaces", namespace))
+        if "deletionTimestamp" in found["metadata"]:
+            why = f"unable to create new content in namespace {namespace} because it is being terminated"
+            raise Refused(status.forbidden(resource.plural, item["metadata"].get("name", ""), why, resource.group))
+
+    def _refuse_existing(self, resource: Resource, item: Object) -> None:
+        metadata = item["metadata"]
+        if self.cache.get(resource.key(metadata.get("name", ""), metadata.get("namespace", ""))) is not None:
+            raise Refused(status.already_exists(resource.plural, metadata["name"], resource.group))
+
+    async def _newer(self, resource: Resource, name: str, namespace: str, old: Object) -> None:
+        """After a lost race: wait until the copy shows who won."""
+        try:
+            await self.cache.reach(int(old["metadata"]["resourceVersion"]) + 1, 2.0)
+        except asyncio.TimeoutError:
+            raise Refused(status.conflict(resource.plural, name, resource.group)) from None
+
+    async def _guarded(self, work: Any) -> Any:
+        try:
+            return await work
+        except Unavailable as error:
+            raise Refused(status.unavailable(str(error))) from error
+
+
+def now() -> str:
+    """The time as Kubernetes writes it."""
+    return datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _is_finished(item: Object) -> bool:
+    return not item["metadata"].get("finalizers")
+
+
+def _status_metadata(old: Object, new: Object) -> Object:
+    """The status subresource changes labels and annotations of nodes only; resourceVersion stays."""
+    metadata = dict(old["metadata"])
+    if old["kind"] == "Node":
+        metadata |= {key: value for key, value in (new.get("metadata") or {}).items() if key in ("labels", "annotations")}
+    return metadata
+
+
+def _dying(resource: Resource, old: Object, options: Object) -> Object | None:
+    """What remains of an object that is deleted: None for nothing, else it with its deletionTimestamp."""
+    grace = _grace(old, options) if resource.plural == "pods" else 0
+    metadata = old["metadata"]
+    policy = options.get("propagationPolicy") or ("Orphan" if options.get("orphanDependents") else "")
+    finalizers = list(metadata.get("finalizers") or [])
+    finalizer = {"Foreground": "foregroundDeletion", "Orphan": "orphan"}.get(policy)
+    if finalizer and finalizer not in finalizers:
+        finalizers.append(finalizer)
+    if not grace and not finalizers:
+        return None
+    if "deletionTimestamp" in metadata and metadata.get("deletionGracePeriodSeconds", 0) <= grace and finalizers == (metadata.get("finalizers") or []):
+        return old
+    until = datetime.fromtimestamp(datetime.now(timezone.utc).timestamp() + grace, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+    dying = metadata | {"deletionTimestamp": until, "deletionGracePeriodSeconds": grace}
+    if finalizers:
+        dying["finalizers"] = finalizers
+    return old | {"metadata": dying}
+
+
+def _grace(pod: Object, options: Object) -> int:
+    """Seconds that a pod has: none for one on no node, or whose containers have ended."""
+    spec, phase = pod.get("spec") or {}, (pod.get("status") or {}).get("phase")
+    wanted = options.get("gracePeriodSeconds")
+    if not spec.get("nodeName") or phase in ("Succeeded", "Failed"):
+        return 0
+    grace = spec.get("terminationGracePeriodSeconds", 30) if wanted is None else wanted
+    return max(0, int(grace)) if isinstance(grace, int) else 0
+
+
+def _require_preconditions(resource: Resource, old: Object, wanted: Object) -> None:
+    for key, name in (("uid", "UID"), ("resourceVersion", "ResourceVersion")):
+        if wanted.get(key) and wanted[key] != old["metadata"].get(key):
+            why = f"the {name} in the precondition ({wanted[key]}) does not match the {name} in record ({old['metadata'].get(key)})"
+            raise Refused(status.conflict(resource.plural, old["metadata"]["name"], resource.group, f"Precondition failed: {name} in precondition: {wanted[key]}; {why}"))

@@ -1,0 +1,167 @@
+"""Objects in etcd as JSON, below /registry, and the one watch that keeps the copy in memory up to date.
+
+A write is acknowledged when etcd has it and the copy shows it, so whoever has written finds it in any list afterwards. While etcd is away
+writes fail, and reads and watches go on from the copy.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import json
+import threading
+from collections.abc import Callable
+from typing import TypeVar
+
+from lab.master.apiserver.cache import Cache, Object
+from lab.master.etcdclient import Change, EtcdClient, EtcdCompacted, EtcdError, EtcdUnreachable, KeyValue
+
+ROOT = "/registry/"
+PAUSE = 0.1
+"""Seconds between tries while etcd does not answer."""
+
+PATIENCE = 10.0
+"""Seconds that a write may wait for the copy to show it."""
+
+_T = TypeVar("_T")
+
+
+class Conflict(Exception):
+    """The object is no longer what it was."""
+
+
+class Unavailable(Exception):
+    """etcd does not answer."""
+
+
+class Store:
+    """Writes to etcd, and feeds `cache`."""
+
+    def __init__(self, endpoints: list[str], cache: Cache, log: Callable[[str], None]) -> None:
+        self.cache = cache
+        self._client = EtcdClient(endpoints)
+        self._endpoints = endpoints
+        self._log = log
+        self._pool = concurrent.futures.ThreadPoolExecutor(8, "etcd")
+        self._loop = asyncio.get_running_loop()
+        self._ready = asyncio.Event()
+
+    def start(self) -> None:
+        """Begin to follow etcd, in a thread."""
+        threading.Thread(target=self._follow, name="etcd-watch", daemon=True).start()
+
+    async def ready(self) -> None:
+        """Wait for the first listing."""
+        await self._ready.wait()
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the copy holds anything yet."""
+        return self._ready.is_set()
+
+    async def create(self, key: str, item: Object) -> Object:
+        """Write a new object; it comes back with its resourceVersion. Raises Conflict when the key is taken."""
+        return await self._written(key, await self._do(lambda: self._client.create(key, _text(item))))
+
+    async def replace(self, key: str, item: Object, version: str) -> Object:
+        """Write an object in place of the one of that resourceVersion. Raises Conflict when there is a newer one."""
+        return await self._written(key, await self._do(lambda: self._client.replace(key, _text(item), int(version))))
+
+    async def delete(self, key: str, version: str) -> None:
+        """Delete the object of that resourceVersion. Raises Conflict when there is a newer one."""
+        revision = await self._do(lambda: self._client.delete_unchanged(key, int(version)))
+        if not revision:
+            raise Conflict
+        await self._reach(revision)
+
+    async def _written(self, key: str, revision: int) -> Object:
+        if not revision:
+            raise Conflict
+        await self._reach(revision)
+        item = self.cache.get(key)
+        if item is None:
+            raise Conflict  # deleted again at once
+        return item
+
+    async def _do(self, work: Callable[[], _T]) -> _T:
+        try:
+            return await self._loop.run_in_executor(self._pool, work)
+        except EtcdError as error:
+            raise Unavailable(str(error)) from error
+
+    async def _reach(self, revision: int) -> None:
+        try:
+            await self.cache.reach(revision, PATIENCE)
+        except asyncio.TimeoutError:
+            raise Unavailable("etcd took the change but does not tell of it") from None
+
+    def _follow(self) -> None:
+        """Runs in a thread of its own until the process ends."""
+        client = EtcdClient(self._endpoints)
+        pause, lost = threading.Event(), False
+        listing = True
+        while True:
+            try:
+                if listing:
+                    self._list(client)
+                    listing = False
+                if lost:
+                    lost = False
+                    self._log("etcd answers again")
+                self._watch(client)
+            except EtcdCompacted:
+                listing = True
+            except EtcdUnreachable as error:
+                if not lost:
+                    lost = True
+                    self._log(str(error))
+                pause.wait(PAUSE)
+            except EtcdError as error:
+                self._log(f"etcd: {error}; listing anew")
+                listing = True
+                pause.wait(PAUSE)
+            except RuntimeError:
+                return  # the loop is closed: this process ends
+
+    def _list(self, client: EtcdClient) -> None:
+        snapshot = client.range(ROOT, prefix=True)
+        objects = {one.key: item for one in snapshot.items if (item := _object(one)) is not None}
+
+        def take() -> None:
+            self.cache.replace(snapshot.revision, objects)
+            self._ready.set()
+
+        self._seen = snapshot.revision
+        self._loop.call_soon_threadsafe(take)
+
+    def _watch(self, client: EtcdClient) -> None:
+        watch = client.watch(ROOT, prefix=True, start=self._seen + 1)
+        try:
+            for message in watch:
+                changes = [(change.item.key, _after(change), change.item.mod_revision) for change in message.changes]
+                self._seen = max(self._seen, message.revision, *(at for _, _, at in changes)) if changes else max(self._seen, message.revision)
+                self._loop.call_soon_threadsafe(self.cache.feed, self._seen, changes)
+        finally:
+            watch.close()
+
+
+def _text(item: Object) -> str:
+    """Without its resourceVersion, which is etcd's to say."""
+    metadata = {key: value for key, value in item["metadata"].items() if key != "resourceVersion"}
+    return json.dumps(item | {"metadata": metadata}, separators=(",", ":"), ensure_ascii=False)
+
+
+def _object(one: KeyValue) -> Object | None:
+    """An object with its resourceVersion; None for what a stranger wrote that is none."""
+    try:
+        item = json.loads(one.value)
+    except ValueError:
+        return None
+    if not isinstance(item, dict) or not isinstance(item.get("metadata"), dict) or not isinstance(item["metadata"].get("name"), str):
+        return None
+    item["metadata"]["resourceVersion"] = str(one.mod_revision)
+    return item
+
+
+def _after(change: Change) -> Object | None:
+    return None if change.deleted else _object(change.item)

@@ -1,0 +1,116 @@
+"""scale, binding, eviction and server-side apply."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+from collections.abc import Callable
+from typing import Any
+
+from lab.master.api import status
+from lab.master.api.status import Fault
+from lab.master.apiserver import bodies
+from lab.master.apiserver.cache import Object
+from lab.master.apiserver.errors import Refused
+from lab.master.apiserver.paths import Target
+from lab.master.apiserver.registry import Registry, now
+
+
+def scale_of(item: Object) -> Object:
+    """The Scale of a Deployment or ReplicaSet."""
+    metadata = {key: item["metadata"][key] for key in ("name", "namespace", "uid", "resourceVersion", "creationTimestamp") if key in item["metadata"]}
+    spec, state = item.get("spec") or {}, item.get("status") or {}
+    pairs = (spec.get("selector") or {}).get("matchLabels") or {}
+    selector = ",".join(f"{key}={value}" for key, value in sorted(pairs.items()))
+    found = {"replicas": state.get("replicas", 0), "selector": selector}
+    return {"kind": "Scale", "apiVersion": "autoscaling/v1", "metadata": metadata, "spec": {"replicas": spec.get("replicas", 0)}, "status": found}
+
+
+def scaling(target: Target, of: Callable[[Object], Any]) -> tuple[Callable[[Object], Object], str]:
+    """What `of` makes of an object's Scale, as a change of the object itself."""
+
+    def change(old: Object) -> Object:
+        scale = of(scale_of(old))
+        metadata, spec = (scale.get("metadata") or {}, scale.get("spec") or {}) if isinstance(scale, dict) else (None, None)
+        if not isinstance(metadata, dict) or not isinstance(spec, dict):
+            raise Refused(status.bad_request("the object provided is unrecognized (must be of type Scale)"))
+        if metadata.get("resourceVersion") not in (None, "", old["metadata"]["resourceVersion"]):
+            raise Refused(status.conflict(target.resource.plural, target.name, target.resource.group))
+        wanted = spec.get("replicas", 0)
+        if type(wanted) is not int or not 0 <= wanted < 1 << 31:
+            fault = Fault("spec.replicas", "FieldValueInvalid", "must be greater than or equal to 0", wanted)
+            raise Refused(status.invalid("Scale", target.name, [fault], "autoscaling"))
+        return old | {"spec": (old.get("spec") or {}) | {"replicas": wanted}}
+
+    return change, ""
+
+
+async def act(registry: Registry, target: Target, document: Object, dry: bool) -> tuple[int, Object]:
+    """A POST to a pod's binding or eviction. Raises Refused."""
+    if target.subresource == "binding":
+        await _bind(registry, target, document, dry)
+    elif target.subresource == "eviction":
+        options = document.get("deleteOptions") or {}
+        if not isinstance(options, dict):
+            raise Refused(status.bad_request("deleteOptions is no object"))
+        await registry.delete(target.resource, target.name, target.namespace, options, dry)
+    else:
+        raise Refused(status.method_not_allowed())
+    return 201, {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}
+
+
+async def _bind(registry: Registry, target: Target, document: Object, dry: bool) -> None:
+    wanted = document.get("target")
+    node = wanted.get("name") if isinstance(wanted, dict) else None
+    if not isinstance(node, str) or not node:
+        raise Refused(status.invalid("Binding", target.name, [Fault("target.name", "FieldValueRequired")], ""))
+
+    def change(old: Object) -> Object:
+        spec, metadata = old.get("spec") or {}, old["metadata"]
+        why = ""
+        if "deletionTimestamp" in metadata:
+            why = f"pod {target.name} is being deleted, cannot be assigned to a host"
+        elif spec.get("nodeName"):
+            why = f'pod {target.name} is already assigned to node "{spec["nodeName"]}"'
+        if why:
+            raise Refused(status.conflict("pods/binding", target.name, "", why))
+        state = old.get("status") or {}
+        conditions = [one for one in state.get("conditions") or [] if one.get("type") != "PodScheduled"]
+        scheduled = {"type": "PodScheduled", "status": "True", "lastProbeTime": None, "lastTransitionTime": now()}
+        return old | {"spec": spec | {"nodeName": node}, "status": state | {"conditions": [*conditions, scheduled]}}
+
+    await registry.change(target.resource, target.name, target.namespace, change, "binding", "", dry)
+
+
+async def apply(registry: Registry, target: Target, document: Any, query: dict[str, str], dry: bool) -> tuple[int, Object]:
+    """Server-side apply: create the object, or change what this manager owns of it. Raises Refused."""
+    manager, force = query.get("fieldManager", ""), query.get("force") == "true"
+    if not manager:
+        fault = Fault("fieldManager", "FieldValueRequired", "is required for apply patch")
+        raise Refused(status.invalid("PatchOptions", "", [fault], "meta.k8s.io"))
+    item = bodies.item_of(document, target.resource, target.version)
+    metadata = item["metadata"]
+    if metadata.get("managedFields"):
+        raise Refused(status.bad_request("metadata.managedFields must be nil"))
+    if metadata.get("name") not in (None, "", target.name):
+        raise Refused(status.bad_request("the name of the object does not match the name on the URL"))
+    item = item | {"metadata": metadata | {"name": target.name}}
+    sent = registry.received(target.resource, item, target.namespace, target.version)
+    module: Any = await asyncio.get_running_loop().run_in_executor(None, importlib.import_module, "lab.master.api.apply")
+
+    def change(old: Object | None) -> Object:
+        try:
+            made: Object = module.apply(old, sent, manager, force, now())
+        except module.ApplyConflict as conflict:
+            raise Refused(status.apply_conflict([(str(field), str(why)) for field, why in conflict.causes])) from None
+        return made
+
+    if registry.cache.get(target.resource.key(target.name, target.namespace)) is None and not target.subresource:
+        try:
+            return 201, await registry.create(target.resource, change(None), target.namespace, target.resource.api_version, dry)
+        except Refused as error:
+            if error.code != 409:
+                raise
+    return 200, await registry.change(target.resource, target.name, target.namespace, change, target.subresource, "", dry)
+
+
