@@ -48,9 +48,9 @@ class Agents:
         argv = self.kubelet_flags(host)
 
         def main() -> int:
-            from lab.kubelet import daemon as kubelet
+            from lab.kubelet.daemon import main as kubelet
 
-            return kubelet.main(argv)
+            return kubelet(argv)
 
         self._daemons(host)["kubelet"] = daemon.fork(host.namespace, "kubelet", main)
 
@@ -60,9 +60,9 @@ class Agents:
         argv = self.kube_proxy_flags(host)
 
         def main() -> int:
-            from lab.kubeproxy import daemon as kubeproxy
+            from lab.kubeproxy.daemon import main as kubeproxy
 
-            return kubeproxy.main(argv)
+            return kubeproxy(argv)
 
         self._daemons(host)["kube-proxy"] = daemon.fork(host.namespace, "kube-proxy", main)
 

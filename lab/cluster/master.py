@@ -5,9 +5,9 @@ The lab's processes that live in no node's namespace reach it by a unix socket i
 
 from __future__ import annotations
 
-import functools
 import os
 import socket
+from collections.abc import Callable
 from pathlib import Path
 
 from lab.cluster.facade import Cluster
@@ -36,12 +36,12 @@ class Master:
         listening = _listen(SOCKET)
         argv = self._apiserver_flags(listening.fileno())
 
-        def main() -> int:
-            from lab.master import apiserver
+        def apiserver_main() -> int:
+            from lab.master.apiserver.daemon import main as apiserver
 
-            return apiserver.main(argv)
+            return apiserver(argv)
 
-        self._start("kube-apiserver", main, keep=(listening.fileno(),))
+        self._start("kube-apiserver", apiserver_main, keep=(listening.fileno(),))
         listening.close()
 
     def await_apiserver(self) -> None:
@@ -56,18 +56,18 @@ class Master:
         topology = self.cluster.topology
         flags = ["--master", self.url]
 
-        def controllers() -> int:
-            from lab.master import controllers
+        def controller_manager() -> int:
+            from lab.master.controllers.daemon import main as controllers
 
-            return controllers.main([*flags, "--cluster-cidr", str(topology.networks.pod)])
+            return controllers([*flags, "--cluster-cidr", str(topology.networks.pod)])
 
-        def scheduler() -> int:
-            from lab.master import scheduler
+        def kube_scheduler() -> int:
+            from lab.master.scheduler.daemon import main as scheduler
 
-            return scheduler.main(flags)
+            return scheduler(flags)
 
-        self._start("kube-controller-manager", controllers)
-        self._start("kube-scheduler", scheduler)
+        self._start("kube-controller-manager", controller_manager)
+        self._start("kube-scheduler", kube_scheduler)
 
     def _apiserver_flags(self, descriptor: int) -> list[str]:
         topology = self.cluster.topology
@@ -83,13 +83,14 @@ class Master:
         }
         return [word for pair in flags.items() for word in pair]
 
-    def _start(self, name: str, main: functools.partial[int] | object, keep: tuple[int, ...] = ()) -> None:
+    def _start(self, name: str, main: Callable[[], int], keep: tuple[int, ...] = ()) -> None:
         host = self.cluster.master
-        self.cluster.daemons.setdefault(host.name, {})[name] = daemon.fork(host.namespace, name, main, keep)  # type: ignore[arg-type]
+        self.cluster.daemons.setdefault(host.name, {})[name] = daemon.fork(host.namespace, name, main, keep)
 
 
 def _listen(path: Path) -> socket.socket:
     """A listening socket at `path`, for this user alone."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.unlink(missing_ok=True)
     server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     before = os.umask(0o177)

@@ -11,6 +11,7 @@ from lab.errors import BootError
 from lab.fabric.namespace import Namespace
 from lab.master import endpoints
 from lab.master.client import Object
+from lab.master.informer import digest, key_of
 from lab.model import fromapi
 from lab.model.objects import Endpoints
 
@@ -31,7 +32,7 @@ def settle(cluster: Cluster) -> None:
     deadline = time.monotonic() + TIMEOUT
     while late := _late_endpoints(cluster):
         _pause(deadline, f"endpoints of {', '.join(late)} do not follow their pods")
-    newest = {plural: _newest(cluster.api.list(plural)) for plural in ("services", "endpoints")}
+    newest = {plural: _digest(cluster.api.list(plural)) for plural in ("services", "endpoints")}
     for host in cluster.nodes:
         running = cluster.daemons.get(host.name, {}).get("kube-proxy")
         while running is not None and running.ended() is None and not _has(host.namespace, newest):
@@ -55,19 +56,18 @@ def _places(found: Endpoints) -> set[tuple[str, int, str]]:
     return {(str(address.ip), port.port, port.protocol) for subset in found.subsets for address in subset.addresses for port in subset.ports}
 
 
-def _newest(answer: Object) -> int:
-    return max((int(item["metadata"]["resourceVersion"]) for item in answer["items"]), default=0)
+def _digest(answer: Object) -> str:
+    return digest({key_of(item): item["metadata"]["resourceVersion"] for item in answer["items"]})
 
 
-def _has(node: Namespace, newest: dict[str, int]) -> bool:
-    """Whether the last sync of the node's kube-proxy included these versions; it tells on the port of its metrics."""
+def _has(node: Namespace, newest: dict[str, str]) -> bool:
+    """Whether the last sync of the node's kube-proxy was of these objects; it tells on the port of its metrics."""
     connection = http.client.HTTPConnection("127.0.0.1", METRICS_PORT, timeout=2.0)
     try:
         with node.entered():
             connection.connect()
         connection.request("GET", "/synced")
-        synced = json.loads(connection.getresponse().read())
-        return all(int(synced.get(plural) or 0) >= version for plural, version in newest.items())
+        return bool(json.loads(connection.getresponse().read()) == newest)
     except (OSError, ValueError, http.client.HTTPException):
         return False
     finally:

@@ -23,7 +23,7 @@ from lab.kubeproxy.flags import Flags, parse
 from lab.kubeproxy.iptables_v17 import ProxyConfig
 from lab.kubeproxy.pace import Pace
 from lab.master.client import ApiClient
-from lab.master.informer import Informer, Key, key_of
+from lab.master.informer import Informer, Key, digest, key_of
 from lab.model import fromapi
 
 COMMAND_TIMEOUT = 120.0
@@ -75,12 +75,19 @@ class Kept:
     def __init__(self, convert: Callable[[Any], Any], changed: Callable[[], None], log: logging.Logger) -> None:
         self._convert, self._changed, self._log = convert, changed, log
         self._items: dict[Key, Any] = {}
+        self._versions: dict[Key, str] = {}
         self._lock = threading.Lock()
+        self.digest = ""
 
     def handle(self, what: str, item: dict[str, Any]) -> None:
         """An informer's handler."""
         with self._lock:
-            self._items.pop(key_of(item), None) if what == "DELETED" else self._keep(item)
+            if what == "DELETED":
+                self._items.pop(key_of(item), None)
+                self._versions.pop(key_of(item), None)
+            else:
+                self._keep(item)
+                self._versions[key_of(item)] = item["metadata"].get("resourceVersion", "")
         self._changed()
 
     def _keep(self, item: dict[str, Any]) -> None:
@@ -90,8 +97,9 @@ class Kept:
             self._log.error("object %s makes no sense: %s", "/".join(key_of(item)), error)
 
     def all(self) -> list[Any]:
-        """What there is now."""
+        """What there is now; `digest` stands for exactly that from now on."""
         with self._lock:
+            self.digest = digest(self._versions)
             return list(self._items.values())
 
 
@@ -170,7 +178,7 @@ class Daemon:
             self._state.failures += 1
             self._log.error("Failed to execute iptables-restore: %s", error)
             return False
-        self._state.synced(time.monotonic() - begun)
+        self._state.synced(time.monotonic() - begun, {"services": self._services.digest, "endpoints": self._endpoints.digest})
         return True
 
 

@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 import functools
-import importlib
-from typing import Any
 
+from lab.master.api import openapi
 from lab.master.apiserver.cache import Object
 
 _JSON = "application/json"
 
 
+@functools.cache
 def document(parts: tuple[str, ...], version: str) -> tuple[Object, str] | None:
     """The document at a path below /openapi and its content type; None for none."""
-    try:
-        pure: Any = importlib.import_module("lab.master.api.openapi")
-    except ImportError:
-        return None
     if parts == ("v2",):
-        return _v2(pure), _JSON
+        return openapi.v2(), _JSON
+    if parts == ("v3",):
+        return openapi.v3_root(), _JSON
+    if parts[:1] == ("v3",):
+        found = openapi.v3("/".join(parts[1:]))
+        return (found, _JSON) if found is not None else None
     return None
-
-
-@functools.cache
-def _v2(pure: Any) -> Object:
-    made: Object = pure.v2()
-    return made
