@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lab.scenario import Chapter, Text, checks
 
-from .article import IP1, IP2, POD1, POD2, URL, VIP, knock, logged_sources, tally
+from .article import CLIENTS, IP1, IP2, POD1, POD2, URL, VIP, knock, logged_sources, tally
 from .backends import facts
 
 chapter = Chapter()
@@ -131,36 +131,54 @@ def nobody(lab):
 
 
 @chapter.step(
-    en="One nginx stopped: about half of the connections are refused",
-    zh="停掉一个 nginx：大约一半的连接被拒绝",
-    why_en="""The dice do not know that nobody listens behind one of their sides. In iptables mode the choice is made once, for the first
-        packet, and cannot be taken back; kube-proxy's older userspace mode would dial the next pod. (A real kubelet restarts a stopped
-        container soon; a readiness probe would take the pod out of the rules.)""",
-    why_zh="""掷骰子的规则并不知道其中一面背后已经没有人监听。iptables 模式只在第一个包时选择一次，选了就不能反悔；
-        kube-proxy 早期的 userspace 模式则会改拨下一个 Pod。（真实环境里 kubelet 很快会重启停掉的容器；
-        配了就绪探针的话，这个 Pod 会先从规则里摘除。）""",
+    en="One pod refuses a client: about half of its connections fail",
+    zh="一个 Pod 拒绝某个客户端：大约一半的连接失败",
+    why_en="""The dice do not know what waits behind one of their sides. In iptables mode the choice is made once, for the first packet, and
+        cannot be taken back; kube-proxy's older userspace mode would dial the next pod. Here nginx runs and its pod stays ready: only
+        this one client is turned away, which no probe of the kubelet sees.""",
+    why_zh="""掷骰子的规则并不知道其中一面背后是什么情形。iptables 模式只在第一个包时选择一次，选了就不能反悔；
+        kube-proxy 早期的 userspace 模式则会改拨下一个 Pod。这里 nginx 照常运行，Pod 也保持就绪，只有这一个客户端被拒之门外，
+        kubelet 的任何探针都看不出来。""",
     needs=("access",),
 )
-def stopped(lab):
+def refusing(lab):
     pod, client = lab.pod(POD1), lab.pod("ubuntu-zenlinnode2")
-    pod.run("nginx -s stop").expect_status()
+    rule = f"INPUT -p tcp -s {CLIENTS['ubuntu-zenlinnode2'][1]} --dport 80 -j REJECT --reject-with tcp-reset"
+    pod.run(f"iptables -I {rule}").expect_status()
     try:
-        pod.until("ss -Hltn 'sport = :80'", checks.equal(Text("nothing listens on its port 80 now", "它的 80 端口已经没有人监听"), ""))
         tries = client.run(
             f"curl -s -m 10 -H 'Connection: close' -o /dev/null -w '%{{http_code}}\\n' '{URL}?[1-100]' | sort | uniq -c",
             timeout=20,
         )
-        counts = tally(tries)
         lab.expect_even_split(
             Text("about half are answered (200), the others refused (000)", "大约一半有应答（200），其余被拒绝（000）"),
-            counts,
+            tally(tries),
             ["000", "200"],
         )
-        client.run(f"curl -sS -m 2 http://{IP1}/").expect_status(
-            7, name=Text("refused at once: the pod is there, nginx is not", "立刻被拒绝：Pod 还在，nginx 不在了")
-        )
+        client.run(f"curl -sS -m 2 http://{IP1}/").expect_status(7, name=Text("refused at once by that pod", "被这个 Pod 立刻拒绝"))
     finally:
-        pod.run("nginx").expect_status()
-        pod.until("ss -Hltn 'sport = :80'", checks.contains(Text("nginx listens again", "nginx 重新开始监听"), ":80"))
+        pod.run(f"iptables -D {rule}").expect_status()
     again = client.run(f"curl -s -m 5 -H 'Connection: close' -o /dev/null -w '%{{http_code}}\\n' '{URL}?[1-24]' | sort | uniq -c", timeout=10)
     lab.expect_equal(Text("all connections are answered again", "所有连接又都有应答了"), tally(again), {"200": 24})
+
+
+@chapter.step(
+    en="One nginx stopped: the kubelet starts it again",
+    zh="停掉一个 nginx：kubelet 会把它重新启动",
+    why_en="""A container that ends is started again, in the same pod with the same address. While nginx is away the pod is not ready, and
+        endpoints and rules follow.""",
+    why_zh="""容器退出后，kubelet 会在同一个 Pod 里重新启动它，地址不变。nginx 不在的时候 Pod 处于未就绪状态，
+        Endpoints 和规则也随之变化。""",
+    needs=("access",),
+)
+def restarted(lab):
+    def restarts():
+        (status,) = lab.api.get("pods", POD1, "default")["status"]["containerStatuses"]
+        return status["restartCount"] if status["ready"] else -1
+
+    before = restarts()
+    lab.pod(POD1).run("nginx -s stop").expect_status()
+    lab.until(checks.equal(Text("started once more, and ready", "又启动了一次，并且就绪"), before + 1), restarts, timeout=15)
+    for node in lab.nodes:
+        judge = checks.equal(Text(f"{node.name}: both pods are in the rules", f"{node.name}：两个 Pod 都在规则里"), "2\n")
+        node.until("iptables-save -t nat | grep -c 'nginx-service.*DNAT --to-destination 10.244'", judge)
