@@ -46,9 +46,7 @@ class Addresses:
 
     def _cluster_ip(self, spec: Object, before: Object, others: list[Object], faults: list[Fault]) -> None:
         wanted = spec.get("clusterIP") or before.get("clusterIP") or ""
-        if wanted == "None":
-            address = wanted
-        elif wanted and wanted == before.get("clusterIP"):
+        if wanted == "None" or wanted and wanted == before.get("clusterIP"):
             address = wanted
         else:
             taken = {(other.get("spec") or {}).get("clusterIP") for other in others}

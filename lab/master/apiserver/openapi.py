@@ -1,28 +1,18 @@
-"""What /openapi says, from the pure documents in lab.master.api."""
+"""What /openapi says, from the pure documents in lab.master.api, each made once when it is first asked for."""
 
 from __future__ import annotations
 
 import functools
-import importlib
-from typing import Any
 
+from lab.master.api import openapi
 from lab.master.apiserver.cache import Object
 
-_JSON = "application/json"
 
-
-def document(parts: tuple[str, ...], version: str) -> tuple[Object, str] | None:
-    """The document at a path below /openapi and its content type; None for none."""
-    try:
-        pure: Any = importlib.import_module("lab.master.api.openapi")
-    except ImportError:
-        return None
+@functools.lru_cache(maxsize=64)
+def document(parts: tuple[str, ...]) -> Object | None:
+    """The document at a path below /openapi; None for none."""
     if parts == ("v2",):
-        return _v2(pure), _JSON
-    return None
-
-
-@functools.cache
-def _v2(pure: Any) -> Object:
-    made: Object = pure.v2()
-    return made
+        return openapi.v2()
+    if parts == ("v3",):
+        return openapi.v3_root()
+    return openapi.v3("/".join(parts[1:])) if parts[:1] == ("v3",) else None

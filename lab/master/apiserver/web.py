@@ -33,7 +33,7 @@ class Site:
         self._requests, self._relay, self._ready, self._log = requests, relay, ready, log
         self._version, self._address = version, address
 
-    def server(self) -> web.Server[web.BaseRequest]:
+    def server(self) -> web.Server:
         """What makes a protocol for every connection."""
         # aiohttp writes a traceback for a request that is no HTTP; it has its answer, and nobody needs more.
         quiet = logging.getLogger("lab.apiserver")
@@ -117,8 +117,7 @@ class Site:
         elif not parts:
             made = discovery.paths()
         elif parts[0] == "openapi":
-            found = openapi.document(parts[1:], self._version)
-            made, kind = found if found is not None else (None, kind)
+            made = openapi.document(parts[1:])
         if made is None:
             return None
         if request.method not in ("GET", "HEAD"):
