@@ -34,6 +34,8 @@ def version() -> str:
 
 
 RUNTIME = [
+    "aiohttp>=3.9,<4",
+    "dnspython>=2.4,<3",
     "mininet==2.3.0.dev6",
     "numpy>=1.24,<3",
     "pydantic>=2.11,<3",

@@ -26,11 +26,15 @@ def run(args: argparse.Namespace) -> int:
     return in_machine(args.name, args.who, command)
 
 
-def in_machine(name: str | None, who: str, command: list[str]) -> int:
-    """Run `command` in machine `who` of lab `name`, on this terminal. The exit status, 127 when there is no such command."""
+def in_machine(name: str | None, who: str, command: list[str], directory: str = "") -> int:
+    """Run `command` in machine `who` of lab `name`, on this terminal. The exit status, 127 when there is no such command.
+
+    who         nothing: the master
+    directory   where to run it; nothing: where a login would begin
+    """
     from lab.cluster import control
     from lab.fabric import process
 
     answer, descriptors = control.ask(registry.pick(name).socket, {"verb": "enter", "who": who})
-    directory = "/" if answer["kind"] == "pod" else process.home()
-    return control.enter(descriptors, command, directory)
+    login = "/" if answer["kind"] == "pod" else process.home()
+    return control.enter(descriptors, command, directory or login)

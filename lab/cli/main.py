@@ -21,6 +21,7 @@ VERBS = {
     "inspect": "lab.cli.inspect",
     "exec": "lab.cli.exec",
     "shell": "lab.cli.shell",
+    "kubectl": "lab.cli.kubectl",
     "plan": "lab.cli.plan",
     "doctor": "lab.cli.doctor",
 }

@@ -13,7 +13,7 @@ from lab.cluster import wanted
 from lab.errors import LabError, UsageError
 from lab.fabric import requirements, sandbox
 from lab.model import catalog, checks, load
-from lab.model.topology import BACKEND_OPTIONS, Topology
+from lab.model.topology import BACKEND_OPTIONS, PROXY_MODES, Topology
 from lab.scenario import loader, runner
 from lab.scenario.events import Emit
 from lab.scenario.model import Scenario
@@ -25,7 +25,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("scenarios", nargs="*", metavar="SCENARIO", help="a name from `lab list`, or a folder")
     parser.add_argument("--all", action="store_true", help="run every scenario of `lab list`")
     parser.add_argument("--topology", metavar="T", help="boot this topology instead of the scenario's own")
-    add_backend(parser)
+    add_choices(parser)
     parser.add_argument("--step", action="store_true", help="wait for a key before every step")
     parser.add_argument("--keep", "--cli", action="store_true", help="afterwards stay in Mininet's CLI with the lab up")
     parser.add_argument("--lang", choices=("en", "zh"), default=terminal.language(), help="language of the texts")
@@ -35,15 +35,16 @@ def add_parser(subparsers: Any) -> None:
     parser.set_defaults(run=run)
 
 
-def add_backend(parser: argparse.ArgumentParser) -> None:
-    """Add --backend, which `run` and `up` share."""
+def add_choices(parser: argparse.ArgumentParser) -> None:
+    """Add --backend and --proxy-mode, which `run` and `up` share."""
     parser.add_argument("--backend", choices=tuple(BACKEND_OPTIONS), help="let flannel use this backend instead of the one declared")
+    parser.add_argument("--proxy-mode", choices=PROXY_MODES, help="let kube-proxy use this mode instead of the one declared")
 
 
 def run(args: argparse.Namespace) -> int:
     """Run the scenarios one after the other, each in a sandbox of its own. The worst of their statuses is the result."""
     scenarios = [loader.load_scenario(path) for path in _folders(args)]
-    recipes = [recipe(scenario, args.topology, args.backend) for scenario in scenarios]
+    recipes = [recipe(scenario, args.topology, args.backend, args.proxy_mode) for scenario in scenarios]
     if (args.step or args.keep) and args.format != "text":
         raise UsageError("--step and --keep talk to a person on the terminal: they go with --format text only")
     if args.keep and len(scenarios) > 1:
@@ -62,15 +63,22 @@ def _folders(args: argparse.Namespace) -> list[Any]:
     return list(catalog.list_scenarios()) if args.all else [catalog.find_scenario(word) for word in args.scenarios]
 
 
-def recipe(scenario: Scenario, topology: str | None = None, backend: str | None = None) -> wanted.Wanted:
-    """What a scenario wants to have booted; `topology` and `backend` take the place of its own.
+def recipe(
+    scenario: Scenario, topology: str | None = None, backend: str | None = None, proxy_mode: str | None = None
+) -> wanted.Wanted:
+    """What a scenario wants to have booted; `topology`, `backend` and `proxy_mode` take the place of its own.
 
-    Raises InputError for a wrong topology or manifest, all manifests' problems at once; UsageError for a backend that it does not run with.
+    Raises InputError for a wrong topology or manifest, all manifests' problems at once; UsageError for a backend or mode that it does not run with.
     """
     objects = load.read_manifests(scenario.manifest_paths)
     cluster = load.read_topology(catalog.find_topology(topology or scenario.topology))
     _require_backend(scenario, cluster, backend or scenario.backend or cluster.flannel.backend.type)
-    return wanted.wanted(wanted.with_backend(cluster, backend or scenario.backend), objects, scenario.pins)
+    mode = proxy_mode or scenario.proxy_mode or cluster.kube_proxy.mode
+    if mode not in scenario.proxy_modes:
+        known = ", ".join(scenario.proxy_modes)
+        raise UsageError(f"the scenario {scenario.name} does not run with kube-proxy's mode {mode}, only with {known}")
+    cluster = wanted.with_backend(cluster, backend or scenario.backend).with_proxy_mode(mode)
+    return wanted.wanted(cluster, objects, scenario.pins)
 
 
 def _require_backend(scenario: Scenario, cluster: Topology, backend: str) -> None:

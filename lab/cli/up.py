@@ -21,14 +21,14 @@ def add_parser(subparsers: Any) -> None:
     """Add the verb."""
     parser = subparsers.add_parser("up", help="boot a lab and leave it running; `lab exec`, `lab shell` and `lab down` find it")
     parser.add_argument("what", nargs="?", default="zenlin", metavar="TOPOLOGY|SCENARIO", help="a name from `lab list`, or a path")
-    run_verb.add_backend(parser)
+    run_verb.add_choices(parser)
     parser.add_argument("--name", help="what to call the lab (default: the name of what it is made from)")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """Claim the name, start the sandbox, pass on what it tells until it is ready."""
-    default, what = recipe(args.what, args.backend)
+    default, what = recipe(args.what, args.backend, args.proxy_mode)
     requirements.check_machine()
     # From here on an interruption has something to take away.
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -40,17 +40,18 @@ def run(args: argparse.Namespace) -> int:
         raise
 
 
-def recipe(what: str, backend: str | None = None) -> tuple[str, Wanted]:
+def recipe(what: str, backend: str | None = None, proxy_mode: str | None = None) -> tuple[str, Wanted]:
     """The lab's default name and what to boot, for the name or path of a topology or scenario. Raises UsageError or InputError."""
     from lab.model import catalog, load
     from lab.scenario import loader
 
     if Path(what).name in {folder.name for folder in catalog.list_scenarios()} or (Path(what) / catalog.SCENARIO_SCRIPT).is_file():
         scenario = loader.load_scenario(catalog.find_scenario(what))
-        return scenario.name, run_verb.recipe(scenario, backend=backend)
+        return scenario.name, run_verb.recipe(scenario, backend=backend, proxy_mode=proxy_mode)
     path = catalog.find_topology(what)
     topology = load.read_topology(path)
-    return topology.name, wanted(with_backend(topology, backend))
+    complete = with_backend(topology, backend)
+    return topology.name, wanted(complete.with_proxy_mode(proxy_mode) if proxy_mode else complete)
 
 
 def _start(entry: registry.Entry, what: Wanted) -> int:

@@ -1,7 +1,8 @@
 """Boots a cluster, in the order its parts need each other:
 
     machines and wires -> etcd -> (the cloud, for aws-vpc and gce) -> flannel's configuration and reservations -> flanneld on every node
-                       -> the pod bridges (their addresses come from flanneld) -> pods -> kube-proxy's rules
+                       -> the pod bridges (their addresses come from flanneld) -> kubelet and kube-proxy on every node
+                       -> objects at the apiserver, which starts beside all that -> pods -> kube-proxy's rules
 
 With `podNetwork: docker` there is no flannel, and the bridges have docker's default addresses.
 
@@ -10,15 +11,16 @@ Each stage starts all it can before it waits for any of it.
 
 from __future__ import annotations
 
-import random
 import time
 from collections.abc import Callable
 
 from lab.cloud import needs
+from lab.cluster import services
+from lab.cluster.agents import Agents
 from lab.cluster.facade import Cluster
+from lab.cluster.master import Master
 from lab.cluster.nodes import Nodes
 from lab.cluster.pods import Pods
-from lab.cluster.services import Services
 from lab.cluster.wanted import Wanted
 from lab.fabric.apply import Builder
 from lab.fabric.mininet import Network
@@ -28,23 +30,23 @@ Progress = Callable[[str, "float | None"], None]
 """Told of each stage: (what, None) when it begins, (what, seconds) when it has come up."""
 
 
-def boot(wanted: Wanted, progress: Progress = lambda what, seconds: None, dice: random.Random | None = None) -> Cluster:
+def boot(wanted: Wanted, progress: Progress = lambda what, seconds: None) -> Cluster:
     """Boot a cluster inside the calling process's sandbox.
 
-    dice   chooses pod names and cluster IPs where nobody pins them; None: a new seed
     Raises BootError, CommandError or UsageError; what was made until then goes with the sandbox, or with `Cluster.stop`.
     """
-    network = Network()
-    cluster = Cluster(wanted.topology, network)
-    builder = Builder(network)
-    dice = dice or random.Random()
+    cluster = Cluster(wanted.topology, Network())
+    builder = Builder(cluster.network)
+    master = Master(cluster)
+    nodes, pods = Nodes(cluster, builder, Agents(cluster, master.url)), Pods(cluster)
+    cluster.manage(nodes, pods)
     stage = _Stages(progress)
     with stage("machines and wires"):
         builder.apply(build.plan_underlay(wanted.topology))
         _start_cloud(cluster)
-    nodes = Nodes(cluster, builder)
     names = [host.name for host in cluster.nodes]
     with stage("etcd"):
+        master.start_apiserver()
         nodes.found_network()
     if cluster.cloud is not None:
         with stage("the cloud's API on the router"):
@@ -55,13 +57,15 @@ def boot(wanted: Wanted, progress: Progress = lambda what, seconds: None, dice: 
     with stage("pod bridges"):
         for name in names:
             nodes.build_bridge(name)
+    with stage("apiserver, kubelets, kube-proxies"):
+        master.start_controllers()
+        for name in names:
+            nodes.agents.start(name)
+        master.await_apiserver()
     with stage("pods"):
-        pods = Pods(cluster, builder, nodes.bridges, dice)
-        pods.create(wanted.objects, wanted.pins)
+        pods.apply(wanted.objects, wanted.pins)
     with stage("kube-proxy rules on every node"):
-        services = Services(cluster, dice)
-        services.apply(wanted.objects.services)
-    cluster.manage(nodes, pods, services)
+        services.settle(cluster)
     builder.close()
     return cluster
 

@@ -53,7 +53,8 @@ def _answer(connection: socket.socket, cluster: Cluster) -> None:
     try:
         request = json.loads(connection.recv(_LIMIT))
         if request.get("verb") == "enter":
-            host = cluster.host(resolve(cluster, str(request.get("who"))))
+            who = str(request.get("who"))
+            host = cluster.host(resolve(cluster, who)) if who else cluster.master
             borrowed = [os.open(f"/proc/self/ns/{kind}", os.O_RDONLY | os.O_CLOEXEC) for kind in _SANDBOX_KINDS]
             descriptors = borrowed + [host.namespace.fds[kind] for kind in _MACHINE_KINDS]
             answer: dict[str, Any] = {"name": host.name, "kind": host.kind, "prompt": host.prompt}

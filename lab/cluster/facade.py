@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from ipaddress import IPv4Interface
 from typing import TYPE_CHECKING, TypeVar
 
+from lab.cluster import services
+from lab.cluster.podhosts import PodHosts
 from lab.errors import UsageError
 from lab.fabric.daemon import Daemon
 from lab.fabric.mininet import Host, Network
 from lab.fabric.process import Result
+from lab.master.client import ApiClient
+from lab.model import fromapi
 from lab.model.manifests import Objects
 from lab.model.objects import Endpoints, Pod, Service
 from lab.model.pins import Pin
@@ -22,7 +27,6 @@ if TYPE_CHECKING:  # they hold the cluster, too, or are heavy
     from lab.cloud.start import Cloud
     from lab.cluster.nodes import Nodes
     from lab.cluster.pods import Pods
-    from lab.cluster.services import Services
 
 Thing = TypeVar("Thing")
 
@@ -33,7 +37,8 @@ EVIDENCE = ("ip -4 address", "ip route", "ip neigh", "iptables-save -c", "conntr
 class Cluster:
     """A running cluster. `network` is the Mininet network; `daemons` are by machine and name: daemons["zenlin"]["etcd"].
 
-    cloud   stands in for Amazon or Google where flannel's backend needs one
+    cloud     stands in for Amazon or Google where flannel's backend needs one
+    bridges   of each node that has one: the pod bridge's address, and the MTU of its pods
     """
 
     def __init__(self, topology: Topology, network: Network) -> None:
@@ -41,16 +46,15 @@ class Cluster:
         self.network = network
         self.daemons: dict[str, dict[str, Daemon]] = {}
         self.cloud: Cloud | None = None
-        self.pod_objects: dict[str, Pod] = {}
-        self.services: tuple[Service, ...] = ()
-        self.all_endpoints: tuple[Endpoints, ...] = ()
+        self.pod_hosts = PodHosts(network)
+        self.bridges: dict[str, tuple[IPv4Interface, int]] = {}
+        self._api: ApiClient | None = None
         self._nodes: Nodes | None = None
         self._pods: Pods | None = None
-        self._services: Services | None = None
 
-    def manage(self, nodes: Nodes, pods: Pods, services: Services) -> None:
+    def manage(self, nodes: Nodes, pods: Pods) -> None:
         """Take over what starts and stops, creates and deletes the parts of the cluster, once it is up."""
-        self._nodes, self._pods, self._services = nodes, pods, services
+        self._nodes, self._pods = nodes, pods
 
     def stop_flanneld(self, node: str, kill: bool = False) -> None:
         """End a node's flanneld by SIGTERM, or with `kill` by SIGKILL."""
@@ -75,48 +79,63 @@ class Cluster:
             running.stop()
 
     def add_node(self, node: Node) -> None:
-        """Let a node join the running cluster: machine, wire, flanneld, pod bridge, rules. Raises UsageError where it does not fit."""
-        nodes, pods, services = self._managers()
-        nodes.join(node)
-        pods.add_node(node.name)
-        services.add_node(self.node(node.name))
+        """Let a node join the running cluster: machine, wire, flanneld, pod bridge, kubelet, kube-proxy. Raises UsageError where it does not fit."""
+        self._managers()[0].join(node)
+        services.settle(self)
 
     def remove_node(self, name: str) -> None:
         """Take a node with its pods away at once; its lease stays in etcd, as that of a machine that burnt. Not the master."""
-        nodes, pods, services = self._managers()
-        for pod in [one for one in self.pod_objects.values() if one.node_name == name]:
-            pods.delete(pod.name)
-        nodes.leave(name)
-        pods.remove_node(name)
-        services.remove_node(name)
+        self._managers()[0].leave(name)
+        services.settle(self)
 
     def apply(self, objects: Objects, pins: Sequence[Pin] = ()) -> None:
-        """Create pods and services on the running cluster; a service that exists is replaced. Endpoints and rules follow.
+        """Create what the objects declare, or replace what is there, and wait until pods, endpoints and every node's rules have followed.
 
         Raises UsageError for what does not fit, BootError when a pod's workload does not start.
         """
-        _, pods, services = self._managers()
-        pods.create(objects, pins)
-        replaced = {(one.namespace, one.name) for one in objects.services}
-        kept = [one for one in self.services if (one.namespace, one.name) not in replaced]
-        services.apply((*kept, *objects.services))
+        self._managers()[1].apply(objects, pins)
+        services.settle(self)
 
-    def delete_pod(self, name: str) -> None:
-        """Stop a pod and take it away; endpoints and rules follow. Raises UsageError when there is none of that name."""
-        self.pod_object(name)
-        _, pods, services = self._managers()
-        pods.delete(name)
-        services.sync()
+    def delete_pod(self, name: str, namespace: str = "default") -> None:
+        """Delete a pod; endpoints and rules follow. Raises UsageError when there is none of that name."""
+        self._managers()[1].delete("Pod", name, namespace)
+        services.settle(self)
 
     def delete_service(self, name: str, namespace: str = "default") -> None:
         """Delete a service, and its rules on every node. Raises UsageError when there is none of that name."""
-        doomed = self.service(name, namespace)
-        self._managers()[2].apply([one for one in self.services if one != doomed])
+        self._managers()[1].delete("Service", name, namespace)
+        services.settle(self)
 
-    def _managers(self) -> tuple[Nodes, Pods, Services]:
-        if self._nodes is None or self._pods is None or self._services is None:
+    def _managers(self) -> tuple[Nodes, Pods]:
+        if self._nodes is None or self._pods is None:
             raise UsageError(f"the cluster {self.topology.name} is not up yet")
-        return self._nodes, self._pods, self._services
+        return self._nodes, self._pods
+
+    @property
+    def api(self) -> ApiClient:
+        """The lab's own way to the apiserver."""
+        if self._api is None:
+            raise UsageError(f"the cluster {self.topology.name} has no apiserver yet")
+        return self._api
+
+    @api.setter
+    def api(self, client: ApiClient) -> None:
+        self._api = client
+
+    @property
+    def pod_objects(self) -> dict[str, Pod]:
+        """The pods by name; of two with one name in different namespaces, the one of the namespace that sorts last."""
+        return {item["metadata"]["name"]: fromapi.pod_of(item) for item in self.api.list("pods")["items"]}
+
+    @property
+    def services(self) -> tuple[Service, ...]:
+        """Every service."""
+        return tuple(fromapi.service_of(item) for item in self.api.list("services")["items"])
+
+    @property
+    def all_endpoints(self) -> tuple[Endpoints, ...]:
+        """The endpoints of every service."""
+        return tuple(fromapi.endpoints_of(item) for item in self.api.list("endpoints")["items"])
 
     def hosts(self, kind: str) -> list[Host]:
         """The machines of one kind, in the order they were made."""
@@ -129,7 +148,8 @@ class Cluster:
 
     @property
     def pods(self) -> list[Host]:
-        """The pods."""
+        """The pods that have a network of their own."""
+        self.pod_hosts.refresh()
         return self.hosts("pod")
 
     @property
@@ -144,6 +164,9 @@ class Cluster:
 
     def host(self, name: str) -> Host:
         """Any machine by its name. Raises UsageError with the names there are."""
+        known = self.network.nameToNode.get(name)
+        if known is None or known.kind == "pod":
+            self.pod_hosts.refresh()
         found: Host = _pick("machine", self.network.nameToNode, name)
         return found
 
@@ -152,7 +175,7 @@ class Cluster:
         return _pick("node", _by_name(self.nodes), name)
 
     def pod(self, name: str) -> Host:
-        """A pod by its name."""
+        """A pod by its name; one of another namespace than the first of its name as NAME.NAMESPACE."""
         return _pick("pod", _by_name(self.pods), name)
 
     def client(self, name: str = "client") -> Host:

@@ -9,8 +9,8 @@ import functools
 import itertools
 import json
 from collections.abc import Callable, Iterable
-from ipaddress import IPv4Interface
 
+from lab.cluster.agents import Agents
 from lab.cluster.facade import Cluster
 from lab.errors import UsageError
 from lab.fabric import daemon
@@ -34,9 +34,6 @@ _RUNNING = "Finished starting backend."
 _OPTION_KEYS = {"port": "Port", "vni": "VNI", "direct_routing": "DirectRouting", "l3miss": "L3Miss", "route_table_id": "RouteTableID"}
 """Our options and flannel's names for them in etcd; L3Miss is the lab's own."""
 
-Bridges = dict[str, tuple[IPv4Interface, int]]
-"""Node -> (address of its pod bridge with prefix length, MTU of its pods)."""
-
 
 def flannel_config(networks: Networks, flannel: Flannel) -> str:
     """The JSON that flannel reads from <prefix>/config, with only the fields that the topology sets. Pure."""
@@ -58,10 +55,10 @@ def flannel_config(networks: Networks, flannel: Flannel) -> str:
 class Nodes:
     """The machines of a cluster, as their operator."""
 
-    def __init__(self, cluster: Cluster, builder: Builder) -> None:
+    def __init__(self, cluster: Cluster, builder: Builder, agents: Agents) -> None:
         self.cluster = cluster
         self.builder = builder
-        self.bridges: Bridges = {}
+        self.agents = agents
         self._switches = {segment.network: segment.switch for segment in cluster.topology.segments}
 
     def found_network(self) -> None:
@@ -125,12 +122,12 @@ class Nodes:
     def build_bridge(self, name: str) -> None:
         """Give a node its pod bridge, with the address and MTU that flanneld's subnet file says, or with docker's own defaults."""
         if not self.cluster.topology.has_flannel:
-            self.bridges[name] = (DOCKER_DEFAULT, NODE_MTU)
+            self.cluster.bridges[name] = (DOCKER_DEFAULT, NODE_MTU)
             self.builder.apply(build.plan_docker_bridge(name))
             return
         text = self.cluster.node(name).namespace.read_text(SUBNET_FILE)
         given = subnetfile.parse(text, f"{name}:{SUBNET_FILE}")
-        self.bridges[name] = (given.bridge, given.mtu)
+        self.cluster.bridges[name] = (given.bridge, given.mtu)
         self.builder.apply(build.plan_bridge(self.cluster.topology, name, given.bridge, given.mtu))
 
     def join(self, node: Node) -> None:
@@ -161,6 +158,7 @@ class Nodes:
         if self.cluster.topology.has_flannel:
             self.start_flanneld(node.name)
         self.build_bridge(node.name)
+        self.agents.start(node.name)
 
     def _place(self, topology: Topology, node: Node) -> tuple[str, str]:
         """What the other end of a new node's cable is on: a switch, or the router; and how the interface there is called."""
@@ -179,12 +177,13 @@ class Nodes:
         topology = self.cluster.topology
         if name == topology.master.name:
             raise UsageError(f"{name} is the master, and a lab without etcd is none; take another node away")
+        self.agents.leave(name)
         for running in self.cluster.daemons.pop(name, {}).values():
             running.kill()
         if self.cluster.cloud is not None:
             self.cluster.cloud.terminate(name)
         self.builder.remove(name)
-        self.bridges.pop(name, None)
+        self.cluster.bridges.pop(name, None)
         self.cluster.topology = topology.model_copy(update={"nodes": tuple(one for one in topology.nodes if one.name != name)})
         self._tell_names()
 

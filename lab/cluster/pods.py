@@ -1,83 +1,148 @@
-"""Creates and deletes pods on a running cluster: schedules, allocates addresses, builds, starts what they run."""
+"""What a cluster is told by its operator: objects go to the apiserver, and this waits until the cluster has made them real."""
 
 from __future__ import annotations
 
-import random
 import time
-from collections.abc import Mapping, Sequence
-from ipaddress import IPv4Interface
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 from lab.cluster.facade import Cluster
-from lab.fabric.apply import Builder
-from lab.master import schedule
+from lab.errors import BootError, UsageError
+from lab.master.client import ApiError, Object, Unreachable
+from lab.master.resources import by_kind
+from lab.model import toapi
 from lab.model.manifests import Objects
-from lab.model.objects import Deployment, Pod
 from lab.model.pins import Pin
-from lab.plan import allocate, build
-from lab.workloads import images, start
+from lab.workloads import images
+
+READY_TIMEOUT = 30.0
+"""Seconds until all pods are ready; it takes less than one on an idle machine."""
+
+_HOPELESS = frozenset({"ErrImagePull", "ImagePullBackOff", "CreateContainerError", "RunContainerError", "CrashLoopBackOff"})
+"""Why a container waits when waiting longer would change nothing that a learner wants to see at boot."""
 
 
 class Pods:
-    """The kubelets of all nodes. `bridges`: node -> (bridge address with prefix, MTU of its pods)."""
+    """Applies and deletes objects."""
 
-    def __init__(self, cluster: Cluster, builder: Builder, bridges: Mapping[str, tuple[IPv4Interface, int]], dice: random.Random) -> None:
+    def __init__(self, cluster: Cluster) -> None:
         self.cluster = cluster
-        self.builder = builder
-        self.bridges = bridges
-        self.dice = dice
-        self.allocators = {node: allocate.HostLocal(address) for node, (address, _) in bridges.items()}
 
-    def add_node(self, node: str) -> None:
-        """Take a node into service that joined, and has its bridge by now."""
-        self.allocators[node] = allocate.HostLocal(self.bridges[node][0])
+    def apply(self, objects: Objects, pins: Sequence[Pin] = ()) -> None:
+        """Create what the objects declare, or replace what is there, and wait until every pod of theirs is ready.
 
-    def remove_node(self, node: str) -> None:
-        """Forget a node that left."""
-        self.allocators.pop(node, None)
-
-    def create(self, objects: Objects, pins: Sequence[Pin] = ()) -> None:
-        """Create every pod that the objects ask for and wait until all are ready.
-
-        Raises UsageError for an unknown image, a wrong node or an address that cannot be had; BootError when a workload does not start.
+        Raises UsageError for what the apiserver refuses, BootError when a pod does not become ready.
         """
-        wanted = schedule.pods_of(objects.deployments, objects.pods, pins, self._name)
-        for pod in wanted:
+        for pod in objects.pods:
             images.require_known(f"pod {pod.name}", pod.containers)
-        placed = schedule.schedule(wanted, self.cluster.topology)
-        addressed = self._addressed(placed)
-        for pod in addressed:
-            address, mtu = self.bridges[pod.node_name]
-            self.builder.apply(build.plan_pod(self.cluster.topology, pod, address, mtu))
-            self.cluster.pod_objects[pod.name] = pod
-        for pod in addressed:
-            running = start.start(self.cluster.host(pod.name).namespace, pod)
-            self.cluster.daemons[pod.name] = {one.name: one for one in running}
-        self._wait(addressed)
+        for deployment in objects.deployments:
+            images.require_known(f"deployment {deployment.name}", deployment.containers)
+        for document in toapi.documents(objects, pins):
+            self._put(document)
+        self._await([(pod.namespace, pod.name) for pod in objects.pods], {(one.namespace, one.name): one.replicas for one in objects.deployments})
 
-    def delete(self, name: str) -> None:
-        """Stop a pod's workload, take it away and free its address."""
-        pod = self.cluster.pod_objects.pop(name)
-        for running in self.cluster.daemons.pop(name, {}).values():
-            running.stop()
-        self.builder.remove(name)
-        if pod.pod_ip is not None:
-            self.allocators[pod.node_name].release(pod.pod_ip)
+    def delete(self, kind: str, name: str, namespace: str = "default") -> None:
+        """Delete an object, a pod without a grace period, and wait until it is gone. Raises UsageError when there is none."""
+        client, plural = self.cluster.api, by_kind(kind).plural
+        found = client.find(plural, name, namespace)
+        if found is None:
+            raise UsageError(f"there is no {kind} {name} in the namespace {namespace}")
+        client.delete(plural, name, namespace, grace=0 if kind == "Pod" else None)
+        deadline = time.monotonic() + READY_TIMEOUT
+        while (left := client.find(plural, name, namespace)) and left["metadata"]["uid"] == found["metadata"]["uid"]:
+            if time.monotonic() > deadline:
+                raise BootError(f"the {kind} {name} is still there after {READY_TIMEOUT:g} s")
+            time.sleep(0.005)
 
-    def _name(self, deployment: Deployment, taken: frozenset[str]) -> str:
-        return allocate.pod_name(deployment, taken, self.dice)
+    def _put(self, document: Object) -> None:
+        metadata = document["metadata"]
+        resource = by_kind(document["kind"])
+        path = resource.path("", metadata.get("namespace", ""), api_version=document["apiVersion"])
+        try:
+            self.cluster.api.request("POST", path, document)
+        except ApiError as error:
+            if error.reason != "AlreadyExists" or document["kind"] in ("Pod", "Namespace"):
+                if error.reason == "AlreadyExists" and document["kind"] == "Namespace":
+                    return
+                raise _refused(error, document) from error
+            self._replace(f"{path}/{metadata['name']}", document)
 
-    def _addressed(self, pods: Sequence[Pod]) -> list[Pod]:
-        """Wanted addresses first, so that no free choice takes one of them."""
-        addresses = {pod.name: self.allocators[pod.node_name].take(pod.pod_ip, pod.name) for pod in pods if pod.pod_ip is not None}
-        for pod in pods:
-            if pod.name not in addresses:
-                addresses[pod.name] = self.allocators[pod.node_name].take(pod=pod.name)
-        return [schedule.with_address(pod, addresses[pod.name]) for pod in pods]
+    def _replace(self, path: str, document: Object) -> None:
+        """Change an object that is there into this one; what the apiserver chose, such as the cluster IP, stays unless it says otherwise."""
+        patch = {"metadata": document["metadata"], "spec": document["spec"]}
+        try:
+            self.cluster.api.request("PATCH", path, patch, content_type="application/merge-patch+json")
+        except ApiError as error:
+            raise _refused(error, document) from error
 
-    def _wait(self, pods: Sequence[Pod]) -> None:
-        deadline = time.monotonic() + start.READY_TIMEOUT
-        for pod in pods:
-            namespace = self.cluster.host(pod.name).namespace
-            for running in self.cluster.daemons[pod.name].values():
-                left = max(0.1, deadline - time.monotonic())
-                running.wait_until(lambda n=namespace, p=pod: start.is_ready(n, p), left, "answer")  # type: ignore[misc]
+    def _await(self, pods: Sequence[tuple[str, str]], deployments: dict[tuple[str, str], int]) -> None:
+        """Wait until these pods, and so many of these deployments, are ready."""
+        deadline = time.monotonic() + READY_TIMEOUT
+        known: dict[str, Object] = {}
+        for known in self._watched(deadline):
+            missing = list(_missing(list(known.values()), pods, deployments))
+            if not missing:
+                return
+            for item in known.values():
+                self._refuse_hopeless(item)
+        raise BootError(f"not ready after {READY_TIMEOUT:g} s: {', '.join(_missing(list(known.values()), pods, deployments))}")
+
+    def _watched(self, deadline: float) -> Iterator[dict[str, Object]]:
+        """All pods by their uid, again after each change, until the deadline."""
+        client = self.cluster.api
+        listed = client.list("pods")
+        known = {item["metadata"]["uid"]: item for item in listed["items"]}
+        yield known
+        changes = client.watch("pods", listed["metadata"]["resourceVersion"], silence=max(0.1, deadline - time.monotonic()))
+        try:
+            for what, item in changes:
+                if what == "DELETED":
+                    known.pop(item["metadata"]["uid"], None)
+                elif what != "BOOKMARK":
+                    known[item["metadata"]["uid"]] = item
+                yield known
+                if time.monotonic() > deadline:
+                    return
+        except Unreachable:
+            return
+        finally:
+            changes.close()
+
+    def _refuse_hopeless(self, item: Object) -> None:
+        name = item["metadata"]["name"]
+        for status in item.get("status", {}).get("containerStatuses") or ():
+            waiting = (status.get("state") or {}).get("waiting") or {}
+            if waiting.get("reason") in _HOPELESS:
+                raise BootError(f"pod {name}: container {status['name']}: {waiting['reason']}: {waiting.get('message', '')}")
+        for condition in item.get("status", {}).get("conditions") or ():
+            if condition.get("type") == "PodScheduled" and condition.get("reason") == "Unschedulable":
+                raise BootError(f"pod {name} cannot be scheduled: {condition.get('message', '')}")
+
+
+def is_ready(item: Object) -> bool:
+    """Whether a pod is ready and not about to go."""
+    conditions: list[dict[str, Any]] = item.get("status", {}).get("conditions") or []
+    ready = any(one.get("type") == "Ready" and one.get("status") == "True" for one in conditions)
+    return ready and "deletionTimestamp" not in item["metadata"]
+
+
+def _missing(items: Sequence[Object], pods: Sequence[tuple[str, str]], deployments: dict[tuple[str, str], int]) -> Iterator[str]:
+    ready = [item for item in items if is_ready(item)]
+    names = {(item["metadata"].get("namespace", ""), item["metadata"]["name"]) for item in ready}
+    for place in pods:
+        if place not in names:
+            yield f"pod {place[1]}"
+    for (namespace, name), wanted in deployments.items():
+        count = sum(_belongs(item, namespace, name) for item in ready)
+        if count < wanted:
+            yield f"deployment {name} ({count} of {wanted})"
+
+
+def _belongs(item: Object, namespace: str, deployment: str) -> bool:
+    """Whether a ReplicaSet of the deployment made the pod: those are called DEPLOYMENT-HASH."""
+    owners = [one["name"] for one in item["metadata"].get("ownerReferences") or () if one.get("controller")]
+    return item["metadata"].get("namespace") == namespace and any(one.rpartition("-")[0] == deployment for one in owners)
+
+
+def _refused(error: ApiError, document: Object) -> UsageError:
+    return UsageError(f"{document['kind']} {document['metadata']['name']}: {error}")

@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from lab.errors import BootError
@@ -95,19 +95,20 @@ def execute(namespace: Namespace, name: str, argv: Sequence[str], env: Mapping[s
     return Daemon(name, namespace, child.pid, log)
 
 
-def fork(namespace: Namespace, name: str, main: Callable[[], int]) -> Daemon:
+def fork(namespace: Namespace, name: str, main: Callable[[], int], keep: Iterable[int] = ()) -> Daemon:
     """Start a Python daemon: a fork of this process that enters the machine and runs `main`.
 
+    keep   descriptors that stay open in the daemon, under their numbers; every other one is closed
     What this process has imported need not be imported again. Must be called while this process has one thread.
     """
     log = log_of(namespace, name)
     pid = os.fork()
     if pid == 0:
-        _become(namespace, log, main)
+        _become(namespace, log, main, frozenset(keep))
     return Daemon(name, namespace, pid, log)
 
 
-def _become(namespace: Namespace, log: Path, main: Callable[[], int]) -> None:
+def _become(namespace: Namespace, log: Path, main: Callable[[], int], keep: frozenset[int]) -> None:
     status = 70
     try:
         os.setsid()
@@ -118,7 +119,7 @@ def _become(namespace: Namespace, log: Path, main: Callable[[], int]) -> None:
         for old, new in ((nothing, 0), (sink, 1), (sink, 2)):
             os.dup2(old, new)
         namespace.join()
-        os.closerange(3, _highest_descriptor() + 1)
+        close_all_but(keep)
         os.environ.update(process.environment())
         sys.stdout = os.fdopen(1, "w", encoding="utf-8", buffering=1, closefd=False)
         sys.stderr = os.fdopen(2, "w", encoding="utf-8", buffering=1, closefd=False)
@@ -134,5 +135,9 @@ def _become(namespace: Namespace, log: Path, main: Callable[[], int]) -> None:
         os._exit(status)
 
 
-def _highest_descriptor() -> int:
-    return max(int(name) for name in os.listdir("/proc/self/fd"))
+def close_all_but(keep: Collection[int]) -> None:
+    """Close every descriptor of this process but the three standard ones and those of `keep`."""
+    for number in [int(name) for name in os.listdir("/proc/self/fd")]:
+        if number > 2 and number not in keep:
+            with contextlib.suppress(OSError):  # the listing's own
+                os.close(number)

@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import os
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 from lab.fabric import kernel
 
 _KINDS = {"mnt": kernel.CLONE_NEWNS, "uts": kernel.CLONE_NEWUTS, "net": kernel.CLONE_NEWNET}
-_thread = threading.local()
 
 
 def _open_current() -> dict[str, int]:
@@ -51,9 +49,7 @@ class Namespace:
     @contextlib.contextmanager
     def _returning(self) -> Iterator[None]:
         """Come back to these namespaces, and to the working directory, at the end of the block."""
-        if not getattr(_thread, "private_fs", False):
-            kernel.unshare(kernel.CLONE_FS)
-            _thread.private_fs = True
+        kernel.unshare(kernel.CLONE_FS)  # each time: a thread that was started since shares this one's working directory again
         directory = os.open(".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             yield

@@ -15,9 +15,13 @@ from typing import Any
 
 from lab.errors import CommandError
 from lab.fabric.namespace import Namespace
+from lab.plan.files import KUBECONFIG
 
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 """An ordinary user's PATH on Debian lacks the sbin directories, where iptables and nginx live."""
+
+KUBECACHE = "/run/lab/kubecache"
+"""Where kubectl keeps what it learnt of its cluster: on each machine's own /run."""
 
 
 @dataclass(frozen=True)
@@ -42,11 +46,12 @@ def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     """The environment of every command of the lab: the caller's, with the system's PATH and messages in plain English.
 
     The host's proxies are left out: nothing in a lab could reach them, and curl would send them the requests for the lab's addresses.
+    kubectl finds the lab's cluster, where the machine has a file for it, and never the user's own.
     """
     own = {key: value for key, value in os.environ.items() if not key.startswith(("LC_", "LANG")) and not key.lower().endswith("_proxy")}
     path = own.get("PATH", "")
     own["PATH"] = f"{path}:{SYSTEM_PATH}" if path else SYSTEM_PATH
-    return own | {"LC_ALL": "C.UTF-8", "HOME": home()} | dict(extra or {})
+    return own | {"LC_ALL": "C.UTF-8", "HOME": home(), "KUBECONFIG": KUBECONFIG, "KUBECACHEDIR": KUBECACHE} | dict(extra or {})
 
 
 def home() -> str:

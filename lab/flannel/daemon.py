@@ -1,6 +1,6 @@
 """flanneld: gets the node a subnet, starts the backend, and keeps both up to date until told to stop.
 
-Three threads: the main one starts everything and then renews the lease and takes signals; one follows the leases in etcd; one runs the
+Three threads: the main one starts everything and then renews the lease and takes signals; one follows the leases; one runs the
 backend. The two report to the main thread through a queue, and whatever ends one of them ends the daemon.
 """
 
@@ -25,14 +25,18 @@ from lab.flannel.config import Config
 from lab.flannel.flags import Flags, parse
 from lab.flannel.lease import TTL, Attrs, Lease, LeaseEvent
 from lab.flannel.log import to_stderr
-from lab.flannel.manager import SubnetManager
+from lab.flannel.manager import Manager, SubnetManager
 from lab.flannel.registry import ConfigMissing, Registry, Stop
+from lab.master.client import Unreachable
 from lab.master.etcdclient import EtcdClient, EtcdError, EtcdUnreachable
 
 _RETRY = (0.05, 1.0)
 """Seconds between looks at etcd while it has no configuration: flannel waits 1 s each time; a short first wait lets a lab boot fast."""
 
 _RENEW_RETRY = 60.0
+_SYNC_LOOK = 0.01
+"""Seconds between two looks whether the apiserver has told of the nodes."""
+
 _GOODBYE = 2.0
 """Seconds that each thread gets to end."""
 
@@ -100,17 +104,17 @@ class Daemon:
     def run(self) -> int:
         """Start, work, stop; returns the exit status. Raises LabError when the start fails."""
         try:
-            registry, network = self._start()
+            manager, network = self._start()
         except _Stopped:
             return self._exit(0)
         stop = Stop()
         threads = [
             self._thread("backend", network.run),
-            self._thread("leases", lambda: self._follow(registry, network, stop)),
+            self._thread("leases", lambda: self._follow(manager, network, stop)),
         ]
         self._log.info("Finished starting backend.")
         try:
-            status = self._monitor(registry, network)
+            status = self._monitor(manager, network)
         finally:
             stop.request()
             network.stop()
@@ -125,29 +129,52 @@ class Daemon:
         self._log.info("Exiting...")
         return status
 
-    def _start(self) -> tuple[Registry, base.Network]:
+    def _start(self) -> tuple[Manager, base.Network]:
         """Everything up to the point where pods can be started; the subnet file is written last."""
         flags, log = self._flags, self._log
         external = interface.choose(
             links.links(), links.default_route_link(), flags.iface, flags.iface_regex, flags.public_ip, log.info
         )
-        previous = subnetfile.read_previous(flags.subnet_file)
-        registry = Registry(EtcdClient(flags.etcd_endpoints), flags.etcd_prefix, TTL, log.warning)
-        manager = SubnetManager(registry, previous, log.info)
-        log.info("Created subnet manager: Etcd Local Manager with Previous Subnet: %s", previous)
+        manager = self._kube_manager() if flags.kube_subnet_mgr else self._etcd_manager()
+        log.info("Created subnet manager: %s", manager)
         if flags.healthz_port:
             self._serve_health()
-        config = self._wait_for_config(registry)
+        config = self._wait_for_config(manager)
         self._network = network = self._register(config, external, manager)
         if flags.ip_masq:
             self._masquerade(config, network.lease)
         self._write_subnet_file(config, network)
-        return registry, network
+        return manager, network
 
-    def _wait_for_config(self, registry: Registry) -> Config:
+    def _etcd_manager(self) -> Manager:
+        flags = self._flags
+        registry = Registry(EtcdClient(flags.etcd_endpoints), flags.etcd_prefix, TTL, self._log.warning)
+        return SubnetManager(registry, subnetfile.read_previous(flags.subnet_file), self._log.info)
+
+    def _kube_manager(self) -> Manager:
+        """The manager over Node objects, once it knows them. Raises BootError when it does not for too long."""
+        from lab.flannel import kubemanager
+
+        manager = kubemanager.connect(self._flags.kube_api_url, self._flags.net_config_path, self._log.info, self._log.warning)
+        manager.start()
+        self._log.info("Waiting %d s for node controller to sync", kubemanager.SYNC_TIMEOUT)
+        deadline = time.monotonic() + kubemanager.SYNC_TIMEOUT
+        while not manager.synced:
+            if self._signalled(_SYNC_LOOK):
+                manager.close()
+                raise _Stopped
+            if time.monotonic() > deadline:
+                raise BootError(
+                    "Failed to create SubnetManager: error waiting for nodeController to sync state: timed out waiting for the condition; "
+                    f"is {self._flags.kube_api_url} reachable from this node?"
+                )
+        self._log.info("Node controller sync successful")
+        return manager
+
+    def _wait_for_config(self, manager: Manager) -> Config:
         def fetch() -> Config | None:
             try:
-                return registry.config()
+                return manager.config()
             except (EtcdError, ConfigMissing) as error:
                 self._log.error("Couldn't fetch network config: %s", error)
                 return None
@@ -156,14 +183,14 @@ class Daemon:
         self._log.info("Found network config - Backend type: %s", config.backend_type)
         return config
 
-    def _register(self, config: Config, external: interface.External, manager: SubnetManager) -> base.Network:
+    def _register(self, config: Config, external: interface.External, manager: Manager) -> base.Network:
         def acquire(config: Config, attrs: Attrs) -> Lease:
             return self._until(lambda: attempt(config, attrs))
 
         def attempt(config: Config, attrs: Attrs) -> Lease | None:
             try:
                 return manager.acquire(config, attrs)
-            except EtcdUnreachable as error:
+            except (EtcdUnreachable, Unreachable) as error:
                 self._log.error("Couldn't acquire a subnet: %s", error)
                 return None
 
@@ -233,16 +260,16 @@ class Daemon:
         thread.start()
         return thread
 
-    def _follow(self, registry: Registry, network: base.Network, stop: Stop) -> None:
+    def _follow(self, manager: Manager, network: base.Network, stop: Stop) -> None:
         """Pass every change on: the own lease's to the main thread, the others' to the backend."""
         self._log.info("Watching for new subnet leases")
-        for events in registry.watch(stop):
+        for events in manager.watch(stop):
             network.handle([event for event in events if event.lease.subnet != network.lease.subnet])
             for event in events:
                 if event.lease.subnet == network.lease.subnet:
                     self._inbox.put(event)
 
-    def _monitor(self, registry: Registry, network: base.Network) -> int:
+    def _monitor(self, manager: Manager, network: base.Network) -> int:
         """Renew the lease in time and answer messages, until one of them is the end."""
         own = network.lease
         self._schedule(own, TTL)
@@ -251,7 +278,7 @@ class Daemon:
                 wait = None if self._renew_at is None else max(0.0, self._renew_at - time.monotonic())
                 message = self._inbox.get(timeout=wait)
             except queue.Empty:
-                self._renew(registry, own)
+                self._renew(manager, own)
                 continue
             if message == signal.SIGUSR1:
                 self._log.info("stats: %s", network.stats())
@@ -277,9 +304,9 @@ class Daemon:
         if self._renew_at is not None:
             self._log.debug("Waiting for %d s to renew lease", seconds - margin)
 
-    def _renew(self, registry: Registry, own: Lease) -> None:
+    def _renew(self, manager: Manager, own: Lease) -> None:
         try:
-            seconds = registry.renew(own)
+            seconds = manager.renew(own)
         except EtcdError as error:
             seconds = 0
             trouble = str(error)

@@ -1,4 +1,4 @@
-"""flanneld's command line and environment, with the names and defaults of flannel v0.8, and --datapath, which is ours. Pure."""
+"""flanneld's command line and environment, with the names and defaults of flannel v0.8; --datapath and --route-check are ours. Pure."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Flags:
     """What flanneld was told. Times in minutes, as flannel's flags have them; `healthz_port` 0 switches the health check off.
 
     Two are the lab's own: `route_check` in seconds, see lab.flannel.backends.hostgw, and `datapath`, fast or plain, see
-    lab.flannel.backends.udp.
+    lab.flannel.backends.udp. `net_config_path` is flannel's, though younger than v0.8.
     """
 
     etcd_endpoints: tuple[str, ...]
@@ -33,6 +33,9 @@ class Flags:
     subnet_file: Path
     subnet_lease_renew_margin: int
     ip_masq: bool
+    kube_subnet_mgr: bool
+    kube_api_url: str
+    net_config_path: Path
     healthz_ip: str
     healthz_port: int
     route_check: float
@@ -68,6 +71,9 @@ _DEFAULTS: dict[str, Any] = {
     "subnet_file": "/run/flannel/subnet.env",
     "subnet_lease_renew_margin": 60,
     "ip_masq": False,
+    "kube_subnet_mgr": False,
+    "kube_api_url": "",
+    "net_config_path": "/etc/kube-flannel/net-conf.json",
     "healthz_ip": "0.0.0.0",
     "healthz_port": 0,
     "route_check": 10.0,
@@ -89,8 +95,9 @@ def _parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         description="flanneld, the daemon that gives a node its subnet and carries packets to the other nodes.",
-        epilog="Each flag can also be given as a variable: FLANNELD_IP_MASQ=true. Subnets come from etcd; flannel's --kube-subnet-mgr,\n"
-        "and TLS and passwords for etcd, are not part of the lab. SIGUSR1 makes it log its packet counters.",
+        epilog="Each flag can also be given as a variable: FLANNELD_IP_MASQ=true. Subnets come from etcd, or with\n"
+        "--kube-subnet-mgr from the Node objects of an apiserver; then NODE_NAME, or POD_NAME and POD_NAMESPACE, say which node this is.\n"
+        "TLS and passwords for etcd, and --kubeconfig-file, are not part of the lab. SIGUSR1 makes it log its packet counters.",
     )
     parser.add_argument("-etcd-endpoints", "--etcd-endpoints", metavar="URLS", help="a comma-delimited list of etcd endpoints")
     parser.add_argument("-etcd-prefix", "--etcd-prefix", metavar="KEY", help="where flannel's keys are (/coreos.com/network)")
@@ -112,6 +119,11 @@ def _parser() -> argparse.ArgumentParser:
         help="renew this long before expiry (60)",
     )
     _switch(parser, "ip-masq", "masquerade what leaves the pod network")
+    _switch(parser, "kube-subnet-mgr", "take the subnet from this node's spec.podCIDR, and the network config from a file")
+    parser.add_argument("-kube-api-url", "--kube-api-url", metavar="URL", help="the apiserver, plain HTTP: http://10.229.43.65:8080")
+    parser.add_argument(
+        "-net-config-path", "--net-config-path", metavar="FILE", help="that network config (/etc/kube-flannel/net-conf.json)"
+    )
     parser.add_argument("-healthz-ip", "--healthz-ip", metavar="IP", help="address of the health check (0.0.0.0)")
     parser.add_argument("-healthz-port", "--healthz-port", metavar="PORT", type=int, help="its port, 0 for none (0)")
     parser.add_argument(
@@ -185,6 +197,9 @@ def _flags(values: dict[str, Any], endpoints: tuple[str, ...], verbosity: int) -
         subnet_file=Path(values["subnet_file"]),
         subnet_lease_renew_margin=values["subnet_lease_renew_margin"],
         ip_masq=values["ip_masq"],
+        kube_subnet_mgr=values["kube_subnet_mgr"],
+        kube_api_url=values["kube_api_url"],
+        net_config_path=Path(values["net_config_path"]),
         healthz_ip=values["healthz_ip"],
         healthz_port=values["healthz_port"],
         route_check=values["route_check"],

@@ -6,11 +6,12 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Network
+from typing import Protocol
 
 from lab.errors import LabError
 from lab.flannel import config, lease
 from lab.flannel.lease import Attrs, Lease, LeaseEvent
-from lab.master.etcdclient import Changes, EtcdClient, EtcdCompacted, EtcdError, KeyValue, Watch
+from lab.master.etcdclient import Changes, EtcdClient, EtcdCompacted, EtcdError, KeyValue
 
 Log = Callable[[str], None]
 
@@ -153,13 +154,20 @@ class Registry:
         return Lease(subnet, attrs, item.lease, item.mod_revision)
 
 
+class Closable(Protocol):
+    """What ends when it is closed from another thread."""
+
+    def close(self) -> None:
+        """End it."""
+
+
 class Stop:
-    """Asks a watch in another thread to end, also while it waits for etcd."""
+    """Asks a watch in another thread to end, also while it waits for etcd or the apiserver."""
 
     def __init__(self) -> None:
         self._event = threading.Event()
         self._changing = threading.Lock()
-        self._open: list[Watch] = []
+        self._open: list[Closable] = []
 
     @property
     def requested(self) -> bool:
@@ -170,7 +178,7 @@ class Stop:
         """End the watch now."""
         with self._changing:
             self._event.set()
-            watches: Sequence[Watch] = tuple(self._open)
+            watches: Sequence[Closable] = tuple(self._open)
         for watch in watches:
             watch.close()
 
@@ -178,25 +186,25 @@ class Stop:
         """Sleep, unless asked to end."""
         self._event.wait(seconds)
 
-    def closing(self, watch: Watch) -> _Closing:
+    def closing(self, watch: Closable) -> _Closing:
         """A context in which `request` closes `watch`, and which closes it at its end."""
         return _Closing(self, watch)
 
-    def _register(self, watch: Watch) -> None:
+    def _register(self, watch: Closable) -> None:
         with self._changing:
             self._open.append(watch)
             late = self._event.is_set()
         if late:
             watch.close()
 
-    def _forget(self, watch: Watch) -> None:
+    def _forget(self, watch: Closable) -> None:
         with self._changing:
             self._open.remove(watch)
         watch.close()
 
 
 class _Closing:
-    def __init__(self, stop: Stop, watch: Watch) -> None:
+    def __init__(self, stop: Stop, watch: Closable) -> None:
         self._stop = stop
         self._watch = watch
 

@@ -6,7 +6,7 @@ random there (a Go map); here it is sorted, so that equal input gives equal rule
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 
@@ -41,13 +41,20 @@ class ProxyConfig:
     hostname: str = ""
 
 
-def generate(services: Iterable[Service], endpoints: Iterable[Endpoints], config: ProxyConfig) -> tuple[Table, Table]:
+def generate(
+    services: Iterable[Service],
+    endpoints: Iterable[Endpoints],
+    config: ProxyConfig,
+    refused: Container[tuple[str, int, str]] = (),
+) -> tuple[Table, Table]:
     """kube-proxy's part of the filter and of the nat table, as one sync writes it.
 
+    refused: (address, port, protocol) of ports that another program holds, with an empty address for node ports. An external IP is left out
+    then. Of a service port with a node port all that comes after its cluster IP and external IPs is: its chain stays empty, as in v1.7.
     Needs KUBE-MARK-DROP in the nat table (lab.kubeproxy.kubelet) as soon as there is a LoadBalancer service or a Local policy.
     """
     views = view(services, endpoints)
-    nat = _Nat(config)
+    nat = _Nat(config, refused)
     for one in views:
         nat.service_port(one)
     return _filter(views), nat.table()
@@ -81,8 +88,8 @@ def _unserved(one: ServicePortView) -> Iterator[str]:
 class _Nat:
     """Builds the nat table, service port by service port."""
 
-    def __init__(self, config: ProxyConfig) -> None:
-        self.config = config
+    def __init__(self, config: ProxyConfig, refused: Container[tuple[str, int, str]]) -> None:
+        self.config, self.refused = config, refused
         mask = _mask(config.masquerade_bit)
         self.chains = ["KUBE-SERVICES", "KUBE-NODEPORTS", "KUBE-POSTROUTING", "KUBE-MARK-MASQ"]
         self.rules = [
@@ -106,6 +113,8 @@ class _Nat:
         self._cluster_ip(one, service_chain)
         self._external_ips(one, service_chain)
         self._load_balancers(one, local_chain or service_chain, only_local)
+        if one.port.node_port and ("", one.port.node_port, one.protocol) in self.refused:
+            return
         self._node_port(one, service_chain, local_chain)
         if one.backends:
             self._balance(one, service_chain)
@@ -126,6 +135,8 @@ class _Nat:
     def _external_ips(self, one: ServicePortView, service_chain: str) -> None:
         """An external IP's traffic is always masqueraded; what did not come by a bridge port from elsewhere, or is for this node, goes on."""
         for ip in one.service.external_ips:
+            if (str(ip), one.port.port, one.protocol) in self.refused:
+                continue
             match = f"-A KUBE-SERVICES {self._destination(one, 'external IP', ip)}"
             self.rules.append(f"{match} -j KUBE-MARK-MASQ")
             self.rules.append(f"{match} -m physdev ! --physdev-is-in -m addrtype ! --src-type LOCAL -j {service_chain}")

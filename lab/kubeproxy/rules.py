@@ -132,7 +132,7 @@ def saved(rule: Rule) -> str:
     """The line that iptables-save prints for the rule, once the kernel has it (iptables 1.8, the legacy and the nft variant alike)."""
     words = ["-A", rule.chain]
     for name in _PRINTED_FIRST:
-        words += [str(option) for option in rule.plain if option.name == name and option.values != ("0.0.0.0/0",)]
+        words += [str(_with_length(option)) for option in rule.plain if option.name == name and option.values != ("0.0.0.0/0",)]
     for match in rule.matches:
         words += ["-m", match.module, *_printed(match)]
     if rule.target:
@@ -142,6 +142,13 @@ def saved(rule: Rule) -> str:
         options = (Option("--reject-with", ("icmp-port-unreachable",)),)
     words += [str(_hexadecimal(option)) for option in options]
     return " ".join(words)
+
+
+def _with_length(option: Option) -> Option:
+    """An address as a network of one: iptables prints 10.0.0.1 as 10.0.0.1/32."""
+    if option.name not in ("-s", "-d") or "/" in option.values[0]:
+        return option
+    return Option(option.name, (f"{option.values[0]}/32",), option.negated)
 
 
 def _printed(match: Match) -> list[str]:
@@ -171,7 +178,10 @@ def _rounded(option: Option) -> Option:
 
 
 def _hexadecimal(option: Option) -> Option:
-    """Marks without leading zeros: 0x00004000/0x00004000 is printed as 0x4000/0x4000."""
+    """Marks without leading zeros: 0x00004000/0x00004000 is printed as 0x4000/0x4000. --or-mark and --xor-mark are kinds of --set-xmark."""
+    if option.name in ("--or-mark", "--xor-mark"):
+        mark = int(option.values[0], 0)
+        return Option("--set-xmark", (f"{mark:#x}/{mark if option.name == '--or-mark' else 0:#x}",))
     if option.name not in ("--mark", "--set-xmark"):
         return option
     return Option(option.name, ("/".join(f"{int(part, 0):#x}" for part in option.values[0].split("/")),), option.negated)

@@ -10,7 +10,7 @@ import contextlib
 import http.client
 import json
 import socket
-from collections.abc import Iterator
+from collections.abc import Generator
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
@@ -125,11 +125,13 @@ class ApiClient:
         finally:
             connection.close()
 
-    def watch(self, plural: str, version: str, namespace: str = "", labels: str = "", fields: str = "") -> Iterator[tuple[str, Object]]:
+    def watch(
+        self, plural: str, version: str, namespace: str = "", labels: str = "", fields: str = "", silence: float = WATCH_SILENCE
+    ) -> Generator[tuple[str, Object], None, None]:
         """What changes after resourceVersion `version`: (ADDED, MODIFIED, DELETED or BOOKMARK, object).
 
         Ends when the apiserver ends it: then watch on from the last version seen. Raises ApiError with code 410 when that is too old:
-        then list again. `close()` on the iterator ends the watch.
+        then list again; Unreachable after `silence` seconds without a byte. `close()` on the iterator ends the watch.
         """
         query = _selectors(labels, fields) | {"watch": "1", "resourceVersion": version, "allowWatchBookmarks": "true"}
         path = by_plural(plural).path("", namespace)
@@ -139,7 +141,7 @@ class ApiClient:
             if answer.status != 200:
                 _judged(answer.status, answer.read(), f"watch {path}")
             if connection.sock is not None:
-                connection.sock.settimeout(WATCH_SILENCE)
+                connection.sock.settimeout(silence)
             while line := answer.readline():
                 event = json.loads(line)
                 if event["type"] == "ERROR":

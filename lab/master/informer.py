@@ -6,8 +6,9 @@ the apiserver no longer knows the version it had seen (410 Gone) it lists anew a
 
 from __future__ import annotations
 
+import hashlib
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from lab.master.client import ApiClient, ApiError, Object
 
@@ -27,6 +28,12 @@ def key_of(item: Object) -> Key:
     """Where an object belongs."""
     metadata = item["metadata"]
     return metadata.get("namespace", ""), metadata["name"]
+
+
+def digest(versions: Mapping[Key, str]) -> str:
+    """Stands for a set of objects in exactly these resourceVersions: who has the same digest knows the same."""
+    lines = sorted(f"{namespace}/{name}@{version}" for (namespace, name), version in versions.items())
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
 class Informer:
@@ -83,9 +90,10 @@ class Informer:
             try:
                 if not self._version:
                     self._relist()
-                self._found()
-                pause = FIRST_PAUSE
-                self._watch()
+                    self._found()
+                    pause = FIRST_PAUSE
+                if self._watch():
+                    pause = FIRST_PAUSE
                 self._stopped.wait(FIRST_PAUSE)
             except ApiError as error:
                 if error.code == _GONE:
@@ -121,11 +129,14 @@ class Informer:
             if self._on_sync is not None:
                 self._on_sync()
 
-    def _watch(self) -> None:
-        changes = self.client.watch(self.plural, self._version, fields=self.fields)
-        for what, item in changes:
+    def _watch(self) -> bool:
+        """Follow the changes; whether the apiserver told of any before the watch ended."""
+        told = False
+        for what, item in self.client.watch(self.plural, self._version, fields=self.fields):
             if self._stopped.is_set():
                 break
+            told = True
+            self._found()
             self._version = item["metadata"]["resourceVersion"]
             if what == "BOOKMARK":
                 continue
@@ -135,6 +146,8 @@ class Informer:
                 else:
                     self._items[key_of(item)] = item
             self._tell(what, item)
+        self._found()
+        return told
 
     def _tell(self, what: str, item: Object) -> None:
         if self._handler is not None:

@@ -10,7 +10,18 @@ from collections.abc import Iterable, Mapping
 from ipaddress import IPv4Address, IPv4Network
 from typing import Any, Literal, cast
 
-from lab.model.objects import Container, ContainerPort, EndpointAddress, EndpointPort, Endpoints, EndpointSubset, Pod, Service, ServicePort
+from lab.model.objects import (
+    AFFINITY_SECONDS,
+    Container,
+    ContainerPort,
+    EndpointAddress,
+    EndpointPort,
+    Endpoints,
+    EndpointSubset,
+    Pod,
+    Service,
+    ServicePort,
+)
 
 Json = Mapping[str, Any]
 
@@ -34,6 +45,8 @@ def service_of(item: Json) -> Service:
         _networks(spec.get("loadBalancerSourceRanges") or ()),
         spec.get("externalTrafficPolicy") or "Cluster",
         cluster_ip == "None" or kind == "ExternalName",
+        ((spec.get("sessionAffinityConfig") or {}).get("clientIP") or {}).get("timeoutSeconds") or AFFINITY_SECONDS,
+        spec.get("healthCheckNodePort") or 0,
     )
 
 

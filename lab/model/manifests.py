@@ -7,8 +7,8 @@ What matters to the cluster's network is read; other fields of the real API are 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from typing import cast
+from dataclasses import dataclass, field
+from typing import Any, cast
 
 from lab.errors import InputError, Problem
 from lab.model import tolerated, yamlfile
@@ -34,12 +34,16 @@ _VERSIONS = {
 
 @dataclass(frozen=True)
 class Objects:
-    """What manifests declare, each kind in file order."""
+    """What manifests declare, each kind in file order.
+
+    documents   the same as it stands in the files, with the fields that the lab's network does not depend on
+    """
 
     pods: tuple[Pod, ...] = ()
     deployments: tuple[Deployment, ...] = ()
     services: tuple[Service, ...] = ()
     namespaces: tuple[str, ...] = ()
+    documents: tuple[dict[str, Any], ...] = field(default=(), repr=False, compare=False)
 
 
 def load_manifests(text: str, file: str) -> Objects:
@@ -64,6 +68,7 @@ class _Reader:
         self.deployments: list[Deployment] = []
         self.services: list[Service] = []
         self.namespaces: list[str] = []
+        self.documents: list[dict[str, Any]] = []
         self.places: dict[tuple[str, ...], str] = {}
 
     def add(self, text: str, file: str) -> None:
@@ -86,7 +91,7 @@ class _Reader:
     def result(self) -> Objects:
         if self.problems:
             raise InputError(self.problems)
-        return Objects(tuple(self.pods), tuple(self.deployments), tuple(self.services), tuple(self.namespaces))
+        return Objects(tuple(self.pods), tuple(self.deployments), tuple(self.services), tuple(self.namespaces), tuple(self.documents))
 
     def object(self, fields: Fields) -> None:
         kind = fields.text("kind", required=True)
@@ -106,6 +111,8 @@ class _Reader:
             "Namespace": self.namespace,
             "List": self.list,
         }
+        if kind != "List":
+            self.documents.append(fields.part.plain())
         readers[kind](fields)
 
     def list(self, fields: Fields) -> None:

@@ -11,6 +11,9 @@ from typing import Literal
 
 Protocol = Literal["TCP", "UDP"]
 
+AFFINITY_SECONDS = 10800
+"""How long ClientIP affinity remembers a client unless the service says so: 180 minutes; v1.7 knows nothing else."""
+
 
 @dataclass(frozen=True)
 class ContainerPort:
@@ -85,6 +88,8 @@ class Service:
     load_balancer_source_ranges: tuple[IPv4Network, ...] = ()
     external_traffic_policy: Literal["Cluster", "Local"] = "Cluster"
     headless: bool = False
+    affinity_seconds: int = AFFINITY_SECONDS
+    health_check_node_port: int = 0
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,10 @@ from typing import Literal, cast
 from lab.model import tolerated
 from lab.model.fields import Fields, address
 from lab.model.names import label_trouble, port_name_trouble, shown
-from lab.model.objects import Protocol, Service, ServicePort
+from lab.model.objects import AFFINITY_SECONDS, Protocol, Service, ServicePort
 
 MAX_PORT = 65535
+DAY = 86400
 NODE_PORTS = (30000, 32767)
 """First and last node port: the apiserver's --service-node-port-range."""
 
@@ -44,15 +45,32 @@ def read_service(fields: Fields, name: str, namespace: str) -> Service:
         spec.networks("loadBalancerSourceRanges"),
         cast(Literal["Cluster", "Local"], spec.choice("externalTrafficPolicy", ("Cluster", "Local"), "Cluster")),
         headless or kind == "ExternalName",
+        _affinity_seconds(spec),
+        spec.number("healthCheckNodePort", 1, MAX_PORT),
     )
     _check_combinations(spec, service)
     spec.finish(tolerated.SERVICE_SPEC)
     return service
 
 
+def _affinity_seconds(spec: Fields) -> int:
+    """sessionAffinityConfig.clientIP.timeoutSeconds, which the API bounds by a day."""
+    config = spec.child("sessionAffinityConfig")
+    client = config.child("clientIP") if config else None
+    seconds = client.number("timeoutSeconds", 1, DAY) if client else 0
+    for part in (client, config):
+        if part:
+            part.finish()
+    return seconds or AFFINITY_SECONDS
+
+
 def _check_combinations(spec: Fields, service: Service) -> None:
     if spec.has("externalTrafficPolicy") and service.type not in _ON_NODES:
         spec.wrong(f"only NodePort and LoadBalancer services have one, not {service.type}; leave it out", "externalTrafficPolicy")
+    if spec.has("sessionAffinityConfig") and service.session_affinity != "ClientIP":
+        spec.wrong("only a service with `sessionAffinity: ClientIP` has one; leave it out", "sessionAffinityConfig")
+    if spec.has("healthCheckNodePort") and (service.type != "LoadBalancer" or service.external_traffic_policy != "Local"):
+        spec.wrong("only a LoadBalancer service with `externalTrafficPolicy: Local` has one; leave it out", "healthCheckNodePort")
     if service.type == "ExternalName" and not spec.text("externalName"):
         spec.wrong("is missing; a service of type ExternalName stands for the DNS name there", "externalName")
 

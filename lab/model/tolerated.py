@@ -29,9 +29,9 @@ CONTAINER_PORT = ("hostIP", "hostPort")
 DEPLOYMENT_SPEC = ("minReadySeconds", "paused", "progressDeadlineSeconds", "revisionHistoryLimit", "rollbackTo", "strategy")
 
 SERVICE_SPEC = (
-    *("allocateLoadBalancerNodePorts", "clusterIPs", "deprecatedPublicIPs", "externalName", "healthCheckNodePort"),
+    *("allocateLoadBalancerNodePorts", "clusterIPs", "deprecatedPublicIPs", "externalName"),
     *("internalTrafficPolicy", "ipFamilies", "ipFamily", "ipFamilyPolicy", "loadBalancerClass", "publishNotReadyAddresses"),
-    *("sessionAffinityConfig", "topologyKeys", "trafficDistribution"),
+    *("topologyKeys", "trafficDistribution"),
 )
 
 SERVICE_PORT = ("appProtocol",)

@@ -141,10 +141,17 @@ class Flannel(Declared):
     ip_masq: Switch = True
 
 
-class KubeProxy(Declared):
-    """Flags of every kube-proxy."""
+PROXY_MODES = ("iptables", "userspace", "nftables")
 
-    mode: Literal["iptables"] = "iptables"
+
+class KubeProxy(Declared):
+    """Flags of every kube-proxy.
+
+    rules_version   which release's iptables rules to write: the article's, or today's
+    """
+
+    mode: Literal["iptables", "userspace", "nftables"] = "iptables"
+    rules_version: Literal["1.7", "1.33"] = "1.7"
     masquerade_all: Switch = False
 
 
@@ -204,6 +211,10 @@ class Topology(Declared):
         changed = self.flannel.backend.model_copy(update={"type": kind})
         changed = changed.model_copy(update=dict.fromkeys(changed.foreign_options))
         return self.model_copy(update={"flannel": self.flannel.model_copy(update={"backend": changed})})
+
+    def with_proxy_mode(self, mode: str) -> Topology:
+        """The same topology with another mode of kube-proxy."""
+        return self.model_copy(update={"kube_proxy": self.kube_proxy.model_copy(update={"mode": mode})})
 
     @property
     def has_flannel(self) -> bool:

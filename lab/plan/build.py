@@ -114,7 +114,7 @@ def plan_pod(topology: Topology, pod: Pod, bridge: IPv4Interface, mtu: int) -> t
     return (
         AddNamespace(f"the pod, on {pod.node_name}", pod.name, "pod"),
         *_no_ipv6(pod.name),
-        AddWire(f"the pod's eth0 and its other end on {pod.node_name}", eth0, veth, mtu, _gso_size(topology, mtu)),
+        AddWire(f"the pod's eth0 and its other end on {pod.node_name}", eth0, veth, mtu, pod_gso_size(topology, mtu)),
         AddPort("onto the bridge; hairpin lets a pod reach itself through a service", veth, topology.bridge, hairpin=True),
         SetAddress(f"the pod's address, from {pod.node_name}'s subnet", eth0, address),
         *_pod_routes(topology, pod.name, bridge),
@@ -122,7 +122,7 @@ def plan_pod(topology: Topology, pod: Pod, bridge: IPv4Interface, mtu: int) -> t
     )
 
 
-def _gso_size(topology: Topology, mtu: int) -> int:
+def pod_gso_size(topology: Topology, mtu: int) -> int:
     """Largest super-packet of a pod, bytes; 0: the kernel's own limit of 64 KiB.
 
     With the udp backend one must fit into one send of flanneld with UDP_SEGMENT: at most 64 datagrams and 65507 bytes. Larger ones would
@@ -174,7 +174,14 @@ def _machine(topology: Topology, name: str, kind: Kind, reason: str) -> Iterator
         # A new namespace copies these from the real machine, whose distribution may be strict: pin the kernel's own default.
         yield SetSysctl("accept a packet whatever way the answer would take", name, f"net/ipv4/conf/{scope}/rp_filter", "0")
     for path, text in files.of_machine(topology, name).items():
-        yield WriteFile("names of the machines, in place of DNS" if path == files.HOSTS else "its own name", name, path, text)
+        yield WriteFile(_FILE_REASONS[path], name, path, text)
+
+
+_FILE_REASONS = {
+    files.HOSTS: "names of the machines, in place of DNS",
+    files.HOSTNAME: "its own name",
+    files.KUBECONFIG: "kubectl finds the apiserver",
+}
 
 
 def _no_ipv6(host: str) -> Iterator[Operation]:

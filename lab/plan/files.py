@@ -7,6 +7,10 @@ from lab.model.topology import Topology
 
 HOSTS, HOSTNAME, RESOLV_CONF = "/etc/hosts", "/etc/hostname", "/etc/resolv.conf"
 
+KUBECONFIG = "/run/lab/kubeconfig"
+APISERVER_PORT = 8080
+"""v1.7's --insecure-port: plain HTTP, so that learners can read on the wire what is said."""
+
 CLUSTER_DOMAIN = "cluster.local"
 
 _LOCAL = "127.0.0.1\tlocalhost\n"
@@ -20,9 +24,20 @@ _LOCAL_IPV6 = (
 
 
 def of_machine(topology: Topology, name: str) -> dict[str, str]:
-    """Path -> text for a node, client or router: every machine of the lab by name, and its own name."""
+    """Path -> text for a node, client or router: every machine of the lab by name, its own name, and on nodes the way to the apiserver."""
     others = "".join(f"{machine.address.ip}\t{machine.name}\n" for machine in topology.machines)
-    return {HOSTS: _LOCAL + others, HOSTNAME: f"{name}\n"}
+    texts = {HOSTS: _LOCAL + others, HOSTNAME: f"{name}\n"}
+    return texts | {KUBECONFIG: kubeconfig(topology)} if name in {node.name for node in topology.nodes} else texts
+
+
+def kubeconfig(topology: Topology) -> str:
+    """What kubectl on a node needs to find the apiserver; an administrator's, on every node."""
+    return (
+        "apiVersion: v1\nkind: Config\ncurrent-context: lab\n"
+        f"clusters:\n- name: {topology.name}\n  cluster:\n    server: http://{topology.master.address.ip}:{APISERVER_PORT}\n"
+        f"contexts:\n- name: lab\n  context:\n    cluster: {topology.name}\n    user: admin\n"
+        "users:\n- name: admin\n  user: {}\n"
+    )
 
 
 def of_pod(topology: Topology, pod: Pod) -> dict[str, str]:

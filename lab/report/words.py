@@ -61,6 +61,7 @@ STAGES = {
     "the cloud's API on the router": "路由器上的云 API",
     "flanneld on every node": "每个节点上的 flanneld",
     "pod bridges": "Pod 网桥",
+    "apiserver, kubelets, kube-proxies": "apiserver、kubelet 与 kube-proxy",
     "pods": "Pod",
     "kube-proxy rules on every node": "每个节点上的 kube-proxy 规则",
 }

@@ -81,6 +81,8 @@ class Scenario(Chapter):
     manifests   Kubernetes YAML files, relative to the scenario's folder
     pins        pods whose name, node or address is not left to chance
     backends    flannel's backends that it can run with; empty: all
+    proxy_mode  kube-proxy's mode instead of the topology's
+    proxy_modes kube-proxy's modes that it can run with
     intro       said before the first step
     folder      where the scenario is; lab.scenario.loader fills it in
     """
@@ -91,6 +93,8 @@ class Scenario(Chapter):
     manifests: Sequence[str] = ()
     pins: Sequence[Pin] = ()
     backends: Sequence[str] = ()
+    proxy_mode: str | None = None
+    proxy_modes: Sequence[str] = ("iptables",)
     intro: Text = NOTHING
     folder: Path = Path()
 
@@ -128,13 +132,20 @@ class Scenario(Chapter):
         return [*found, *self._backend_problems(file)]
 
     def _backend_problems(self, file: str) -> Iterator[Problem]:
-        from lab.model.topology import BACKEND_OPTIONS  # brings pydantic, which pytest need not load before there is a scenario
+        from lab.model.topology import BACKEND_OPTIONS, PROXY_MODES  # brings pydantic, which pytest need not load before there is a scenario
 
         named = [("backend", self.backend)] if self.backend is not None else []
         named += [(f"backends[{index}]", kind) for index, kind in enumerate(self.backends)]
         for field_name, kind in named:
             if kind not in BACKEND_OPTIONS:
                 yield Problem(file, 0, field_name, f"flannel has no backend {kind!r}; there are {', '.join(BACKEND_OPTIONS)}")
+        modes = [("proxy_mode", self.proxy_mode)] if self.proxy_mode is not None else []
+        modes += [(f"proxy_modes[{index}]", mode) for index, mode in enumerate(self.proxy_modes)]
+        for field_name, mode in modes:
+            if mode not in PROXY_MODES:
+                yield Problem(file, 0, field_name, f"kube-proxy has no mode {mode!r} here; there are {', '.join(PROXY_MODES)}")
+        if self.proxy_mode is not None and self.proxy_mode not in self.proxy_modes:
+            yield Problem(file, 0, "proxy_modes", f"the scenario's own mode {self.proxy_mode!r} is not among them; add it")
         if self.backend is not None and self.backends and self.backend not in self.backends:
             yield Problem(file, 0, "backends", f"the scenario's own backend {self.backend!r} is not among them; add it")
 

@@ -63,7 +63,8 @@ class Addresses:
             why = f"failed to allocate IP {wanted}: the provided IP ({wanted}) is not in the valid range. The range of valid IPs is {self.network}"
             faults.append(Fault("spec.clusterIPs", "FieldValueInvalid", why, [wanted]))
         elif wanted in taken:
-            faults.append(Fault("spec.clusterIPs", "FieldValueInvalid", f"failed to allocate IP {wanted}: provided IP is already allocated", [wanted]))
+            why = f"failed to allocate IP {wanted}: provided IP is already allocated"
+            faults.append(Fault("spec.clusterIPs", "FieldValueInvalid", why, [wanted]))
         return str(wanted)
 
     def _free(self, taken: set[Any], faults: list[Fault]) -> str:

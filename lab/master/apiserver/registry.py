@@ -234,7 +234,8 @@ def _dying(resource: Resource, old: Object, options: Object) -> Object | None:
         finalizers.append(finalizer)
     if not grace and not finalizers:
         return None
-    if "deletionTimestamp" in metadata and metadata.get("deletionGracePeriodSeconds", 0) <= grace and finalizers == (metadata.get("finalizers") or []):
+    sooner = metadata.get("deletionGracePeriodSeconds", 0) <= grace
+    if "deletionTimestamp" in metadata and sooner and finalizers == (metadata.get("finalizers") or []):
         return old
     until = datetime.fromtimestamp(datetime.now(timezone.utc).timestamp() + grace, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
     dying = metadata | {"deletionTimestamp": until, "deletionGracePeriodSeconds": grace}
@@ -256,5 +257,5 @@ def _grace(pod: Object, options: Object) -> int:
 def _require_preconditions(resource: Resource, old: Object, wanted: Object) -> None:
     for key, name in (("uid", "UID"), ("resourceVersion", "ResourceVersion")):
         if wanted.get(key) and wanted[key] != old["metadata"].get(key):
-            why = f"the {name} in the precondition ({wanted[key]}) does not match the {name} in record ({old['metadata'].get(key)})"
-            raise Refused(status.conflict(resource.plural, old["metadata"]["name"], resource.group, f"Precondition failed: {name} in precondition: {wanted[key]}; {why}"))
+            why = f"Precondition failed: {name} in precondition: {wanted[key]}, {name} in object meta: {old['metadata'].get(key)}"
+            raise Refused(status.conflict(resource.plural, old["metadata"]["name"], resource.group, why))

@@ -35,10 +35,7 @@ class Requests:
             return await self._watch(request, target, query, form)
         code, item = await verb(request, target, query)
         made = item if item.get("kind") == f"{target.resource.kind}List" else None
-        if made is not None:
-            shown = answers.many(made["items"], made["metadata"], target, form)
-        else:
-            shown = answers.one(item, target, form)
+        shown = answers.one(item, target, form) if made is None else answers.many(made["items"], made["metadata"], target, form)
         return web.Response(status=code, body=answers.document(shown, form.pretty), content_type=answers.JSON)
 
     def _verb(self, method: str, target: Target) -> Callable[..., Any] | None:

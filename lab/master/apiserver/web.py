@@ -98,7 +98,8 @@ class Site:
         kind = answers.JSON
         if parts in (("api",), ("apis",)):
             core = parts == ("api",)
-            version = next((one.get("v", "") for _, one in media if one.get("as") == "APIGroupDiscoveryList" and one.get("v") in discovery.AGGREGATED), "")
+            asked = [one.get("v", "") for _, one in media if one.get("as") == "APIGroupDiscoveryList"]
+            version = next((one for one in asked if one in discovery.AGGREGATED), "")
             if version:
                 tag = discovery.etag(core, version)
                 headers = {"ETag": tag, "Vary": "Accept"}

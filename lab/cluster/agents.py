@@ -1,0 +1,136 @@
+"""What Kubernetes runs on every node: container runtime, kubelet and kube-proxy, started and stopped like the machines' own services."""
+
+from __future__ import annotations
+
+from lab.cluster.facade import Cluster
+from lab.errors import UsageError
+from lab.fabric import daemon
+from lab.fabric.mininet import Host
+from lab.kubelet import protocol
+from lab.master.client import ApiError
+from lab.plan import build, files
+
+MASTER_TAINT = "node-role.kubernetes.io/master:NoSchedule"
+DNS_SERVICE = 10
+"""The DNS server's place in the service network, where kubeadm puts it."""
+
+
+class Agents:
+    """The agents of all nodes. `server`: the apiserver's URL, as nodes see it."""
+
+    def __init__(self, cluster: Cluster, server: str) -> None:
+        self.cluster, self.server = cluster, server
+
+    def start(self, name: str) -> None:
+        """Start all three on a node that has its pod bridge, and return at once."""
+        self.start_runtime(name)
+        self.start_kubelet(name)
+        self.start_kube_proxy(name)
+
+    def start_runtime(self, name: str) -> None:
+        """Start a node's container runtime."""
+        host = self._free(name, "runtime")
+        listening = protocol.listen(host.namespace)
+        number = listening.fileno()
+
+        def main() -> int:
+            from lab.kubelet import runtime
+
+            return runtime.serve(number)
+
+        self._daemons(host)["runtime"] = daemon.fork(host.namespace, "runtime", main, keep=(number,))
+        listening.close()
+        self.cluster.pod_hosts.add_node(host)
+
+    def start_kubelet(self, name: str) -> None:
+        """Start a node's kubelet; pods that run already go on."""
+        host = self._free(name, "kubelet")
+        argv = self.kubelet_flags(host)
+
+        def main() -> int:
+            from lab.kubelet.daemon import main as kubelet
+
+            return kubelet(argv)
+
+        self._daemons(host)["kubelet"] = daemon.fork(host.namespace, "kubelet", main)
+
+    def start_kube_proxy(self, name: str) -> None:
+        """Start a node's kube-proxy."""
+        host = self._free(name, "kube-proxy")
+        argv = self.kube_proxy_flags(host)
+
+        def main() -> int:
+            from lab.kubeproxy.daemon import main as kubeproxy
+
+            return kubeproxy(argv)
+
+        self._daemons(host)["kube-proxy"] = daemon.fork(host.namespace, "kube-proxy", main)
+
+    def leave(self, name: str) -> None:
+        """End a node's agents and pods, and take the node out of the apiserver's books."""
+        daemons = self.cluster.daemons.get(name, {})
+        for agent in ("kubelet", "kube-proxy"):
+            if agent in daemons:
+                daemons[agent].kill()
+        if "runtime" in daemons:
+            daemons["runtime"].stop()
+        self.cluster.pod_hosts.remove_node(name)
+        for pod in self.cluster.api.list("pods", fields=f"spec.nodeName={name}")["items"]:
+            self._forget("pods", pod["metadata"]["name"], pod["metadata"]["namespace"])
+        self._forget("nodes", name)
+
+    def _forget(self, plural: str, name: str, namespace: str = "") -> None:
+        try:
+            self.cluster.api.delete(plural, name, namespace, grace=0)
+        except ApiError as error:
+            if error.code != 404:
+                raise
+
+    def kubelet_flags(self, host: Host) -> list[str]:
+        """The kubelet's command line on a node."""
+        topology = self.cluster.topology
+        node = topology.node(host.name)
+        address, mtu = self.cluster.bridges[host.name]
+        flags = {
+            "--hostname-override": host.name,
+            "--api-servers": self.server,
+            "--node-ip": str(node.address.ip),
+            "--pod-bridge": topology.bridge,
+            "--kubelet-version": topology.kubernetes,
+            "--pod-gso-max-size": str(build.pod_gso_size(topology, mtu)),
+            "--cluster-dns": str(topology.networks.service.network_address + DNS_SERVICE),
+            "--cluster-domain": files.CLUSTER_DOMAIN,
+        }
+        if topology.has_flannel:
+            flags["--pod-cidr"] = str(address.network)
+        if topology.bridge == "cni0":
+            flags["--pod-route"] = str(topology.networks.pod)
+        if node.role == "master" and any(one.role == "worker" for one in topology.nodes):
+            flags["--register-with-taints"] = MASTER_TAINT
+        return [word for pair in flags.items() for word in pair]
+
+    def kube_proxy_flags(self, host: Host) -> list[str]:
+        """kube-proxy's command line on a node."""
+        topology = self.cluster.topology
+        flags = {
+            "--master": self.server,
+            "--hostname-override": host.name,
+            "--proxy-mode": topology.kube_proxy.mode,
+            "--rules-version": topology.kube_proxy.rules_version,
+        }
+        if topology.has_flannel:
+            flags["--cluster-cidr"] = str(topology.networks.pod)
+        words = [word for pair in flags.items() for word in pair]
+        return [*words, "--masquerade-all"] if topology.kube_proxy.masquerade_all else words
+
+    def _free(self, name: str, agent: str) -> Host:
+        host = self.cluster.node(name)
+        old = self._daemons(host).get(agent)
+        if old is not None and old.ended() is None:
+            raise UsageError(f"{name}: {agent} runs already, as process {old.pid}; stop it first")
+        return host
+
+    def _daemons(self, host: Host) -> dict[str, daemon.Daemon]:
+        return self.cluster.daemons.setdefault(host.name, {})
+
+

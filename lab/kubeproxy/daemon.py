@@ -1,0 +1,246 @@
+"""kube-proxy: watches services and endpoints at the apiserver and brings its node to them. A partitioned node keeps its last rules."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import queue
+import signal
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from ipaddress import IPv4Address
+from pathlib import Path
+from typing import Any
+
+from lab.errors import CommandError, LabError
+from lab.fabric import process
+from lab.flannel.log import to_stderr
+from lab.kubeproxy import modes, web
+from lab.kubeproxy.flags import Flags, parse
+from lab.kubeproxy.iptables_v17 import ProxyConfig
+from lab.kubeproxy.pace import Pace
+from lab.master.client import ApiClient
+from lab.master.informer import Informer, Key, digest, key_of
+from lab.model import fromapi
+
+COMMAND_TIMEOUT = 120.0
+RETRY = 1.0
+"""Seconds after a sync that failed until the next try."""
+
+NOT_YET = "Not syncing iptables until Services and Endpoints have been received from master"
+NO_CIDR = "clusterCIDR not specified, unable to distinguish between internal and external traffic"
+NO_BRIDGE = "missing br-netfilter module or unset sysctl br-nf-call-iptables; proxy may not work as intended"
+_SYSCTLS = Path("/proc/sys/net")
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+Inbox = queue.SimpleQueue[signal.Signals | None]
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run kube-proxy with these flags until SIGTERM or SIGINT, from the main thread; returns the exit status. Rules stay."""
+    with to_stderr("lab.kubeproxy") as log:
+        try:
+            flags = parse(argv)
+            if flags.cleanup_iptables:
+                _mode(flags, log).cleanup()
+                return 0
+            inbox: Inbox = queue.SimpleQueue()
+            with _signals_into(inbox):
+                return Daemon(flags, log, inbox).run()
+        except LabError as error:
+            log.error("%s", error)
+            return error.status
+        except SystemExit as end:  # argparse printed the help
+            return process.status_of(end)
+
+
+@contextlib.contextmanager
+def _signals_into(inbox: Inbox) -> Iterator[None]:
+    old = {number: signal.signal(number, lambda got, _: inbox.put(signal.Signals(got))) for number in _SIGNALS}
+    blocked = signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+        for number, handler in old.items():
+            signal.signal(number, handler)
+
+
+class Kept:
+    """The objects of one resource as the lab's data; one that has not changed stays the same object, which modes rely on."""
+
+    def __init__(self, convert: Callable[[Any], Any], changed: Callable[[], None], log: logging.Logger) -> None:
+        self._convert, self._changed, self._log = convert, changed, log
+        self._items: dict[Key, Any] = {}
+        self._versions: dict[Key, str] = {}
+        self._lock = threading.Lock()
+        self.digest = ""
+
+    def handle(self, what: str, item: dict[str, Any]) -> None:
+        """An informer's handler."""
+        with self._lock:
+            if what == "DELETED":
+                self._items.pop(key_of(item), None)
+                self._versions.pop(key_of(item), None)
+            else:
+                self._keep(item)
+                self._versions[key_of(item)] = item["metadata"].get("resourceVersion", "")
+        self._changed()
+
+    def _keep(self, item: dict[str, Any]) -> None:
+        try:
+            self._items[key_of(item)] = self._convert(item)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            self._log.error("object %s makes no sense: %s", "/".join(key_of(item)), error)
+
+    def all(self) -> list[Any]:
+        """What there is now; `digest` stands for exactly that from now on."""
+        with self._lock:
+            self.digest = digest(self._versions)
+            return list(self._items.values())
+
+
+class Daemon:
+    """One kube-proxy. inbox: brings signals, and None when something changed."""
+
+    def __init__(self, flags: Flags, log: logging.Logger, inbox: Inbox) -> None:
+        self._flags, self._log, self._inbox = flags, log, inbox
+        self._hostname = flags.hostname_override or socket.gethostname()
+        self._mode = _mode(flags, log)
+        self._state = web.State(flags.proxy_mode, 2 * flags.sync_period)
+        self._health = web.ServiceHealth(log.error)
+        self._services = Kept(fromapi.service_of, self._change, log)
+        self._endpoints = Kept(fromapi.endpoints_of, self._change, log)
+
+    def run(self) -> int:
+        """Until a signal comes."""
+        _prepare(self._flags, self._log)
+        for (host, port), answer in ((self._flags.healthz, self._state.healthz), (self._flags.metrics, self._state.metrics)):
+            if port:
+                try:
+                    web.serve(host, port, answer)
+                except OSError as error:
+                    self._log.error("cannot serve on %s:%d: %s", host, port, error.strerror)
+        client = ApiClient(self._flags.master, agent="kube-proxy")
+        kept = (("services", self._services), ("endpoints", self._endpoints))
+        informers = [Informer(client, name, one.handle, self._change, log=self._log.warning).start() for name, one in kept]
+        try:
+            self._follow(informers)
+        finally:
+            for informer in informers:
+                informer.stop()
+            self._health.close()
+            self._mode.close()
+        return 0
+
+    def _change(self) -> None:
+        self._inbox.put(None)
+
+    def _follow(self, informers: Sequence[Informer]) -> None:
+        flags, said = self._flags, False
+        pace = Pace(flags.min_sync_period, flags.sync_period, time.monotonic())
+        retry: float | None = None
+        while True:
+            now = time.monotonic()
+            pause = pace.wait(now) if retry is None else max(0.0, retry - now)
+            with contextlib.suppress(queue.Empty):
+                while True:
+                    message = self._inbox.get(timeout=pause) if pause > 0 else self._inbox.get_nowait()
+                    if message is not None:
+                        return
+                    pace.want()
+                    pause, retry = 0.0, None
+            now = time.monotonic()
+            if pace.wait(now) > 0 and (retry is None or now < retry):
+                continue
+            if not all(informer.synced.is_set() for informer in informers):
+                if not said:
+                    self._log.info(NOT_YET)
+                said = True
+                pace.ran(now)
+                continue
+            if pace.overdue(now):
+                self._mode.refresh()
+            pace.ran(now)
+            retry = None if self._sync() else time.monotonic() + RETRY
+
+    def _sync(self) -> bool:
+        """One sync; whether it succeeded."""
+        services, endpoints = self._services.all(), self._endpoints.all()
+        self._health.sync(web.local_ends(services, endpoints, self._hostname))
+        begun = time.monotonic()
+        try:
+            self._mode.sync(services, endpoints)
+        except CommandError as error:
+            self._state.failures += 1
+            self._log.error("Failed to execute iptables-restore: %s", error)
+            return False
+        self._state.synced(time.monotonic() - begun, {"services": self._services.digest, "endpoints": self._endpoints.digest})
+        return True
+
+
+def _mode(flags: Flags, log: logging.Logger) -> modes.Proxier:
+    proxy = ProxyConfig(
+        flags.cluster_cidr,
+        flags.masquerade_all,
+        flags.masquerade_bit,
+        _node_ips(flags),
+        flags.hostname_override or socket.gethostname(),
+    )
+    config = modes.ModeConfig(
+        proxy=proxy,
+        rules_version=flags.rules_version,
+        bind_address=flags.bind_address,
+        udp_timeout=flags.udp_timeout,
+        port_range=flags.port_range,
+        log=log.error,
+    )
+    return modes.make(flags.proxy_mode, run_command, config)
+
+
+def _node_ips(flags: Flags) -> tuple[IPv4Address, ...]:
+    """The address by which the node reaches the apiserver, as far as it can be found out without sending anything."""
+    if not flags.master.startswith("http://"):
+        return ()
+    host = flags.master.removeprefix("http://").partition(":")[0].partition("/")[0]
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect((host, 9))
+        except OSError:
+            return ()
+        return (IPv4Address(probe.getsockname()[0]),)
+
+
+def _prepare(flags: Flags, log: logging.Logger) -> None:
+    """The sysctls and warnings of a start."""
+    log.info("Using %s Proxier.", flags.proxy_mode)
+    if flags.cluster_cidr is None:
+        log.warning(NO_CIDR)
+    try:
+        (_SYSCTLS / "ipv4/conf/all/route_localnet").write_text("1", encoding="ascii")
+    except OSError as error:
+        log.error("can't set sysctl net/ipv4/conf/all/route_localnet: %s", error.strerror)
+    try:
+        bridged = (_SYSCTLS / "bridge/bridge-nf-call-iptables").read_text(encoding="ascii").strip() == "1"
+    except OSError:
+        bridged = False
+    if not bridged:
+        log.warning(NO_BRIDGE)
+
+
+def run_command(argv: Sequence[str], stdin: str) -> str:
+    """Run a program on this node; its standard output. Raises CommandError."""
+    try:
+        done = subprocess.run(
+            list(argv), input=stdin, capture_output=True, text=True, errors="replace", timeout=COMMAND_TIMEOUT, env=process.environment()
+        )
+    except OSError as error:
+        raise CommandError(f"cannot run {argv[0]}: {error.strerror}; `lab doctor` tells how to get it") from error
+    except subprocess.TimeoutExpired as error:
+        raise CommandError(f"{argv[0]} did not end within {COMMAND_TIMEOUT:g} s and was killed") from error
+    if done.returncode:
+        raise CommandError(f"{' '.join(argv)} failed with status {done.returncode}: {done.stdout}{done.stderr}".strip())
+    return done.stdout

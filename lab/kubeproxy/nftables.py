@@ -1,0 +1,134 @@
+"""The nftables mode of kube-proxy on one node: one transaction with everything at the start, afterwards only what changed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from ipaddress import IPv4Network
+
+from lab.errors import CommandError
+from lab.kubeproxy import conntrack, entries, nft_rules, nft_text
+from lab.kubeproxy.apply import Runner
+from lab.kubeproxy.backends import ServicePortView, view
+from lab.kubeproxy.iptables_v17 import ProxyConfig
+from lab.kubeproxy.nft_rules import Ruleset
+from lab.model.objects import Endpoints, Service
+
+LOAD = ("nft", "-f", "-")
+LIST = ("nft", "-t", "list", "table", *nft_text.TABLE.split())
+DELETE = ("nft", "delete", "table", *nft_text.TABLE.split())
+
+
+@dataclass(frozen=True)
+class _Known:
+    """A service as it was at the last sync, and what came of it."""
+
+    service: Service
+    endpoints: Endpoints | None
+    part: Ruleset
+
+    def views(self) -> list[ServicePortView]:
+        return view((self.service,), (self.endpoints,) if self.endpoints else ())
+
+
+class NftablesProxy:
+    """A mode of kube-proxy: see lab.kubeproxy.modes.Proxier. Needs the program `nft`.
+
+    Two services that claim the same external IP and port are one too many: the later counts, and when it goes, the other has it back with
+    the next sync of everything.
+    """
+
+    def __init__(self, run: Runner, config: ProxyConfig, service_cidr: IPv4Network | None = None) -> None:
+        self.run = run
+        self.config = config
+        self.service_cidr = service_cidr
+        self._known: dict[tuple[str, str], _Known] = {}
+        self._whole = True
+        self._stale: frozenset[str] = frozenset()
+
+    def sync(self, services: Sequence[Service], endpoints: Sequence[Endpoints]) -> None:
+        """Make the table that of the services. Raises CommandError; the table is then as it was, and the next sync writes all of it."""
+        known = self._read(services, endpoints)
+        names = [name for name, one in known.items() if self._known.get(name) is not one] + [name for name in self._known if name not in known]
+        before = [self._known[name] for name in names if name in self._known]
+        after = [known[name] for name in names if name in known]
+        self._delete_stale()
+        try:
+            if self._whole:
+                self._write_whole(nft_rules.generate(services, endpoints, self.config, self.service_cidr))
+            elif names:
+                self._write_changes(_together(before), _together(after))
+        except CommandError:
+            self._whole = True
+            raise
+        self._known, self._whole = known, False
+        udp = [conntrack.state_of([one for each in some for one in each.views()]) for some in (before, after)]
+        entries.delete(self.run, conntrack.deletions(*udp))
+
+    def _read(self, services: Sequence[Service], endpoints: Sequence[Endpoints]) -> dict[tuple[str, str], _Known]:
+        """All services; those that are as they were are the same objects as before."""
+        by_name = {(one.namespace, one.name): one for one in endpoints}
+        known = {}
+        for service in services:
+            name = (service.namespace, service.name)
+            ends, old = by_name.get(name), self._known.get(name)
+            same = old is not None and (old.service is service or old.service == service) and (old.endpoints is ends or old.endpoints == ends)
+            known[name] = old if old and same else _Known(service, ends, nft_rules.part_of(service, ends, self.config))
+        return known
+
+    def _write_changes(self, before: Ruleset, after: Ruleset) -> None:
+        text = nft_text.changes(before, after)
+        if text:
+            self.run(LOAD, text)
+        self._stale = (self._stale | frozenset(nft_text.gone(before, after))) - after.chains.keys()
+
+    def refresh(self) -> None:
+        """The next sync writes everything: what the periodic full sync is for."""
+        self._whole = True
+
+    def cleanup(self) -> None:
+        """Delete the table, if there is one."""
+        self._known, self._whole, self._stale = {}, True, frozenset()
+        if self._listed() is not None:
+            self.run(DELETE, "")
+
+    def close(self) -> None:
+        """Nothing to let go of: the rules stay, as with the real one."""
+
+    def _write_whole(self, wanted: Ruleset) -> None:
+        """Keep what clients are remembered for, unless what is in the table does not fit."""
+        listed = self._listed()
+        left = nft_text.parse_list(listed or "")
+        try:
+            self.run(LOAD, nft_text.whole(wanted, left))
+        except CommandError:
+            if listed is None:
+                raise
+            self.run(LOAD, nft_text.anew(wanted))
+            left = nft_text.NOTHING
+        self._stale = left.chains - wanted.chains.keys()
+
+    def _listed(self) -> str | None:
+        try:
+            return self.run(LIST, "")
+        except CommandError as error:
+            if "No such file or directory" in str(error):
+                return None
+            raise
+
+    def _delete_stale(self) -> None:
+        """Chains that an earlier sync emptied. A kernel that still believes them in use gets another try at the next sync."""
+        if not self._stale:
+            return
+        try:
+            self.run(LOAD, nft_text.deletion(self._stale))
+        except CommandError:
+            return
+        self._stale = frozenset()
+
+
+def _together(known: Iterable[_Known]) -> Ruleset:
+    table = Ruleset()
+    for one in known:
+        table.add(one.part)
+    return table

@@ -1,0 +1,145 @@
+"""What kube-proxy answers over HTTP: its own health, its metrics, and the health of services with externalTrafficPolicy Local."""
+
+from __future__ import annotations
+
+import bisect
+import json
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime, timezone
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from lab.model.objects import Endpoints, Service
+
+Answer = tuple[int, str, str]
+"""Status, content type, text."""
+
+BUCKETS = tuple(0.001 * 2**power for power in range(15))
+_TEXT = "text/plain; version=0.0.4"
+
+
+class State:
+    """How the syncs went; safe to read from any thread. timeout: seconds without a sync after which the proxy counts as ill."""
+
+    def __init__(self, mode: str, timeout: float) -> None:
+        self.mode, self.timeout = mode, timeout
+        self.last = 0.0
+        self._counts = [0] * (len(BUCKETS) + 1)
+        self._sum = 0.0
+        self.failures = 0
+        self.digests: dict[str, str] = {}
+
+    def synced(self, seconds: float, digests: dict[str, str]) -> None:
+        """A sync succeeded and took so long. digests: of what it wrote rules for, by resource (lab.master.informer.digest)."""
+        self.digests = digests
+        self._counts[bisect.bisect_left(BUCKETS, seconds)] += 1
+        self._sum += seconds
+        self.last = time.time()
+
+    def healthz(self, path: str) -> Answer:
+        """GET /healthz: 503 when no sync has succeeded for too long."""
+        if path != "/healthz":
+            return 404, "text/plain", "404 page not found\n"
+        now = time.time()
+        ill = bool(self.last) and now > self.last + self.timeout
+        text = json.dumps({"lastUpdated": _time(self.last), "currentTime": _time(now)}, separators=(",", ": "))
+        return 503 if ill else 200, "application/json", text
+
+    def metrics(self, path: str) -> Answer:
+        """GET /metrics, in Prometheus' text format, and /proxyMode."""
+        if path == "/proxyMode":
+            return 200, "text/plain", self.mode
+        if path == "/healthz":
+            return 200, "text/plain", "ok"
+        if path == "/synced":  # the lab's own: by this it waits for rules instead of hoping
+            return 200, "application/json", json.dumps(self.digests)
+        if path != "/metrics":
+            return 404, "text/plain", "404 page not found\n"
+        name = "kubeproxy_sync_proxy_rules_duration_seconds"
+        lines = [f"# HELP {name} SyncProxyRules latency in seconds", f"# TYPE {name} histogram"]
+        total = 0
+        for bound, count in zip((*BUCKETS, float("inf")), self._counts, strict=True):
+            total += count
+            lines.append(f'{name}_bucket{{le="{"+Inf" if bound == float("inf") else f"{bound:g}"}"}} {total}')
+        lines += [f"{name}_sum {self._sum!r}", f"{name}_count {total}"]
+        for other, kind, value in (
+            ("kubeproxy_sync_proxy_rules_last_timestamp_seconds", "gauge", self.last),
+            ("kubeproxy_sync_proxy_rules_iptables_restore_failures_total", "counter", self.failures),
+        ):
+            lines += [f"# TYPE {other} {kind}", f"{other} {value}"]
+        return 200, _TEXT, "\n".join(lines) + "\n"
+
+
+def _time(moment: float) -> str:
+    return datetime.fromtimestamp(moment, timezone.utc).strftime("%Y-%m-%d %H:%M:%S.%f +0000 UTC")
+
+
+def serve(host: str, port: int, answer: Callable[[str], Answer]) -> ThreadingHTTPServer:
+    """A server that runs in a thread until `shutdown`. Raises OSError."""
+
+    class Handler(BaseHTTPRequestHandler):
+        timeout = 5
+
+        def do_GET(self) -> None:
+            """Answer one request."""
+            status, kind, text = answer(self.path.partition("?")[0])
+            self.send_response(status)
+            self.send_header("Content-Type", kind)
+            self.send_header("Content-Length", str(len(text.encode())))
+            self.end_headers()
+            self.wfile.write(text.encode())
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Probes come every few seconds; they are no news."""
+
+    server = ThreadingHTTPServer((host, port), Handler)
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.1}, name=f"http {port}", daemon=True).start()
+    return server
+
+
+def local_ends(services: Iterable[Service], endpoints: Iterable[Endpoints], hostname: str) -> dict[int, tuple[str, str, int]]:
+    """Health check port -> namespace, name, and number of back ends on this node, of the services that have such a port. Pure."""
+    by_name = {(one.namespace, one.name): one for one in endpoints}
+    found = {}
+    for service in services:
+        if service.health_check_node_port and service.external_traffic_policy == "Local":
+            ends = by_name.get((service.namespace, service.name))
+            ips = {one.ip for subset in (ends.subsets if ends else ()) for one in subset.addresses if one.node_name == hostname}
+            found[service.health_check_node_port] = (service.namespace, service.name, len(ips))
+    return found
+
+
+class ServiceHealth:
+    """One server for each health check port: 200 when this node has back ends of the service, else 503."""
+
+    def __init__(self, log: Callable[[str], None]) -> None:
+        self._log = log
+        self._counts: dict[int, tuple[str, str, int]] = {}
+        self._servers: dict[int, ThreadingHTTPServer] = {}
+
+    def sync(self, wanted: Mapping[int, tuple[str, str, int]]) -> None:
+        """Open and close servers until they are those of `wanted`."""
+        self._counts = dict(wanted)
+        for port in self._servers.keys() - wanted.keys():
+            _close(self._servers.pop(port))
+        for port in sorted(wanted.keys() - self._servers.keys()):
+            try:
+                self._servers[port] = serve("0.0.0.0", port, lambda _, port=port: self._answer(port))  # type: ignore[misc]
+            except OSError as error:
+                self._log(f'Failed to start healthcheck for "{wanted[port][0]}/{wanted[port][1]}" on port {port}: {error.strerror}')
+
+    def close(self) -> None:
+        """Close all."""
+        self.sync({})
+
+    def _answer(self, port: int) -> Answer:
+        namespace, name, count = self._counts.get(port, ("", "", 0))
+        text = json.dumps({"service": {"namespace": namespace, "name": name}, "localEndpoints": count}, indent="\t")
+        return 200 if count else 503, "application/json", text
+
+
+def _close(server: ThreadingHTTPServer) -> None:
+    server.shutdown()
+    server.server_close()

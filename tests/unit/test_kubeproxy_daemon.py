@@ -1,0 +1,38 @@
+"""kube-proxy's pace and flags."""
+
+from __future__ import annotations
+
+import pytest
+
+from lab.errors import UsageError
+from lab.kubeproxy.flags import parse
+from lab.kubeproxy.pace import Pace
+
+
+def test_two_syncs_at_once_then_one_each_period() -> None:
+    pace = Pace(10, 30, 0)
+    for _ in range(2):
+        pace.want()
+        assert pace.wait(0) == 0
+        pace.ran(0)
+    pace.want()
+    assert pace.wait(0) == 10 and pace.wait(10) == 0
+
+
+def test_a_sync_is_due_after_the_longest_period() -> None:
+    pace = Pace(0, 30, 0)
+    assert pace.wait(0) == 30 and pace.wait(30) == 0 and pace.overdue(30)
+
+
+@pytest.mark.parametrize(
+    "argv", [[], ["--master", "x", "--cluster-cidr", "y"], ["--master", "x", "--proxy-mode", "z"], ["--master", "x", "--iptables-sync-period", "5"]]
+)
+def test_wrong_flags_are_said(argv: list[str]) -> None:
+    with pytest.raises(UsageError, match="kube-proxy: "):
+        parse(argv)
+
+
+def test_the_defaults_are_the_real_ones() -> None:
+    flags = parse(["--master", "http://10.0.0.1:8080"])
+    assert (flags.sync_period, flags.min_sync_period, flags.healthz, flags.metrics) == (30, 0, ("0.0.0.0", 10256), ("127.0.0.1", 10249))
+    assert flags.masquerade_bit == 14 and flags.udp_timeout == 0.25
