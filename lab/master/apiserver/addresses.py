@@ -46,9 +46,7 @@ class Addresses:
 
     def _cluster_ip(self, spec: Object, before: Object, others: list[Object], faults: list[Fault]) -> None:
         wanted = spec.get("clusterIP") or before.get("clusterIP") or ""
-        if wanted == "None":
-            address = wanted
-        elif wanted and wanted == before.get("clusterIP"):
+        if wanted == "None" or wanted and wanted == before.get("clusterIP"):
             address = wanted
         else:
             taken = {(other.get("spec") or {}).get("clusterIP") for other in others}
@@ -65,7 +63,8 @@ class Addresses:
             why = f"failed to allocate IP {wanted}: the provided IP ({wanted}) is not in the valid range. The range of valid IPs is {self.network}"
             faults.append(Fault("spec.clusterIPs", "FieldValueInvalid", why, [wanted]))
         elif wanted in taken:
-            faults.append(Fault("spec.clusterIPs", "FieldValueInvalid", f"failed to allocate IP {wanted}: provided IP is already allocated", [wanted]))
+            why = f"failed to allocate IP {wanted}: provided IP is already allocated"
+            faults.append(Fault("spec.clusterIPs", "FieldValueInvalid", why, [wanted]))
         return str(wanted)
 
     def _free(self, taken: set[Any], faults: list[Fault]) -> str:

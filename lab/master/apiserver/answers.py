@@ -8,8 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from lab.master.api import status, tables
-from lab.master.apiserver import meaning
+from lab.master.api import convert, status, tables
 from lab.master.apiserver.cache import Object
 from lab.master.apiserver.errors import Refused
 from lab.master.apiserver.paths import Target
@@ -73,7 +72,7 @@ def document(item: Any, pretty: bool = False) -> bytes:
 
 def one(item: Object, target: Target, form: Form) -> Object:
     """An object as the answer to a request for `target`."""
-    shown = meaning.served(item, target.version) if item.get("kind") == target.resource.kind else item
+    shown = convert.served(item, target.version) if item.get("kind") == target.resource.kind else item
     if not form.kind or item.get("kind") != target.resource.kind:
         return shown
     if form.kind == "Table":
@@ -84,7 +83,7 @@ def one(item: Object, target: Target, form: Form) -> Object:
 
 def many(items: Sequence[Object], metadata: Object, target: Target, form: Form) -> Object:
     """A list as the answer to a request for `target`."""
-    shown = [meaning.served(item, target.version) for item in items]
+    shown = [convert.served(item, target.version) for item in items]
     if form.kind == "Table":
         return _table(target, shown, form, metadata)
     if form.kind:
@@ -94,7 +93,7 @@ def many(items: Sequence[Object], metadata: Object, target: Target, form: Form) 
 
 def event(kind: str, item: Object, target: Target, form: Form, headers: bool) -> bytes:
     """A line of a watch."""
-    shown = meaning.served(item, target.version)
+    shown = convert.served(item, target.version)
     if form.kind == "Table":
         rows = [] if kind == "BOOKMARK" else [shown]
         shown = _table(target, rows, form, {"resourceVersion": item["metadata"].get("resourceVersion", "")}, headers)

@@ -8,7 +8,7 @@ from typing import Any
 
 from aiohttp import web
 
-from lab.master.api import status
+from lab.master.api import openapi, status
 from lab.master.apiserver.cache import Object
 from lab.master.apiserver.errors import Refused
 from lab.master.resources import Resource
@@ -100,6 +100,15 @@ def item_of(document: Any, resource: Resource, version: str) -> Object:
     return {key: value for key, value in document.items() if value is not None} | {"metadata": metadata}
 
 
+def check(item: Object, kind: str, version: str, how: str) -> None:
+    """Refuse fields of a wrong type, and with `Strict` fields that the kind does not have. Raises Refused."""
+    said = openapi.type_error(item, kind, version)
+    if not said and how == "Strict":
+        said = openapi.strict_error(item, kind, version)
+    if said:
+        raise Refused(status.bad_request(said))
+
+
 def _mistyped(resource: Resource, field: str, wanted: str) -> Object:
     return status.bad_request(f"{resource.kind} in version {resource.api_version!r} cannot be handled: {field} is no {wanted}")
 
@@ -117,7 +126,7 @@ def _yaml(text: str) -> Any:
         def compose_node(self, parent: Any, index: Any) -> Any:
             if self.check_event(yaml.events.AliasEvent):
                 raise yaml.YAMLError("aliases are not accepted here")
-            return super().compose_node(parent, index)  # type: ignore[no-untyped-call]
+            return super().compose_node(parent, index)
 
     # A time or a date without quotes stays the text that it is, as in JSON.
     Loader.yaml_implicit_resolvers = {
@@ -125,7 +134,7 @@ def _yaml(text: str) -> Any:
         for first, pairs in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
     try:
-        return json.loads(json.dumps(yaml.load(text, Loader)))  # noqa: S506
+        return json.loads(json.dumps(yaml.load(text, Loader)))
     except (yaml.YAMLError, TypeError) as error:
         raise ValueError(str(error)) from None
 

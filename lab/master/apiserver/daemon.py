@@ -10,6 +10,8 @@ import socket
 from argparse import Namespace as Flags
 from collections.abc import Sequence
 
+from aiohttp import web
+
 from lab.errors import BootError, LabError
 from lab.master.apiserver import begin, flags
 from lab.master.apiserver.addresses import Addresses
@@ -67,25 +69,25 @@ async def _run(args: Flags) -> None:
     os._exit(0)
 
 
-async def _listen(server: object, args: Flags) -> list[asyncio.AbstractServer]:
+async def _listen(server: web.Server, args: Flags) -> list[asyncio.AbstractServer]:
     """Every socket that does not need a certificate. Raises BootError when one cannot be had."""
     loop = asyncio.get_running_loop()
     listening: list[asyncio.AbstractServer] = []
     try:
         if args.insecure_port:
-            listening.append(await loop.create_server(server, str(args.insecure_bind_address), args.insecure_port, backlog=BACKLOG))  # type: ignore[arg-type]
+            listening.append(await loop.create_server(server, str(args.insecure_bind_address), args.insecure_port, backlog=BACKLOG))
         if args.unix_socket:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(args.unix_socket)
             before = os.umask(0o177)
             try:
-                listening.append(await loop.create_unix_server(server, args.unix_socket, backlog=BACKLOG))  # type: ignore[arg-type]
+                listening.append(await loop.create_unix_server(server, args.unix_socket, backlog=BACKLOG))
             finally:
                 os.umask(before)
         if args.unix_socket_fd is not None:
             given = socket.socket(fileno=args.unix_socket_fd)
             given.setblocking(False)
-            listening.append(await loop.create_unix_server(server, sock=given, backlog=BACKLOG))  # type: ignore[arg-type]
+            listening.append(await loop.create_unix_server(server, sock=given, backlog=BACKLOG))
     except OSError as error:
         raise BootError(f"cannot listen: {error.strerror or error}; is another apiserver running here?") from error
     return listening

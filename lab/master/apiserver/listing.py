@@ -75,7 +75,8 @@ async def listed(cache: Cache, target: Target, query: dict[str, str]) -> tuple[l
     try:
         found = cache.at(prefix, revision) if exact and revision else list(cache.below(prefix))
     except TooOld:
-        raise Refused(status.expired_continue() if token else status.gone(f"The resourceVersion for the provided list is too old: {revision}")) from None
+        old = status.gone(f"The resourceVersion for the provided list is too old: {revision}")
+        raise Refused(status.expired_continue() if token else old) from None
     at = revision if exact and revision else cache.revision
     items = [(key, item) for key, item in found if key > after and wanted(item)]
     metadata: Object = {"resourceVersion": str(at)}

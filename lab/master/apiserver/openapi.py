@@ -1,4 +1,4 @@
-"""What /openapi says, from the pure documents in lab.master.api."""
+"""What /openapi says, from the pure documents in lab.master.api, each made once when it is first asked for."""
 
 from __future__ import annotations
 
@@ -7,17 +7,12 @@ import functools
 from lab.master.api import openapi
 from lab.master.apiserver.cache import Object
 
-_JSON = "application/json"
 
-
-@functools.cache
-def document(parts: tuple[str, ...], version: str) -> tuple[Object, str] | None:
-    """The document at a path below /openapi and its content type; None for none."""
+@functools.lru_cache(maxsize=64)
+def document(parts: tuple[str, ...]) -> Object | None:
+    """The document at a path below /openapi; None for none."""
     if parts == ("v2",):
-        return openapi.v2(), _JSON
+        return openapi.v2()
     if parts == ("v3",):
-        return openapi.v3_root(), _JSON
-    if parts[:1] == ("v3",):
-        found = openapi.v3("/".join(parts[1:]))
-        return (found, _JSON) if found is not None else None
-    return None
+        return openapi.v3_root()
+    return openapi.v3("/".join(parts[1:])) if parts[:1] == ("v3",) else None

@@ -8,12 +8,11 @@ from __future__ import annotations
 import asyncio
 import random
 import uuid
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import datetime, timezone
-from typing import Any
+from typing import TypeVar
 
-from lab.master.api import status
-from lab.master.apiserver import meaning
+from lab.master.api import convert, defaults, status, validate
 from lab.master.apiserver.addresses import Addresses
 from lab.master.apiserver.cache import Object
 from lab.master.apiserver.errors import Refused
@@ -31,6 +30,7 @@ _WITH_STATUS = frozenset(resource.plural for resource in RESOURCES if "status" i
 _NOT_THE_USERS = ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation", "namespace", "name", "selfLink")
 """Metadata that an update does not change."""
 
+_T = TypeVar("_T")
 Change = Callable[[Object], Object]
 """From the newest object to the one to be written. Raises Refused."""
 
@@ -125,7 +125,7 @@ class Registry:
 
     def received(self, resource: Resource, item: Object, namespace: str, version: str) -> Object:
         """What a client sent, in the form that is stored, in the namespace of the URL."""
-        item = meaning.stored(item, version, resource.api_version)
+        item = convert.stored(item, version, resource.api_version)
         metadata = dict(item.get("metadata") or {})
         if resource.namespaced:
             if metadata.get("namespace") not in (None, "", namespace):
@@ -145,7 +145,7 @@ class Registry:
         made = item | {"metadata": metadata}
         if resource.plural in _WITH_STATUS and resource.plural not in ("nodes", "services"):
             made.pop("status", None)
-        made = meaning.with_defaults(made, resource.kind)
+        made = defaults.with_defaults(made, resource.kind)
         if resource.plural == "services":
             made = self.addresses.allocated(made, None)
         self._require_valid(resource, made, None)
@@ -166,7 +166,7 @@ class Registry:
         if resource.plural in _WITH_STATUS and not (resource.plural == "services" and "status" in new):
             new.pop("status", None)
             new |= {"status": old["status"]} if "status" in old else {}
-        new = meaning.with_defaults(new, resource.kind)
+        new = defaults.with_defaults(new, resource.kind)
         if resource.plural == "services":
             new = self.addresses.allocated(new, old)
         if "generation" in metadata and new.get("spec") != old.get("spec"):
@@ -175,7 +175,7 @@ class Registry:
         return new
 
     def _require_valid(self, resource: Resource, item: Object, old: Object | None) -> None:
-        faults = meaning.faults(item, resource.kind, old)
+        faults = validate.faults(item, resource.kind, old)
         if faults:
             raise Refused(status.invalid(resource.kind, item["metadata"].get("name") or "", faults))
 
@@ -199,7 +199,7 @@ class Registry:
         except asyncio.TimeoutError:
             raise Refused(status.conflict(resource.plural, name, resource.group)) from None
 
-    async def _guarded(self, work: Any) -> Any:
+    async def _guarded(self, work: Awaitable[_T]) -> _T:
         try:
             return await work
         except Unavailable as error:
@@ -234,7 +234,8 @@ def _dying(resource: Resource, old: Object, options: Object) -> Object | None:
         finalizers.append(finalizer)
     if not grace and not finalizers:
         return None
-    if "deletionTimestamp" in metadata and metadata.get("deletionGracePeriodSeconds", 0) <= grace and finalizers == (metadata.get("finalizers") or []):
+    sooner = metadata.get("deletionGracePeriodSeconds", 0) <= grace
+    if "deletionTimestamp" in metadata and sooner and finalizers == (metadata.get("finalizers") or []):
         return old
     until = datetime.fromtimestamp(datetime.now(timezone.utc).timestamp() + grace, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
     dying = metadata | {"deletionTimestamp": until, "deletionGracePeriodSeconds": grace}
@@ -256,5 +257,5 @@ def _grace(pod: Object, options: Object) -> int:
 def _require_preconditions(resource: Resource, old: Object, wanted: Object) -> None:
     for key, name in (("uid", "UID"), ("resourceVersion", "ResourceVersion")):
         if wanted.get(key) and wanted[key] != old["metadata"].get(key):
-            why = f"the {name} in the precondition ({wanted[key]}) does not match the {name} in record ({old['metadata'].get(key)})"
-            raise Refused(status.conflict(resource.plural, old["metadata"]["name"], resource.group, f"Precondition failed: {name} in precondition: {wanted[key]}; {why}"))
+            why = f"Precondition failed: {name} in precondition: {wanted[key]}, {name} in object meta: {old['metadata'].get(key)}"
+            raise Refused(status.conflict(resource.plural, old["metadata"]["name"], resource.group, why))

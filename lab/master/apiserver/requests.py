@@ -7,7 +7,7 @@ from typing import Any
 
 from aiohttp import web
 
-from lab.master.api import patch, status
+from lab.master.api import convert, patch, status
 from lab.master.apiserver import answers, bodies, listing, subresources, watching
 from lab.master.apiserver.answers import Form
 from lab.master.apiserver.cache import Object
@@ -35,10 +35,7 @@ class Requests:
             return await self._watch(request, target, query, form)
         code, item = await verb(request, target, query)
         made = item if item.get("kind") == f"{target.resource.kind}List" else None
-        if made is not None:
-            shown = answers.many(made["items"], made["metadata"], target, form)
-        else:
-            shown = answers.one(item, target, form)
+        shown = answers.one(item, target, form) if made is None else answers.many(made["items"], made["metadata"], target, form)
         return web.Response(status=code, body=answers.document(shown, form.pretty), content_type=answers.JSON)
 
     def _verb(self, method: str, target: Target) -> Callable[..., Any] | None:
@@ -81,7 +78,7 @@ class Requests:
         return 200, subresources.scale_of(item) if target.subresource == "scale" else item
 
     async def _create(self, request: web.BaseRequest, target: Target, query: dict[str, str]) -> tuple[int, Object]:
-        item = await self._item(request, target)
+        item = await self._item(request, target, query)
         if target.resource.namespaced and not target.namespace:
             raise Refused(status.method_not_allowed())
         if item["metadata"].get("resourceVersion"):
@@ -92,7 +89,7 @@ class Requests:
         if target.subresource == "scale":
             scale = bodies.parse(await bodies.read(request), bodies.media_of(request))
             return 200, await self._scaled(target, lambda _: scale, query)
-        item = await self._item(request, target)
+        item = await self._item(request, target, query)
         metadata = item["metadata"]
         if metadata.get("name") not in (None, "", target.name):
             why = f"the name of the object ({metadata['name']:.300}) does not match the name on the URL ({target.name})"
@@ -133,10 +130,11 @@ class Requests:
             return 200, await self._scaled(target, patched, query)
 
         def change(old: Object) -> Object:
-            made = patched(answers.meaning.served(old, target.version))
+            made = patched(convert.served(old, target.version))
             if not isinstance(made.get("metadata"), dict):
                 raise Refused(status.bad_request("the patch leaves the object without metadata"))
             new = bodies.item_of(made, target.resource, target.version)
+            bodies.check(new, target.resource.kind, target.version, query.get("fieldValidation", ""))
             metadata = new["metadata"]
             if metadata.get("resourceVersion") not in (None, "", old["metadata"]["resourceVersion"]):
                 raise Refused(status.conflict(target.resource.plural, target.name, target.resource.group))
@@ -179,12 +177,14 @@ class Requests:
             raise Refused(status.bad_request("the object provided is unrecognized"))
         return await subresources.act(self.registry, target, document, _dry(query, document.get("deleteOptions")))
 
-    async def _item(self, request: web.BaseRequest, target: Target) -> Object:
+    async def _item(self, request: web.BaseRequest, target: Target, query: dict[str, str]) -> Object:
         media = bodies.media_of(request)
         if media and media not in (answers.JSON, "application/yaml", "text/yaml", "*/*"):
             raise Refused(status.unsupported_media(media, [answers.JSON, "application/yaml"]))
         raw = await bodies.read(request)
-        return bodies.item_of(bodies.parse(raw, media), target.resource, target.version)
+        item = bodies.item_of(bodies.parse(raw, media), target.resource, target.version)
+        bodies.check(item, target.resource.kind, target.version, query.get("fieldValidation", ""))
+        return item
 
     async def _options(self, request: web.BaseRequest, query: dict[str, str]) -> Object:
         raw = await bodies.read(request)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
-import importlib
 from collections.abc import Callable
 from typing import Any
 
+from lab.master.api import apply as applying
 from lab.master.api import status
 from lab.master.api.status import Fault
 from lab.master.apiserver import bodies
@@ -89,6 +88,7 @@ async def apply(registry: Registry, target: Target, document: Any, query: dict[s
         fault = Fault("fieldManager", "FieldValueRequired", "is required for apply patch")
         raise Refused(status.invalid("PatchOptions", "", [fault], "meta.k8s.io"))
     item = bodies.item_of(document, target.resource, target.version)
+    bodies.check(item, target.resource.kind, target.version, query.get("fieldValidation", ""))
     metadata = item["metadata"]
     if metadata.get("managedFields"):
         raise Refused(status.bad_request("metadata.managedFields must be nil"))
@@ -96,14 +96,12 @@ async def apply(registry: Registry, target: Target, document: Any, query: dict[s
         raise Refused(status.bad_request("the name of the object does not match the name on the URL"))
     item = item | {"metadata": metadata | {"name": target.name}}
     sent = registry.received(target.resource, item, target.namespace, target.version)
-    module: Any = await asyncio.get_running_loop().run_in_executor(None, importlib.import_module, "lab.master.api.apply")
 
     def change(old: Object | None) -> Object:
         try:
-            made: Object = module.apply(old, sent, manager, force, now())
-        except module.ApplyConflict as conflict:
+            return applying.apply(old, sent, manager, force, now())
+        except applying.ApplyConflict as conflict:
             raise Refused(status.apply_conflict([(str(field), str(why)) for field, why in conflict.causes])) from None
-        return made
 
     if registry.cache.get(target.resource.key(target.name, target.namespace)) is None and not target.subresource:
         try:

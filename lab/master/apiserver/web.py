@@ -33,7 +33,7 @@ class Site:
         self._requests, self._relay, self._ready, self._log = requests, relay, ready, log
         self._version, self._address = version, address
 
-    def server(self) -> web.Server[web.BaseRequest]:
+    def server(self) -> web.Server:
         """What makes a protocol for every connection."""
         # aiohttp writes a traceback for a request that is no HTTP; it has its answer, and nobody needs more.
         quiet = logging.getLogger("lab.apiserver")
@@ -98,7 +98,8 @@ class Site:
         kind = answers.JSON
         if parts in (("api",), ("apis",)):
             core = parts == ("api",)
-            version = next((one.get("v", "") for _, one in media if one.get("as") == "APIGroupDiscoveryList" and one.get("v") in discovery.AGGREGATED), "")
+            asked = [one.get("v", "") for _, one in media if one.get("as") == "APIGroupDiscoveryList"]
+            version = next((one for one in asked if one in discovery.AGGREGATED), "")
             if version:
                 tag = discovery.etag(core, version)
                 headers = {"ETag": tag, "Vary": "Accept"}
@@ -117,8 +118,7 @@ class Site:
         elif not parts:
             made = discovery.paths()
         elif parts[0] == "openapi":
-            found = openapi.document(parts[1:], self._version)
-            made, kind = found if found is not None else (None, kind)
+            made = openapi.document(parts[1:])
         if made is None:
             return None
         if request.method not in ("GET", "HEAD"):
