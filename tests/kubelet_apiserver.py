@@ -39,6 +39,7 @@ class Apiserver(ThreadingHTTPServer):
         super().__init__(("0.0.0.0", port), _Handler)
         self.objects: dict[str, Object] = {}
         self.version = 0
+        self.history: list[tuple[int, str, str, Object]] = []
         self.watchers: list[tuple[str, queue.SimpleQueue[tuple[str, Object] | None]]] = []
         self.lock = threading.RLock()
         threading.Thread(target=self.serve_forever, daemon=True).start()
@@ -64,6 +65,7 @@ class Apiserver(ThreadingHTTPServer):
             self._tell("DELETED", path, item)
 
     def _tell(self, event: str, path: str, item: Object) -> None:
+        self.history.append((self.version, event, path, copy.deepcopy(item)))
         for plural, watcher in self.watchers:
             if f"/{plural}/" in path:
                 watcher.put((event, copy.deepcopy(item)))
@@ -118,6 +120,7 @@ DISCOVERY: dict[str, Object] = {
 
 
 class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
     rbufsize = 0  # what follows the head belongs to a relayed connection
     server: Apiserver
 
@@ -138,7 +141,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         path, query = urlsplit(self.path).path, parse_qs(urlsplit(self.path).query)
         if "watch" in query:
-            return self._watch(path.rsplit("/", 1)[1])
+            return self._watch(path.rsplit("/", 1)[1], int(query["resourceVersion"][0]))
         if path in DISCOVERY:
             return self._answer(DISCOVERY[path])
         if path.rsplit("/", 1)[1] in ("exec", "attach", "portforward", "log"):
@@ -167,14 +170,19 @@ class _Handler(BaseHTTPRequestHandler):
             _pipe(other, self.connection)
         self.close_connection = True
 
-    def _watch(self, plural: str) -> None:
+    def _watch(self, plural: str, since: int) -> None:
         news: queue.SimpleQueue[tuple[str, Object] | None] = queue.SimpleQueue()
         with self.server.lock:
+            for version, event, path, item in self.server.history:
+                if version > since and f"/{plural}/" in path:
+                    news.put((event, item))
             self.server.watchers.append((plural, news))
         self.send_response(200)
+        self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
-        while (event := news.get()) is not None:
-            self.wfile.write(json.dumps({"type": event[0], "object": event[1]}).encode() + b"\n")
+        while (told := news.get()) is not None:
+            line = json.dumps({"type": told[0], "object": told[1]}).encode() + b"\n"
+            self.wfile.write(b"%x\r\n%s\r\n" % (len(line), line))
 
     def do_POST(self) -> None:
         self._answer(self.server.create(urlsplit(self.path).path, self._body()), 201)
