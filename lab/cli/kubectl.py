@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
+from collections.abc import Sequence
 from typing import Any
 
 from lab.cli.exec import in_machine
@@ -20,22 +21,20 @@ HOW_TO_GET_IT = (
 def add_parser(subparsers: Any) -> None:
     """Add the verb."""
     parser = subparsers.add_parser("kubectl", help="kubectl on the master of a lab that is up", add_help=False)
-    parser.add_argument("words", nargs=argparse.REMAINDER, metavar="...", help="kubectl's words; `--lab NAME` before them says which lab")
+    parser.add_argument("--lab", metavar="NAME", help="which lab; needed when several are up; before kubectl's own words")
+    parser.add_argument("words", nargs=argparse.REMAINDER, metavar="...", help="kubectl's words")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """Become kubectl's parent, in the caller's directory, so that `-f FILE` means the same as outside."""
-    name, words = chosen(args.words)
     if shutil.which("kubectl", path=process.environment()["PATH"]) is None:
         raise MachineError(HOW_TO_GET_IT)
-    return in_machine(name, "", ["kubectl", *words], os.getcwd())
+    words = args.words[1:] if args.words[:1] == ["--"] else args.words
+    return in_machine(args.lab, "", ["kubectl", *words], os.getcwd())
 
 
-def chosen(words: list[str]) -> tuple[str | None, list[str]]:
-    """The lab that `--lab NAME` or `--lab=NAME` in front names, and kubectl's words."""
-    if words[:1] == ["--lab"] and len(words) > 1:
-        return words[1], words[2:]
-    if words and words[0].startswith("--lab="):
-        return words[0].removeprefix("--lab="), words[1:]
-    return None, words
+def literal(argv: Sequence[str]) -> list[str]:
+    """The command line with `--` before kubectl's words, which are not ours to understand: `lab kubectl -n kube-system get pods`."""
+    count = 3 if argv[1:2] == ["--lab"] else 2 if argv[1:2] and argv[1].startswith("--lab=") else 1
+    return [*argv[:count], "--", *argv[count:]]

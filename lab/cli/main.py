@@ -31,7 +31,7 @@ VERBS = {
 def main(argv: Sequence[str]) -> int:
     """Run one command line and return its exit status (0, 1, 2, 3 as in the manual; of `exec`, the command's own)."""
     try:
-        args = _parser(argv).parse_args(argv)
+        args = _parser(argv).parse_args(_literal(argv))
         status: int = args.run(args)
         sys.stdout.flush()
         return status
@@ -47,6 +47,15 @@ def main(argv: Sequence[str]) -> int:
         _forget_output()
         print(f"lab: {error}", file=sys.stderr)
         return 1
+
+
+def _literal(argv: Sequence[str]) -> Sequence[str]:
+    """kubectl's words pass through as they are."""
+    if argv[:1] != ["kubectl"]:
+        return argv
+    from lab.cli import kubectl
+
+    return kubectl.literal(argv)
 
 
 def _forget_output() -> None:

@@ -32,10 +32,9 @@ def settle(cluster: Cluster) -> None:
     deadline = time.monotonic() + TIMEOUT
     while late := _late_endpoints(cluster):
         _pause(deadline, f"endpoints of {', '.join(late)} do not follow their pods")
-    newest = {plural: _digest(cluster.api.list(plural)) for plural in ("services", "endpoints")}
     for host in cluster.nodes:
         running = cluster.daemons.get(host.name, {}).get("kube-proxy")
-        while running is not None and running.ended() is None and not _has(host.namespace, newest):
+        while running is not None and running.ended() is None and not _has(host.namespace, _newest(cluster)):
             _pause(deadline, f"kube-proxy on {host.name} has not written the newest rules:\n{running.last_words()}")
 
 
@@ -54,6 +53,10 @@ def _late_endpoints(cluster: Cluster) -> list[str]:
 
 def _places(found: Endpoints) -> set[tuple[str, int, str]]:
     return {(str(address.ip), port.port, port.protocol) for subset in found.subsets for address in subset.addresses for port in subset.ports}
+
+
+def _newest(cluster: Cluster) -> dict[str, str]:
+    return {plural: _digest(cluster.api.list(plural)) for plural in ("services", "endpoints")}
 
 
 def _digest(answer: Object) -> str:

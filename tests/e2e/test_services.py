@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -64,7 +63,7 @@ def _with(services: str, check: Callable[[Any], None]) -> None:
         from lab.cluster.boot import boot
 
         what = wanted(load.read_topology(catalog.find_topology("zenlin")), load_manifests(PODS + services, "test.yaml"))
-        check(boot(what, dice=random.Random(1)))
+        check(boot(what))
 
     sandboxed(body)
 
