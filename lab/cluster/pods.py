@@ -108,8 +108,8 @@ class Pods:
                 return
             for item in known.values():
                 _refuse_hopeless(item)
-        missing = ", ".join(_missing(list(known.values()), pods, deployments))
-        raise BootError(f"not ready after {READY_TIMEOUT:g} s: {missing}{_why(known.values())}")
+        absent = ", ".join(_missing(list(known.values()), pods, deployments))
+        raise BootError(f"not ready after {READY_TIMEOUT:g} s: {absent}{_why(known.values())}")
 
     def _watched(self, deadline: float) -> Iterator[dict[str, Object]]:
         """All pods by their uid, again after each change, until the deadline."""
