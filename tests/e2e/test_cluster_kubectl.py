@@ -110,3 +110,22 @@ def test_port_forward_and_describe() -> None:
         assert "Node:         zenlinnode1/10.229.53.146" in told and "Started container nginx" in told
 
     _with(check)
+
+
+def test_https_from_a_pod_and_with_the_authoritys_certificate() -> None:
+    def check(lab: Any) -> None:
+        pod = lab.pod("two").run("curl -sk -m 10 https://10.96.0.1/version", timeout=15)
+        assert '"gitVersion": "v1.7.3"' in pod.stdout, f"{pod}"
+        trusting = "curl -s -m 5 --cacert /var/run/kubernetes/ca.crt"
+        for url in ("https://10.96.0.1/healthz", "https://10.229.43.65:6443/healthz", "https://127.0.0.1:6443/healthz"):
+            assert lab.master.run(f"{trusting} {url}").stdout == "ok", url
+        for name in ("kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local"):
+            assert lab.master.run(f"{trusting} --resolve {name}:443:10.96.0.1 https://{name}/healthz").stdout == "ok", name
+        assert lab.master.run(f"{trusting} --resolve other:443:10.96.0.1 https://other/healthz").status == 60, "not a name of the certificate"
+        secure = "--server https://10.96.0.1 --certificate-authority /var/run/kubernetes/ca.crt --token any"
+        assert _kubectl(lab, f"{secure} exec -i web -- wc -c", "x" * BIG).stdout == f"{BIG}\n"
+        assert _kubectl(lab, f"{secure} get --raw /healthz").stdout == "ok"
+        assert lab.master.run("curl -s -m 5 http://127.0.0.1:6443/").status != 0
+        assert lab.master.run("curl -s -m 5 http://127.0.0.1:8080/healthz").stdout == "ok"
+
+    _with(check)
