@@ -106,6 +106,8 @@ def test_port_forward_and_describe() -> None:
         assert both.stdout.count("pod: web") == 2 and both.stdout.splitlines()[-1] != "0", "nothing listens on port 81"
         assert "failed to connect to" in both.stderr and "connection refused" in both.stderr.lower()
         until(lambda: lab.master.run("ss -Htn state established 'dport = :10250'").stdout == "", "the end of the forwarding")
+        short = _kubectl(lab, "get deploy,rs,ev --field-selector metadata.name=none")
+        assert short.stderr == "No resources found in default namespace.\n", "no warning that a name means two resources"
         told = _kubectl(lab, "describe pod web").stdout
         assert "Node:         zenlinnode1/10.229.53.146" in told and "Started container nginx" in told
 
