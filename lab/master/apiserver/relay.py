@@ -127,8 +127,8 @@ def _streams(request: web.BaseRequest) -> bool:
 
 
 def _unreachable(host: str, port: int, error: BaseException) -> Refused:
-    number = getattr(error, "errno", None)
-    why = os.strerror(number).lower() if number else "i/o timeout" if isinstance(error, asyncio.TimeoutError) else str(error)
+    number = getattr(error, "errno", None) or 0  # below 0 it is a name that cannot be resolved
+    why = os.strerror(number).lower() if number > 0 else "i/o timeout" if isinstance(error, asyncio.TimeoutError) else str(error)
     return Refused(status.status(500, "", f"error dialing backend: dial tcp {host}:{port}: connect: {why}"))
 
 
@@ -192,7 +192,7 @@ async def _upgrade(request: web.BaseRequest, target: Target, host: str, port: in
     """Ask the kubelet for the upgrade that the client asks for; if it agrees carry bytes until either end closes."""
     try:
         reader, writer = await asyncio.wait_for(asyncio.open_connection(host, port, limit=HEAD), PATIENCE)
-    except (OSError, asyncio.TimeoutError) as error:
+    except (OSError, ValueError, asyncio.TimeoutError) as error:
         raise _unreachable(host, port, error) from error
     try:
         headers = [(name, value) for name, value in request.headers.items() if name.lower() not in _HOP]
