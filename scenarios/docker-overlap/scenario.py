@@ -161,7 +161,7 @@ def service(lab):
             [f"12 pod: web-node{number}"],
         )
     master = lab.node("zenlin")
-    chains = master.run("iptables-save -t nat | grep -e '-j KUBE-SEP-' | grep -o 'KUBE-SEP-.*$' | sort | uniq -c")
+    chains = master.run("iptables-save -t nat | grep -e 'default/web:.*-j KUBE-SEP-' | grep -o 'KUBE-SEP-.*$' | sort | uniq -c")
     lab.expect_equal(Text("two choices, one chain", "两个选项，同一条链"), [line.split()[0] for line in chains.lines], ["2"])
     master.run(f"curl -sS -m 0.3 http://{VIP}/").expect_status(
         7, 28, name=Text("from the master, which has no pods, no connection at all", "master 上没有 Pod，完全连不上")
