@@ -153,6 +153,39 @@ def test_a_shorter_datagram_ends_a_run(before: int, more: int, rest: int) -> Non
     assert [count for count, _ in groups(stream.packets())] == [before + more + 1]
 
 
+@given(streams(JOINABLE), streams(JOINABLE), st.lists(st.tuples(st.integers(0, 5000), st.integers(0, 255)), max_size=3), st.booleans())
+def test_a_run_like_the_one_before_is_joined_as_if_it_were_the_first(
+    one: Stream, other: Stream, noise: list[tuple[int, int]], related: bool
+) -> None:
+    length = max(len(one.payload) // one.size, 2) * one.size
+    first = dataclasses.replace(one, ttl=max(one.ttl, 2), payload=(one.payload * 2 * one.size)[:length])
+    changes = {"identification": other.identification, "sequence": other.sequence, "flags": other.flags, "payload": first.payload[::-1]}
+    second = dataclasses.replace(first, **changes) if related else other
+    before, after = b"".join(first.packets()), bytearray(b"".join(second.packets()))
+    for at, value in noise:
+        after[at % len(after)] = value
+    size, room = len(first.packets()[0]), 10 + max(len(before), len(after))
+    buffer, taken, used = bytearray(room), [], Coalescer()
+    for raw in (before, after):
+        buffer[10 : 10 + len(raw)] = raw
+        for coalescer in (used, Coalescer()):
+            count, joined = coalescer.take(buffer, 10, 10 + len(raw), size)
+            taken.append((count, None if joined is None else bytes(joined)))
+    assert taken[0] == taken[1] and taken[2] == taken[3]
+
+
+@given(st.integers(0, 8 * 152 - 1))
+def test_a_bit_damaged_after_a_good_run_is_never_laundered(bit: int) -> None:
+    datagrams = Stream(bytes(range(100)) * 10, 100).packets()
+    buffer, coalescer = bytearray(10) + b"".join(datagrams), Coalescer()
+    assert [coalescer.take(buffer, 10, len(buffer), 152)[0] for _ in range(2)] == [10, 10]
+    for place in (0, 5, 9):
+        at = 10 + place * 152 + bit // 8
+        buffer[at] ^= 1 << bit % 8
+        assert coalescer.take(buffer, 10, len(buffer), 152)[0] == max(place, 1)
+        buffer[at] ^= 1 << bit % 8
+
+
 def test_what_has_no_payload_or_no_time_is_left_alone() -> None:
     one = Stream(b"", 10)
     assert [count for count, _ in groups([one.packet(number, 5, b"", "A") for number in range(5)])] == [1] * 5
