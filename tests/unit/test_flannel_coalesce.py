@@ -153,6 +153,86 @@ def test_a_shorter_datagram_ends_a_run(before: int, more: int, rest: int) -> Non
     assert [count for count, _ in groups(stream.packets())] == [before + more + 1]
 
 
+@given(streams(JOINABLE), streams(JOINABLE), st.lists(st.tuples(st.integers(0, 5000), st.integers(0, 255)), max_size=3), st.booleans())
+def test_a_run_like_the_one_before_is_joined_as_if_it_were_the_first(
+    one: Stream, other: Stream, noise: list[tuple[int, int]], related: bool
+) -> None:
+    length = max(len(one.payload) // one.size, 2) * one.size
+    first = dataclasses.replace(one, ttl=max(one.ttl, 2), payload=(one.payload * 2 * one.size)[:length])
+    changes = {"identification": other.identification, "sequence": other.sequence, "flags": other.flags, "payload": first.payload[::-1]}
+    changes |= {"ttl": other.ttl, "fragment_flag": other.fragment_flag} if other.options else {}
+    second = dataclasses.replace(first, **changes) if related else other
+    before, after = b"".join(first.packets()), bytearray(b"".join(second.packets()))
+    for at, value in noise:
+        after[at % len(after)] = value
+    size, room = len(first.packets()[0]), 10 + max(len(before), len(after))
+    buffer, taken, used = bytearray(room), [], Coalescer()
+    for raw in (before, after):
+        buffer[10 : 10 + len(raw)] = raw
+        for coalescer in (used, Coalescer()):
+            count, joined = coalescer.take(buffer, 10, 10 + len(raw), size)
+            taken.append((count, None if joined is None else bytes(joined)))
+    assert taken[0] == taken[1] and taken[2] == taken[3]
+
+
+@given(st.integers(0, 8 * 152 - 1))
+def test_a_bit_damaged_after_a_good_run_is_never_laundered(bit: int) -> None:
+    datagrams = Stream(bytes(range(100)) * 10, 100).packets()
+    buffer, coalescer = bytearray(10) + b"".join(datagrams), Coalescer()
+    assert [coalescer.take(buffer, 10, len(buffer), 152)[0] for _ in range(2)] == [10, 10]
+    for place in (0, 5, 9):
+        at = 10 + place * 152 + bit // 8
+        buffer[at] ^= 1 << bit % 8
+        assert coalescer.take(buffer, 10, len(buffer), 152)[0] == max(place, 1)
+        buffer[at] ^= 1 << bit % 8
+
+
+def after_a_good_run(datagrams: list[bytes]) -> list[tuple[int, bytes | None]]:
+    """What take() makes of ten datagrams that lie where ten good ones of the same flow were: by one that saw those, and by a new one."""
+    good = Stream(bytes(1000), 100).packets()
+    buffer, used, made = bytearray(10) + b"".join(good), Coalescer(), []
+    assert used.take(buffer, 10, len(buffer), 152)[0] == 10
+    buffer[10:] = b"".join(datagrams)
+    for coalescer in (used, Coalescer()):
+        count, joined = coalescer.take(buffer, 10, len(buffer), 152)
+        made.append((count, None if joined is None else bytes(joined)))
+    return made
+
+
+@pytest.mark.parametrize("places", [range(10), [0], [1], [5], [9]], ids=str)
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_change_after_a_good_run_is_seen(change: str, places: list[int]) -> None:
+    datagrams = Stream(bytes(1000), 100).packets()
+    for place in places:
+        odd = IP(datagrams[place])
+        CHANGES[change](odd)
+        del odd.chksum, odd[TCP].chksum
+        datagrams[place] = bytes(odd)
+    seen, new = after_a_good_run(datagrams)
+    assert seen == new
+
+
+def test_forgeries_after_a_good_run_are_seen() -> None:
+    wrapped = Stream(bytes(1000), 100, identification=0xFFFE).packets()
+    total, checksum = int.from_bytes(wrapped[0][2:4], "big"), int.from_bytes(wrapped[0][10:12], "big")
+    for number in range(2, 10):
+        length, identification = (total + 1).to_bytes(2, "big"), (number - 2).to_bytes(2, "big")
+        forged = bytearray(wrapped[number])
+        forged[2:6], forged[10:12] = length + identification, (checksum - number).to_bytes(2, "big")
+        assert packet.checksum(forged[:20]) == 0
+        wrapped[number] = bytes(forged)
+    header_for_payload = []
+    for raw in Stream(bytes(range(100)) * 10, 100).packets():
+        mutable = bytearray(raw)
+        mutable[10:12] = (int.from_bytes(raw[10:12], "big") - 1).to_bytes(2, "big")
+        mutable[60:62] = (int.from_bytes(raw[60:62], "big") + 1).to_bytes(2, "big")
+        header_for_payload.append(bytes(mutable))
+    for datagrams in (wrapped, header_for_payload):
+        seen, new = after_a_good_run(datagrams)
+        assert seen == new
+    assert seen == (1, None), "the sum over all of a datagram is right, that over its IP header is not"
+
+
 def test_what_has_no_payload_or_no_time_is_left_alone() -> None:
     one = Stream(b"", 10)
     assert [count for count, _ in groups([one.packet(number, 5, b"", "A") for number in range(5)])] == [1] * 5
