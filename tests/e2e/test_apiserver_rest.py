@@ -294,3 +294,31 @@ def test_nothing_acknowledged_is_lost_with_etcd(sandbox: Sandbox) -> None:
     kept = sandbox.etcdctl("get --prefix --keys-only /registry/configmaps/default/").split()
     assert {f"/registry/configmaps/default/{name}" for name in acknowledged} <= set(kept)
     assert "Traceback" not in master.daemons["apiserver"].log.read_text()
+
+
+def test_kubectl_creates_with_protobuf(master: Master, rest: Rest, space: str) -> None:
+    name = space.rpartition("/")[2]
+
+    def create(*words: str) -> str:
+        return master.kubectl("-n", name, "create", *words)
+
+    create("deployment", "web", "--image=nginx:1.9", "--replicas=2", "--port=80", "--", "sleep", "5")
+    spec = rest.fine("GET", f"{apps(space)}/web")["spec"]
+    (container,) = spec["template"]["spec"]["containers"]
+    assert (spec["replicas"], container["image"], container["command"]) == (2, "nginx:1.9", ["sleep", "5"])
+    assert container["ports"] == [{"containerPort": 80, "protocol": "TCP"}]
+    create("configmap", "cfg", "--from-literal=a=b")
+    assert rest.fine("GET", f"{space}/configmaps/cfg")["data"] == {"a": "b"}
+    create("service", "clusterip", "one", "--tcp=80:8080")
+    assert rest.fine("GET", f"{space}/services/one")["spec"]["ports"][0]["targetPort"] == 8080
+    create("service", "nodeport", "two", "--tcp=80:http", "--node-port=30123")
+    ports = rest.fine("GET", f"{space}/services/two")["spec"]["ports"]
+    assert (ports[0]["nodePort"], ports[0]["targetPort"]) == (30123, "http")
+    create("serviceaccount", "me")
+    assert rest("GET", f"{space}/serviceaccounts/me")[0] == 200
+    create("namespace", f"{name}-more")
+    assert rest("GET", f"{space}-more")[0] == 200
+    assert rest("POST", f"{space}/configmaps", b"k8s\x00\xff", "application/vnd.kubernetes.protobuf")[0] == 400
+    foreign = b"k8s\x00\n\x0f\n\x02v1\x12\tConfigMap\x12\x03\x9a\x06\x00"
+    code, said = rest("POST", f"{space}/configmaps", foreign, "application/vnd.kubernetes.protobuf")
+    assert code == 415 and "kubectl apply -f" in said["message"]
