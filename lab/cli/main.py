@@ -19,6 +19,7 @@ VERBS = {
     "down": "lab.cli.down",
     "ps": "lab.cli.ps",
     "inspect": "lab.cli.inspect",
+    "get": "lab.cli.get",
     "exec": "lab.cli.exec",
     "shell": "lab.cli.shell",
     "kubectl": "lab.cli.kubectl",

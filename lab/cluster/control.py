@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from lab.errors import LabError, UsageError
 from lab.fabric import kernel, process
+from lab.master.client import TABLE
 
 if TYPE_CHECKING:  # the asking side must not pay for importing Mininet
     from lab.cluster.facade import Cluster
@@ -60,6 +61,9 @@ def _answer(connection: socket.socket, cluster: Cluster) -> None:
             answer: dict[str, Any] = {"name": host.name, "kind": host.kind, "prompt": host.prompt}
         elif request.get("verb") == "inspect":
             answer = inspect(cluster)
+        elif request.get("verb") == "table":
+            table = cluster.api.request("GET", str(request.get("path")), accept=TABLE)
+            answer = {"table": table, "old": cluster.topology.kubernetes.startswith("v1.7.")}
         else:
             raise UsageError(f"unknown request {request!r}")
     except LabError as error:

@@ -194,6 +194,11 @@ class Cluster:
         """The endpoints of a service by its name."""
         return _pick("endpoints", {one.name: one for one in self.all_endpoints if one.namespace == namespace}, name)
 
+    def pod_logs(self, name: str, container: str = "") -> str:
+        """What a container of a pod has written, as `kubectl logs` shows it; without a name, its first container."""
+        pod = self.pod_object(name)
+        return self._managers()[1].logs(pod, container or pod.containers[0].name)
+
     def daemon(self, machine: str, name: str) -> Daemon:
         """A daemon by its machine's and its own name: ("zenlinnode1", "flanneld")."""
         return _pick("daemon", _pick("machine with daemons", self.daemons, machine), name)

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import http.client
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from lab.cluster.facade import Cluster
-from lab.errors import BootError, UsageError
+from lab.errors import BootError, CommandError, UsageError
 from lab.master.client import ApiError, Object, Unreachable
 from lab.master.resources import by_kind
 from lab.model import toapi
 from lab.model.manifests import Objects
+from lab.model.objects import Pod
 from lab.model.pins import Pin
 from lab.workloads import images
 
 READY_TIMEOUT = 30.0
 """Seconds until all pods are ready; it takes less than one on an idle machine."""
+
+KUBELET_PORT = 10250
 
 _HOPELESS = frozenset({"ErrImagePull", "ImagePullBackOff", "CreateContainerError", "RunContainerError", "CrashLoopBackOff"})
 """Why a container waits when waiting longer would change nothing that a learner wants to see at boot."""
@@ -54,6 +58,25 @@ class Pods:
                 raise BootError(f"the {kind} {name} is still there after {READY_TIMEOUT:g} s")
             time.sleep(0.005)
 
+    def logs(self, item: Pod, container: str) -> str:
+        """What a container of a pod has written, from its node's kubelet. Raises CommandError when that does not answer."""
+        node = self.cluster.topology.node(item.node_name)
+        connection = http.client.HTTPConnection(str(node.address.ip), KUBELET_PORT, timeout=10.0)
+        path = f"/containerLogs/{item.namespace}/{item.name}/{container}"
+        try:
+            with self.cluster.node(node.name).namespace.entered():
+                connection.connect()
+            connection.request("GET", path)
+            answer = connection.getresponse()
+            text = answer.read().decode("utf-8", "replace")
+        except (OSError, http.client.HTTPException) as error:
+            raise CommandError(f"{node.name}: the kubelet does not answer: {error}") from error
+        finally:
+            connection.close()
+        if answer.status != 200:
+            raise CommandError(f"{node.name}: no log of {item.name}: {text.strip()}")
+        return text
+
     def _put(self, document: Object) -> None:
         metadata = document["metadata"]
         resource = by_kind(document["kind"])
@@ -84,8 +107,9 @@ class Pods:
             if not missing:
                 return
             for item in known.values():
-                self._refuse_hopeless(item)
-        raise BootError(f"not ready after {READY_TIMEOUT:g} s: {', '.join(_missing(list(known.values()), pods, deployments))}")
+                _refuse_hopeless(item)
+        absent = ", ".join(_missing(list(known.values()), pods, deployments))
+        raise BootError(f"not ready after {READY_TIMEOUT:g} s: {absent}{_why(known.values())}")
 
     def _watched(self, deadline: float) -> Iterator[dict[str, Object]]:
         """All pods by their uid, again after each change, until the deadline."""
@@ -108,19 +132,27 @@ class Pods:
         finally:
             changes.close()
 
-    def _refuse_hopeless(self, item: Object) -> None:
-        name = item["metadata"]["name"]
-        for status in item.get("status", {}).get("containerStatuses") or ():
-            waiting = (status.get("state") or {}).get("waiting") or {}
-            if waiting.get("reason") in _HOPELESS:
-                raise BootError(f"pod {name}: container {status['name']}: {waiting['reason']}: {waiting.get('message', '')}")
+
+def _refuse_hopeless(item: Object) -> None:
+    for status in item.get("status", {}).get("containerStatuses") or ():
+        waiting = (status.get("state") or {}).get("waiting") or {}
+        if waiting.get("reason") in _HOPELESS:
+            name = item["metadata"]["name"]
+            raise BootError(f"pod {name}: container {status['name']}: {waiting['reason']}: {waiting.get('message', '')}")
+
+
+def _why(items: Iterable[Object]) -> str:
+    """What the scheduler says of the pods that have no node, a line each. While a cluster boots that may still change."""
+    lines = []
+    for item in items:
         for condition in item.get("status", {}).get("conditions") or ():
             if condition.get("type") == "PodScheduled" and condition.get("reason") == "Unschedulable":
-                raise BootError(f"pod {name} cannot be scheduled: {condition.get('message', '')}")
+                lines.append(f"\n    pod {item['metadata']['name']} cannot be scheduled: {condition.get('message', '')}")
+    return "".join(lines)
 
 
 def is_ready(item: Object) -> bool:
-    """Whether a pod is ready and not about to go."""
+    """Whether a pod, or a node, is ready and not about to go."""
     conditions: list[dict[str, Any]] = item.get("status", {}).get("conditions") or []
     ready = any(one.get("type") == "Ready" and one.get("status") == "True" for one in conditions)
     return ready and "deletionTimestamp" not in item["metadata"]

@@ -26,6 +26,9 @@ TIMEOUT = 5.0
 WATCH_SILENCE = 90.0
 """Seconds without a byte after which a watch counts as dead: the apiserver sends a bookmark every minute."""
 
+TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io"
+"""What to accept to get rows and columns for people instead of objects."""
+
 PATCHES = {
     "json": "application/json-patch+json",
     "merge": "application/merge-patch+json",
@@ -113,12 +116,18 @@ class ApiClient:
         return self.request("DELETE", by_plural(plural).path(name, namespace), body)
 
     def request(
-        self, method: str, path: str, body: Any = None, query: dict[str, str] | None = None, content_type: str = "application/json"
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        query: dict[str, str] | None = None,
+        content_type: str = "application/json",
+        accept: str = "application/json",
     ) -> Object:
         """Any request; the answer's JSON."""
         connection = self._connection(self.timeout)
         try:
-            answer = self._send(connection, method, path, body, query, content_type)
+            answer = self._send(connection, method, path, body, query, content_type, accept)
             return _judged(answer.status, answer.read(), f"{method} {path}")
         except (OSError, http.client.HTTPException) as error:
             raise self._unreachable(error) from error
@@ -158,9 +167,16 @@ class ApiClient:
         return http.client.HTTPConnection(self._host, self._port, timeout=timeout)
 
     def _send(
-        self, connection: http.client.HTTPConnection, method: str, path: str, body: Any, query: dict[str, str] | None, content_type: str
+        self,
+        connection: http.client.HTTPConnection,
+        method: str,
+        path: str,
+        body: Any,
+        query: dict[str, str] | None,
+        content_type: str,
+        accept: str = "application/json",
     ) -> http.client.HTTPResponse:
-        headers = {"Accept": "application/json", "User-Agent": self.agent}
+        headers = {"Accept": accept, "User-Agent": self.agent}
         if body is not None:
             headers["Content-Type"] = content_type
         connection.request(method, f"{path}?{urlencode(query)}" if query else path, None if body is None else json.dumps(body), headers)

@@ -106,6 +106,14 @@ def by_kind(kind: str) -> Resource:
     return _BY_KIND[kind]
 
 
+def by_word(word: str) -> Resource:
+    """The resource that people call `word`: its plural, singular or a short name, as in `kubectl get svc`. Raises UsageError."""
+    for resource in RESOURCES:
+        if word.lower() in (resource.plural, resource.singular, *resource.short):
+            return resource
+    return by_plural(word)
+
+
 def served() -> Iterator[tuple[str, Resource]]:
     """Every pair of an API version and a resource that it serves."""
     for resource in RESOURCES:

@@ -26,7 +26,7 @@ def loop(lab):
             ("zenlin", address, node),
         )
         written = lab.until(
-            checks.contains(Text("its loop says hello", "循环在输出 hello"), "hello"), lambda name=name: lab.daemon(name, "ubuntu").last_words()
+            checks.contains(Text("its loop says hello", "循环在输出 hello"), "hello"), lambda name=name: lab.pod_logs(name)
         )
         lab.show([line.strip() for line in written.splitlines()], en=f"What {name} has written so far", zh=f"{name} 到现在为止的输出")
 

@@ -135,3 +135,17 @@ def test_a_crashed_lab_is_shown_and_its_name_is_free_again(up: str) -> None:
     row = next(row for row in json.loads(lab("ps", "--format", "json").stdout) if row["name"] == up)
     assert row["state"] == "crashed"
     assert lab("up", "zenlin", "--name", up).returncode == 0
+
+
+def test_kubectl_and_the_tables_without_it(up: str) -> None:
+    """The same pods in both, in v1.7's columns; kubectl on a node finds the cluster by itself and gets all of its words."""
+    ran = lab("get", "-n", up, "pods", "--wide")
+    assert ran.stdout.splitlines()[0].split() == ["NAME", "READY", "STATUS", "RESTARTS", "AGE", "IP", "NODE"]
+    assert "nginx-deployment-1885164871-dzls7   1/1       Running   0" in ran.stdout
+    pods = {line.split()[0] for line in ran.stdout.splitlines()[1:]}
+    assert {line.split()[0] for line in lab("kubectl", f"--lab={up}", "get", "po", "--no-headers").stdout.splitlines()} == pods
+    assert lab("exec", "-n", up, "zenlin", "--", "kubectl", "get", "node", "zenlinnode1", "-o", "jsonpath={.spec.podCIDR}").stdout == "10.244.1.0/24"
+    assert "No resources found" in lab("kubectl", "--lab", up, "-n", "kube-public", "get", "pods").stderr
+    assert lab("kubectl", "--lab", up, "get", "pod", "nobody").returncode == 1
+    assert lab("get", "-n", up, "gizmos").returncode == 2
+    assert lab("get", "-n", up, "svc", "--all-namespaces").stdout.split()[:2] == ["NAMESPACE", "NAME"]
