@@ -36,8 +36,9 @@ class Master:
             until(lambda name=name: self.daemons[name].said("have been listed"), f"the start of the {name}")
         return self
 
-    def start_apiserver(self) -> None:
+    def start_apiserver(self, *more: str) -> None:
         flags = ["--etcd-servers", ETCD, "--insecure-bind-address", "0.0.0.0", "--advertise-address", MASTER, "--unix-socket", str(self.socket)]
+        flags += more
         self.socket.unlink(missing_ok=True)
         self.daemons["apiserver"] = self._launch("apiserver", flags)
         until(self._answers, "the apiserver's start")

@@ -8,7 +8,7 @@ from typing import Any
 
 from aiohttp import web
 
-from lab.master.api import openapi, status
+from lab.master.api import openapi, protobuf, status
 from lab.master.apiserver.cache import Object
 from lab.master.apiserver.errors import Refused
 from lab.master.resources import Resource
@@ -58,7 +58,9 @@ async def _limited(request: web.BaseRequest) -> bytes:
 
 
 def parse(raw: bytes, media: str) -> Any:
-    """A document from a body in JSON or YAML. Raises Refused."""
+    """A document from a body in JSON, YAML or Kubernetes' protobuf. Raises Refused."""
+    if media == protobuf.MEDIA:
+        return _protobuf(raw)
     try:
         text = raw.decode("utf-8")
     except UnicodeDecodeError:
@@ -70,6 +72,15 @@ def parse(raw: bytes, media: str) -> Any:
     if _too_deep(document):
         raise Refused(status.bad_request(f"the object provided is more than {DEPTH} levels deep"))
     return document
+
+
+def _protobuf(raw: bytes) -> Object:
+    try:
+        return protobuf.decode(raw)
+    except protobuf.ProtobufError as error:
+        if error.foreign:
+            raise Refused(status.status(415, "UnsupportedMediaType", str(error))) from None
+        raise Refused(status.bad_request(f"the body of the request could not be read: {error}")) from None
 
 
 def item_of(document: Any, resource: Resource, version: str) -> Object:

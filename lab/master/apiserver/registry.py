@@ -170,7 +170,7 @@ class Registry:
         if resource.plural == "services":
             new = self.addresses.allocated(new, old)
         if "generation" in metadata and new.get("spec") != old.get("spec"):
-            metadata["generation"] = int(metadata["generation"]) + 1
+            new |= {"metadata": new["metadata"] | {"generation": int(metadata["generation"]) + 1}}
         self._require_valid(resource, new, old)
         return new
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from aiohttp import web
 
-from lab.master.api import convert, patch, status
+from lab.master.api import convert, patch, protobuf, status
 from lab.master.apiserver import answers, bodies, listing, subresources, watching
 from lab.master.apiserver.answers import Form
 from lab.master.apiserver.cache import Object
@@ -179,7 +179,7 @@ class Requests:
 
     async def _item(self, request: web.BaseRequest, target: Target, query: dict[str, str]) -> Object:
         media = bodies.media_of(request)
-        if media and media not in (answers.JSON, "application/yaml", "text/yaml", "*/*"):
+        if media and media not in (answers.JSON, "application/yaml", "text/yaml", protobuf.MEDIA, "*/*"):
             raise Refused(status.unsupported_media(media, [answers.JSON, "application/yaml"]))
         raw = await bodies.read(request)
         item = bodies.item_of(bodies.parse(raw, media), target.resource, target.version)
