@@ -35,6 +35,7 @@ def version() -> str:
 
 RUNTIME = [
     "aiohttp>=3.9,<4",
+    "cryptography>=42,<60",
     "dnspython>=2.4,<3",
     "mininet==2.3.0.dev6",
     "numpy>=1.24,<3",

@@ -20,6 +20,7 @@ NEEDS = ("setup", "run", "extra", "bench")
 TUN = "/dev/net/tun"
 PYTHON_PACKAGES = {
     "aiohttp": Text("the HTTP servers of the apiserver and the kubelets", "apiserver 和 kubelet 的 HTTP 服务器"),
+    "cryptography": Text("the certificate of the apiserver's HTTPS", "apiserver 的 HTTPS 证书"),
     "dnspython": Text("the cluster's DNS server", "集群的 DNS 服务器"),
     "mininet": Text("nodes, links and a command line", "节点、链路和命令行"),
     "pydantic": Text("checks what people write", "检查用户编写的文件"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lab.scenario import Scenario, Text
+from lab.scenario import Pin, Scenario, Text
 
 NODES = {  # name: (address, network, gateway)
     "zenlin": ("10.229.43.65", "10.229.42.0", "10.229.42.1"),
@@ -12,11 +12,14 @@ NODES = {  # name: (address, network, gateway)
 WEB, SHELL, THIRD = "172.17.0.2", "172.17.0.3", "172.17.0.4"
 VIP = "10.96.0.80"
 CLIENT = "192.168.88.10"
+PODS = {"web-node1": WEB, "web-node2": WEB, "shell-node1": SHELL, "shell-node2": SHELL, "third-node2": THIRD}
 
 scenario = Scenario(
     title=Text("docker alone: one address, many pods", "只有 docker：一个地址，多个 Pod"),
     topology="docker-alone",
     manifests=["pods.yaml"],
+    # A node's pods start side by side, so which is first is chance; the text wants the web server first.
+    pins=[Pin(name, address=address) for name, address in PODS.items()],
     intro=Text(
         "Why does a cluster need flannel at all? Here are the article's machines without it. Each node's docker gives its pods "
         "addresses and does it well, for that node. Between the nodes nobody has agreed on anything: see what comes of it.",
@@ -63,8 +66,7 @@ def bridges(lab):
     why_zh="""节点上的第一个 Pod 得到 172.17.0.2，下一个得到 172.17.0.3，依此类推。每个 docker 只记自己节点的账，两本账都没有错。""",
 )
 def addresses(lab):
-    pods = {"web-node1": WEB, "web-node2": WEB, "shell-node1": SHELL, "shell-node2": SHELL, "third-node2": THIRD}
-    for name, address in pods.items():
+    for name, address in PODS.items():
         lab.pod(name).run("ip -4 -o address show dev eth0").expect(f"inet {address}/16", Text(f"{name} is {address}", f"{name} 的地址是 {address}"))
     lab.say(
         en="172.17.0.2 is the address of two pods now. Where does a packet for it go? That depends on the node that you ask.",

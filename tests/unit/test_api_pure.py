@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lab.master.api import ages, apply, convert, defaults, discovery, openapi, patch, selectors, status, tables, validate
-from lab.master.resources import RESOURCES
+from lab.master.resources import RESOURCES, served
 
 KINDS = [one.kind for one in RESOURCES]
 WORDS = st.sampled_from(["metadata", "spec", "status", "name", "labels", "ports", "port", "template", "containers", "selector", "type", "$patch"])
@@ -169,6 +169,16 @@ def test_discovery_and_openapi_cover_all_that_is_served() -> None:
         assert place in openapi.v3_root()["paths"] and openapi.v3(place)
     bad = {"kind": "Service", "spec": {"ports": [{"prt": 1}]}}
     assert openapi.strict_error(bad, "Service", "v1").endswith('strict decoding error: unknown field "spec.ports[0].prt"')
+
+
+def test_a_short_name_means_one_resource() -> None:
+    lists = [discovery.resource_list(version) or {} for version, _ in served()]
+    plain = [(name, one["name"]) for listed in lists for one in listed["resources"] for name in one.get("shortNames", [])]
+    documents = [discovery.aggregated(core, version) for core in (True, False) for version in discovery.AGGREGATED[:1]]
+    rows = [row for document in documents for item in document["items"] for version in item["versions"] for row in version["resources"]]
+    joined = [(name, row["resource"]) for row in rows for name in row.get("shortNames", [])]
+    assert len(joined) == len({name for name, _ in joined}) and set(joined) == set(plain)
+    assert ("deploy", "deployments") in joined
 
 
 def test_a_field_of_the_wrong_type_is_refused() -> None:

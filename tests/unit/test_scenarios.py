@@ -66,7 +66,7 @@ def test_it_fits_its_topology(folder: Path) -> None:
         cidr = wanted.topology.node(pin.node).pod_cidr if pin.node else None
         assert cidr is None or pin.pod_ip in cidr
     addresses = [pin.pod_ip for pin in scenario.pins if pin.pod_ip]
-    assert len(set(addresses)) == len(addresses)
+    assert len(set(addresses)) == len(addresses) or not wanted.topology.has_flannel, "only without flannel two pods can have one address"
 
 
 def _wanted(name: str) -> Wanted:

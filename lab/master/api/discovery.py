@@ -76,7 +76,7 @@ def resource_list(api_version: str) -> Object | None:
         return None
     rows: list[Object] = []
     for resource in resources:
-        rows += [_row(resource), *[_subrow(resource, name) for name in subresources(resource)]]
+        rows += [_row(resource, api_version), *[_subrow(resource, name) for name in subresources(resource)]]
     return {"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": api_version, "resources": sorted(rows, key=lambda row: str(row["name"]))}
 
 
@@ -85,7 +85,12 @@ def subresources(resource: Resource) -> tuple[str, ...]:
     return tuple(name for name in resource.subresources if name in _SUBVERBS)
 
 
-def _row(resource: Resource) -> Object:
+def short_names(resource: Resource, api_version: str) -> list[str]:
+    """Those of a resource in an API version: none but where it is stored, for kubectl warns of a short name that means two resources."""
+    return list(resource.short) if api_version == resource.api_version else []
+
+
+def _row(resource: Resource, api_version: str) -> Object:
     row: Object = {
         "name": resource.plural,
         "singularName": resource.singular,
@@ -94,8 +99,8 @@ def _row(resource: Resource) -> Object:
         "verbs": list(VERBS),
         "storageVersionHash": storage_hash(resource),
     }
-    if resource.short:
-        row["shortNames"] = list(resource.short)
+    if short := short_names(resource, api_version):
+        row["shortNames"] = short
     if resource.categories:
         row["categories"] = list(resource.categories)
     return row
@@ -138,7 +143,7 @@ def _aggregated(api_version: str) -> Object:
             "singularResource": resource.singular,
             "verbs": list(VERBS),
         }
-        optional = {"shortNames": list(resource.short), "categories": list(resource.categories)}
+        optional = {"shortNames": short_names(resource, api_version), "categories": list(resource.categories)}
         optional["subresources"] = [_aggregated_sub(name, version, resource, sub) for sub in subresources(resource)]
         rows.append(row | {key: value for key, value in optional.items() if value})
     return {"version": version, "resources": rows, "freshness": "Current"}

@@ -6,6 +6,7 @@ registry   what creating, changing and deleting an object means: defaults, valid
 patches    the kinds of patches          answers    JSON, Table and Status answers
 web        URLs to handlers              watching   the stream of a watch
 relay      log, exec and port-forward, passed on to the kubelet of the pod's node
+certificates   HTTPS
 begin      what is there before anybody has created anything
 """
 

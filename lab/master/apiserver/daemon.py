@@ -9,11 +9,12 @@ import signal
 import socket
 from argparse import Namespace as Flags
 from collections.abc import Sequence
+from ipaddress import IPv4Address
 
 from aiohttp import web
 
 from lab.errors import BootError, LabError
-from lab.master.apiserver import begin, flags
+from lab.master.apiserver import begin, certificates, flags
 from lab.master.apiserver.addresses import Addresses
 from lab.master.apiserver.cache import Cache
 from lab.master.apiserver.errors import Refused
@@ -57,6 +58,9 @@ async def _run(args: Flags) -> None:
     listening = await _listen(server, args)
     store.start()
     tasks = [asyncio.create_task(_begin(store, registry, args))]
+    if args.secure_port:
+        port = certificates.listen(args.bind_address, args.secure_port, BACKLOG)
+        tasks.append(asyncio.create_task(certificates.serve(server, port, _own_addresses(args), args.cert_dir, log)))
     await stopped.wait()
     for one in listening:
         one.close()
@@ -91,6 +95,12 @@ async def _listen(server: web.Server, args: Flags) -> list[asyncio.AbstractServe
     except OSError as error:
         raise BootError(f"cannot listen: {error.strerror or error}; is another apiserver running here?") from error
     return listening
+
+
+def _own_addresses(args: Flags) -> list[IPv4Address]:
+    """Where clients may look for the apiserver, the service `kubernetes` first."""
+    advertised = [args.advertise_address] if args.advertise_address else []
+    return [args.service_cluster_ip_range[1], *advertised, IPv4Address("127.0.0.1")]
 
 
 async def _begin(store: Store, registry: Registry, args: Flags) -> None:

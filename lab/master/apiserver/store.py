@@ -45,6 +45,7 @@ class Store:
         self._pool = concurrent.futures.ThreadPoolExecutor(8, "etcd")
         self._loop = asyncio.get_running_loop()
         self._ready = asyncio.Event()
+        self._lost = False
 
     def start(self) -> None:
         """Begin to follow etcd, in a thread."""
@@ -98,22 +99,18 @@ class Store:
     def _follow(self) -> None:
         """Runs in a thread of its own until the process ends."""
         client = EtcdClient(self._endpoints)
-        pause, lost = threading.Event(), False
-        listing = True
+        pause, listing = threading.Event(), True
         while True:
             try:
                 if listing:
                     self._list(client)
                     listing = False
-                if lost:
-                    lost = False
-                    self._log("etcd answers again")
                 self._watch(client)
             except EtcdCompacted:
                 listing = True
             except EtcdUnreachable as error:
-                if not lost:
-                    lost = True
+                if not self._lost:
+                    self._lost = True
                     self._log(str(error))
                 pause.wait(PAUSE)
             except EtcdError as error:
@@ -136,6 +133,9 @@ class Store:
 
     def _watch(self, client: EtcdClient) -> None:
         watch = client.watch(ROOT, prefix=True, start=self._seen + 1)
+        if self._lost:
+            self._lost = False
+            self._log("etcd answers again")
         try:
             for message in watch:
                 changes = [(change.item.key, _after(change), change.item.mod_revision) for change in message.changes]

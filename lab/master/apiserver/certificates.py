@@ -1,0 +1,119 @@
+"""HTTPS: a certificate authority of the apiserver's own, the certificate that it signs, and the socket they serve.
+
+Both are made when the first connection comes to the port: a lab in which nobody speaks HTTPS to its apiserver never pays for them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import ssl
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from ipaddress import IPv4Address
+from pathlib import Path
+
+from aiohttp import web
+
+from lab.errors import BootError
+
+NAMES = ("kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local")
+"""What pods call the apiserver."""
+
+CA_FILE = "ca.crt"
+LASTS = timedelta(days=365)
+_EARLIER = timedelta(hours=1)
+"""How far a certificate's time begins before it is made: clocks differ."""
+
+
+@dataclass(frozen=True)
+class Made:
+    """PEM: the authority's certificate, the apiserver's, and the latter's private key."""
+
+    authority: bytes
+    certificate: bytes
+    key: bytes
+
+
+def make(names: Sequence[str], addresses: Sequence[IPv4Address]) -> Made:
+    """A new authority, and a certificate of it for these names and addresses."""
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+    from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+    now = datetime.now(timezone.utc)
+    own, other = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
+    issuer = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "kubernetes-ca")])
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "kube-apiserver")])
+
+    def begun(whose: x509.Name, key: ec.EllipticCurvePublicKey) -> x509.CertificateBuilder:
+        builder = x509.CertificateBuilder(issuer, whose, key, x509.random_serial_number(), now - _EARLIER, now + LASTS)
+        return builder.add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
+
+    def usage(signs_others: bool) -> x509.KeyUsage:
+        return x509.KeyUsage(True, False, False, False, False, signs_others, signs_others, False, False)
+
+    authority = begun(issuer, own.public_key()).add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+    authority = authority.add_extension(usage(True), critical=True)
+    alternatives = [*map(x509.DNSName, names), *map(x509.IPAddress, addresses)]
+    signed = begun(subject, other.public_key()).add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+    signed = signed.add_extension(usage(False), critical=True)
+    signed = signed.add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+    signed = signed.add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(own.public_key()), critical=False)
+    signed = signed.add_extension(x509.SubjectAlternativeName(alternatives), critical=False)
+    pem, plain = serialization.Encoding.PEM, serialization.NoEncryption()
+    return Made(
+        authority.sign(own, hashes.SHA256()).public_bytes(pem),
+        signed.sign(own, hashes.SHA256()).public_bytes(pem),
+        other.private_bytes(pem, serialization.PrivateFormat.PKCS8, plain),
+    )
+
+
+def context_of(made: Made) -> ssl.SSLContext:
+    """What serves with a certificate. The key is in memory only, though ssl reads it from what looks like a file."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.set_alpn_protocols(["http/1.1"])
+    descriptor = os.memfd_create("certificate")
+    try:
+        os.write(descriptor, made.certificate + made.authority + made.key)
+        context.load_cert_chain(f"/proc/self/fd/{descriptor}")
+    finally:
+        os.close(descriptor)
+    return context
+
+
+def listen(address: IPv4Address, port: int, backlog: int) -> socket.socket:
+    """The port's socket, which takes connections that are not served yet. Raises BootError."""
+    listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((str(address), port))
+        listening.listen(backlog)
+    except OSError as error:
+        listening.close()
+        raise BootError(f"cannot listen on port {port}: {error.strerror or error}; is another apiserver running here?") from error
+    listening.setblocking(False)
+    return listening
+
+
+async def serve(server: web.Server, listening: socket.socket, addresses: Sequence[IPv4Address], place: str, log: Callable[[str], None]) -> None:
+    """Serve HTTPS from the first connection on. place: a directory for the authority's certificate; empty: none."""
+    loop, asked = asyncio.get_running_loop(), asyncio.Event()
+    loop.add_reader(listening, asked.set)
+    try:
+        await asked.wait()
+    finally:
+        loop.remove_reader(listening)
+    made = await loop.run_in_executor(None, make, NAMES, addresses)
+    if place:
+        try:
+            Path(place).mkdir(parents=True, exist_ok=True)
+            (Path(place) / CA_FILE).write_bytes(made.authority)
+        except OSError as error:
+            log(f"apiserver: cannot write {place}/{CA_FILE}: {error.strerror}")
+    secure = await loop.create_server(server, sock=listening, ssl=context_of(made), ssl_handshake_timeout=10.0)
+    log(f"apiserver: HTTPS for {', '.join([*NAMES, *map(str, addresses)])}")
+    await secure.serve_forever()
