@@ -29,13 +29,17 @@ scenario = Scenario(
     why_en="""The following steps type the article's commands. They need a kubectl on this machine (`lab doctor` says how to get one);
         without it, `lab get nodes` prints the same tables from outside. The two annotations give the nodes and the service kubernetes,
         which no manifest of ours declares, the article's age.""",
-    why_zh="""后面几步输入的就是文章里的命令，需要本机装有 kubectl（`lab doctor` 会说明怎样安装）；没有的话，可以在外面用 `lab get nodes` 查看同样的表。
+    why_zh="""后面几步输入的就是文章里的命令，需要本机装有 kubectl（`lab doctor` 会说明怎样安装）；没有的话，可以在外面用 `lab get nodes`
+        查看同样的表。
         节点和名为 kubernetes 的 Service 不在我们的清单里，所以用两条注解命令给它们写上文章里的 AGE。""",
 )
 def kubectl(lab):
     master = lab.node("zenlin")
     master.run("command -v kubectl").expect_status(
-        0, name=Text("this machine has a kubectl (if not: see `lab doctor`, or use `lab get`)", "本机有 kubectl（没有的话见 `lab doctor`，或改用 `lab get`）")
+        0,
+        name=Text(
+            "this machine has a kubectl (if not: see `lab doctor`, or use `lab get`)", "本机有 kubectl（没有的话见 `lab doctor`，或改用 `lab get`）"
+        ),
     )
     master.run("kubectl annotate --overwrite node --all lab.network/age=19d").expect_status()
     master.run("kubectl annotate --overwrite svc kubernetes lab.network/age=19d").expect_status()
@@ -104,10 +108,8 @@ def pods(lab):
     )
     where = [(IPv4Address(row[5]), row[6]) for row in cells(shown.stdout)]
     stray = [f"{address} {node}" for address, node in where if address not in IPv4Network(ADDRESSES[node][2])]
-    lab.expect_equal(Text("pods with an address from outside their node's podCIDR", "地址不在所在节点 podCIDR 里的 Pod"), stray, [])
-    lab.expect_equal(
-        Text("no address is there twice", "没有重复的地址"), len({address for address, _ in where}), len(where)
-    )
+    lab.expect_equal(Text("no pod has an address from outside its node's podCIDR", "没有哪个 Pod 的地址在所在节点的 podCIDR 之外"), stray, [])
+    lab.expect_equal(Text("no address is there twice", "没有重复的地址"), len({address for address, _ in where}), len(where))
 
 
 @scenario.step(
@@ -122,7 +124,9 @@ def reached(lab):
     pod = lab.pod("nginx-deployment-1885164871-dzls7")
     pod.run("ip -4 -o address show dev eth0").expect("inet 10.244.1.53/24", Text("the table's address is on eth0", "eth0 上就是表里的地址"))
     pod.run("ping -c 1 -W 2 10.244.2.199").expect("1 received", Text("a pod on the other node answers", "另一个节点上的 Pod 有应答"))
-    pod.run("curl -s -m 3 http://10.244.2.199/").expect("pod: nginx-deployment-1885164871-q37zh", Text("and so does its nginx", "它的 nginx 也有应答"))
+    pod.run("curl -s -m 3 http://10.244.2.199/").expect(
+        "pod: nginx-deployment-1885164871-q37zh", Text("and so does its nginx", "它的 nginx 也有应答")
+    )
     lab.pod("nginx-deployment-1885164871-q37zh").run("tail -n 1 /var/log/nginx/access.log").expect_match(
         r"^10\.244\.1\.53 ", Text("which saw the client's own address", "它看到的是客户端自己的地址")
     )
@@ -142,7 +146,7 @@ def services(lab):
     shown = lab.node("zenlin").run("kubectl get svc")
     expect_table(shown, SERVICES, Text("the article's table, all twelve", "与文章的表一致，十二个都在"))
     outside = [row[1] for row in cells(shown.stdout) if IPv4Address(row[1]) not in IPv4Network("10.96.0.0/12")]
-    lab.expect_equal(Text("cluster IPs outside 10.96.0.0/12", "不在 10.96.0.0/12 里的 Cluster IP"), outside, [])
+    lab.expect_equal(Text("none of them is outside 10.96.0.0/12", "没有一个在 10.96.0.0/12 之外"), outside, [])
     lab.say(
         en="The article calls this network “10.0.0.0”. All the addresses that it shows are in 10.96.0.0/12, the range kubeadm sets.",
         zh="文章把这个网络写成“10.0.0.0”。它列出的地址其实都在 10.96.0.0/12 里，这是 kubeadm 的默认范围。",
@@ -160,12 +164,14 @@ def services(lab):
 def answered(lab):
     for node in lab.nodes:
         lab.expect_equal(
-            Text(f"addresses in 10.96.0.0/12 on {node.name}", f"{node.name} 上属于 10.96.0.0/12 的地址"),
+            Text(f"{node.name} has no address of 10.96.0.0/12", f"{node.name} 上没有 10.96.0.0/12 的地址"),
             _in_services(node.run("ip -4 -o address").stdout),
             [],
         )
     worker, pod = lab.node("zenlinnode1"), lab.pod("nginx-deployment-1885164871-q37zh")
-    worker.run("ip route get 10.105.211.16").expect("via 10.229.52.1 dev eth0", Text("by its routes it would go to the gateway", "按路由表，它会被送往网关"))
+    worker.run("ip route get 10.105.211.16").expect(
+        "via 10.229.52.1 dev eth0", Text("by its routes it would go to the gateway", "按路由表，它会被送往网关")
+    )
     for name, address, _, port, _ in cells(SERVICES):
         number = int(re.split("[:/]", port)[0])
         url = f"https://{address}/version" if number == 443 else f"http://{address}:{number}/"
