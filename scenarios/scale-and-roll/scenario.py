@@ -152,10 +152,14 @@ def roll(lab):
 
 
 @scenario.step(
-    en="No pod at all: refused, not silent",
-    zh="一个 Pod 也没有：明确拒绝，而不是没有回音",
-    why_en="""A service without endpoints gets a REJECT rule in the filter table, so a client hears at once that nobody is there.""",
-    why_zh="""没有 Endpoints 的 Service，在 filter 表里有一条 REJECT 规则，客户端马上就知道没有人在。""",
+    en="No pod at all: refused on the node",
+    zh="一个 Pod 也没有：在节点上被拒绝",
+    why_en="""For a service without endpoints kube-proxy writes a REJECT rule into the filter table, so that a client hears at once that nobody is
+        there. In v1.7 the rule stands on the way of the node's own packets only. A pod's packet passes it by and leaves for the router,
+        as one for any address outside. Today's kube-proxy catches it, too.""",
+    why_zh="""Service 没有 Endpoints 时，kube-proxy 在 filter 表里写一条 REJECT 规则，让客户端马上知道没有人在。
+        在 v1.7 里，只有节点自己发出的包会经过这条规则；Pod 的包碰不到它，像去任何外部地址那样去了路由器。
+        今天的 kube-proxy 连这种包也会拦下。""",
 )
 def none(lab):
     settle(lab, 2)
@@ -164,7 +168,20 @@ def none(lab):
         node = lab.node("zenlinnode1")
         judge = checks.contains(Text("a REJECT rule instead of DNAT", "DNAT 没有了，换成一条 REJECT"), "-j REJECT")
         node.until("iptables-save -t filter | grep 'default/web'", judge, timeout=10.0)
-        lab.pod("asker").run(f"curl -sS -m 5 http://{VIP}/").expect_status(7, name=Text("refused at once", "马上被拒绝"))
+        before = rejected(node)
+        node.run(f"curl -sS -m 5 http://{VIP}/").expect_status(7, name=Text("from the node: refused at once", "从节点访问：马上被拒绝"))
+        after = rejected(node)
+        lab.expect_equal(Text("by that rule", "正是被这条规则拒绝"), after - before, 1)
+        lab.pod("asker").run(f"curl -sS -m 2 http://{VIP}/").expect_status(
+            7, 28, name=Text("from a pod: no answer either", "从 Pod 访问：同样没有应答")
+        )
+        lab.expect_equal(Text("but its packets did not meet the rule", "但它的包没有经过这条规则"), rejected(node) - after, 0)
     finally:
         pods = settle(lab, 2)
     spread(lab, pods)
+
+
+def rejected(node):
+    """How many packets the REJECT rule of the service has met."""
+    shown = node.run("iptables-save -c -t filter | grep 'default/web'").stdout
+    return int(shown.removeprefix("[").partition(":")[0])
