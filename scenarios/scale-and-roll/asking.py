@@ -1,0 +1,90 @@
+"""A client that keeps asking while the cluster changes, and what became of each of its connections."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from dataclasses import dataclass, field
+
+from lab.scenario import Text, checks
+
+VIP = "10.105.30.30"
+ASK = (
+    "rm -f /run/stop /run/asked /run/ended; (while [ ! -e /run/stop ]; do begin=$EPOCHREALTIME; "
+    f"page=$(curl -s -m 2 http://{VIP}/ | grep '^pod: '); echo \"$begin $EPOCHREALTIME ${{page:-failed}}\"; done > /run/asked 2>&1; "
+    "touch /run/ended) < /dev/null > /dev/null 2>&1 &"
+)
+
+
+@dataclass
+class Asked:
+    """When the change began and when all rules had it, and the connections: (begin, end, answer). Times as time.time() has them."""
+
+    began: float = 0.0
+    settled: float = 0.0
+    connections: list[tuple[float, float, str]] = field(default_factory=list)
+
+    @property
+    def failed(self):
+        """The connections that nobody answered."""
+        return [one for one in self.connections if one[2] == "failed"]
+
+    @property
+    def outside(self):
+        """Those of them that were over before the change, or begun when it was done."""
+        return [one for one in self.failed if one[1] < self.began or one[0] > self.settled]
+
+
+def answers(lab):
+    """How many connections the client has made so far."""
+    counted = lab.cluster.pod("asker").run("cat /run/asked | wc -l", timeout=5.0)
+    return int(counted.stdout)
+
+
+def more(lab, name):
+    """Wait until the client has made ten further connections."""
+    target = answers(lab) + 10
+    lab.until(checks.equal(name, True), lambda: answers(lab) >= target, timeout=30.0)
+
+
+@contextlib.contextmanager
+def asking(lab):
+    """The client asks for as long as the block lasts; the block says by `settled` when all rules had the change."""
+    asked, client = Asked(), lab.pod("asker")
+    client.run(ASK).expect_status()
+    try:
+        more(lab, Text("the client is asking", "客户端正在不停地访问"))
+        asked.began = time.time()
+        yield asked
+        more(lab, Text("it asked on after the change", "变化完成之后它还在访问"))
+    finally:
+        lab.cluster.pod("asker").run("touch /run/stop; while [ ! -e /run/ended ]; do sleep 0.05; done", timeout=10.0)
+    for line in lab.cluster.pod("asker").run("cat /run/asked", timeout=5.0).stdout.splitlines():
+        begin, end, answer = line.split(None, 2)
+        asked.connections.append((float(begin), float(end), answer.removeprefix("pod: ")))
+
+
+def in_rules(lab, pods):
+    """Wait until the rules of every node send to these pods and to no others."""
+    objects = lab.pod_objects
+    wanted = sorted(f"{objects[name].pod_ip}:80" for name in pods)
+    for node in lab.nodes:
+        judge = checks.lines(Text(f"{node.name}: the rules have just these pods", f"{node.name}：规则里正好是这些 Pod"), wanted)
+        node.until("iptables-save -t nat | grep 'default/web.*DNAT' | grep -o '[^ ]*$' | sort", judge, timeout=15.0)
+
+
+def running(lab):
+    """The names of the web pods that are not on their way out."""
+    items = lab.api.list("pods", "default", labels="app=web")["items"]
+    return sorted(item["metadata"]["name"] for item in items if "deletionTimestamp" not in item["metadata"])
+
+
+def settle(lab, count):
+    """Make it so many replicas, and wait for the pods and the rules of all nodes; the pods' names."""
+    master = lab.node("zenlin")
+    master.run(f"kubectl scale deployment web --replicas={count}").expect_status()
+    master.run("kubectl rollout status deployment web --timeout=30s", timeout=40).expect_status()
+    lab.until(checks.equal(Text(f"{count} pods are left", f"剩下 {count} 个 Pod"), count), lambda: len(running(lab)), timeout=15.0)
+    pods = running(lab)
+    in_rules(lab, pods)
+    return pods
