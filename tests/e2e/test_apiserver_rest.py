@@ -254,6 +254,7 @@ def test_what_nobody_should_send(rest: Rest, space: str) -> None:
         strange.sendall(b"no HTTP at all\r\n\r\n")
         assert b" 400 " in strange.recv(1000)
     assert rest("PUT", maps, {})[0] == 405
+    assert rest.path.stat().st_mode & 0o777 == 0o600, "the unix socket is for its user alone"
     assert rest("GET", maps)[0] == 200
 
 
