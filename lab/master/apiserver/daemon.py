@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import resource
 import signal
 import socket
 from argparse import Namespace as Flags
@@ -40,7 +41,15 @@ def main(argv: Sequence[str]) -> int:
     return 0
 
 
+def _raise_file_limit() -> None:
+    """Every watch is an open socket, and many machines allow 1024 unless one asks for more."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
 async def _run(args: Flags) -> None:
+    _raise_file_limit()
     loop = asyncio.get_running_loop()
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
