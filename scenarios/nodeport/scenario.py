@@ -89,8 +89,8 @@ def seen(lab):
 
 
 @scenario.step(
-    en="externalTrafficPolicy: Local",
-    zh="externalTrafficPolicy: Local",
+    en="externalTrafficPolicy set to Local",
+    zh="把 externalTrafficPolicy 设为 Local",
     why_en="""Local says: a node hands connections from outside only to pods of its own. It need not mask the source then, as the reply passes
         it anyway, and the pod sees the client. But a node without such a pod drops what comes. A load balancer in front must know which
         nodes to ask. Afterwards the policy is Cluster again.""",

@@ -48,7 +48,19 @@ def test_a_backend_that_a_scenario_does_not_run_with_is_wrong_usage(scenario: st
     assert ran.stdout == ""
 
 
-REPEATED = ["flannel-vxlan", "flannel-vxlan-l3miss", "flannel-host-gw", "flannel-alloc", "subnet-leases", "flannel-faults", "flannel-faults-vxlan"]
+REPEATED = [
+    "flannel-vxlan",
+    "flannel-vxlan-l3miss",
+    "flannel-host-gw",
+    "flannel-alloc",
+    "subnet-leases",
+    "flannel-faults",
+    "flannel-faults-vxlan",
+    "three-networks",
+    "nodeport",
+    "session-affinity",
+    "no-retry",
+]
 
 
 @pytest.mark.parametrize("scenario", REPEATED)
