@@ -47,7 +47,7 @@ def resolves(lab, name, addresses):
 def dns_runs(lab, count):
     """Give kube-dns so many pods, and wait until node 1's rules have them."""
     lab.node("zenlin").run(f"kubectl -n kube-system scale deployment kube-dns --replicas={count}").expect_status()
-    name = Text(f"zenlinnode1: kube-dns has {count} pods in the rules", f"zenlinnode1：规则里 kube-dns 有 {count} 个 Pod")
+    name = Text(f"zenlinnode1: pods of kube-dns in the rules: {count}", f"zenlinnode1：规则里 kube-dns 的 Pod 数是 {count}")
     lab.node("zenlinnode1").until(
         "iptables-save -t nat | grep -c 'kube-system/kube-dns:dns\"* .*udp.*DNAT'", checks.lines(name, [str(count)]), timeout=20.0
     )
