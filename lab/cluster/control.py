@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lab.errors import LabError, UsageError
-from lab.fabric import kernel, process
+from lab.fabric import kernel, process, unixsocket
 from lab.master.client import TABLE
 
 if TYPE_CHECKING:  # the asking side must not pay for importing Mininet
@@ -29,14 +29,7 @@ KINDS = _SANDBOX_KINDS + _MACHINE_KINDS
 
 def listen(path: Path) -> socket.socket:
     """A listening socket at `path`, for the user alone."""
-    server = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    before = os.umask(0o177)
-    try:
-        server.bind(str(path))
-    finally:
-        os.umask(before)
-    server.listen(16)
-    return server
+    return unixsocket.listen(path, socket.SOCK_SEQPACKET, 16)
 
 
 def serve(server: socket.socket, cluster: Cluster) -> None:

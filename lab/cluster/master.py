@@ -5,13 +5,12 @@ The lab's processes that live in no node's namespace reach it by a unix socket i
 
 from __future__ import annotations
 
-import os
 import socket
 from collections.abc import Callable
 from pathlib import Path
 
 from lab.cluster.facade import Cluster
-from lab.fabric import daemon
+from lab.fabric import daemon, unixsocket
 from lab.master import etcd
 from lab.master.client import ApiClient, ApiError
 from lab.plan.files import APISERVER_PORT
@@ -89,17 +88,10 @@ class Master:
 
 
 def _listen(path: Path) -> socket.socket:
-    """A listening socket at `path`, for this user alone."""
+    """A listening socket at `path`, in place of an older one."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.unlink(missing_ok=True)
-    server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    before = os.umask(0o177)
-    try:
-        server.bind(str(path))
-    finally:
-        os.umask(before)
-    server.listen(128)
-    return server
+    return unixsocket.listen(path, socket.SOCK_STREAM, 128)
 
 
 def _answers(client: ApiClient) -> bool:

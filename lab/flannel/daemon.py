@@ -13,12 +13,12 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from lab import __version__
 from lab.errors import BootError, LabError
+from lab.fabric import signals
 from lab.flannel import interface, links, masquerade, subnetfile
 from lab.flannel.backends import base
 from lab.flannel.config import Config
@@ -66,26 +66,13 @@ def main(argv: Sequence[str]) -> int:
             if flags.verbosity:
                 log.setLevel(logging.DEBUG)
             inbox: queue.SimpleQueue[Message] = queue.SimpleQueue()
-            with _signals_into(inbox):
+            with signals.into(inbox.put, _SIGNALS):
                 return Daemon(flags, log, inbox).run()
         except LabError as error:
             log.error("%s", error)
             return error.status
         except SystemExit as end:  # argparse printed the help
             return end.code if isinstance(end.code, int) else 0
-
-
-@contextmanager
-def _signals_into(inbox: queue.SimpleQueue[Message]) -> Iterator[None]:
-    """Signals become messages. SimpleQueue is the one queue that a signal handler may put into."""
-    old = {number: signal.signal(number, lambda got, _: inbox.put(signal.Signals(got))) for number in _SIGNALS}
-    blocked = signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
-        for number, handler in old.items():
-            signal.signal(number, handler)
 
 
 class Daemon:

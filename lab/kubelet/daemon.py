@@ -9,13 +9,13 @@ from __future__ import annotations
 import contextlib
 import logging
 import queue
-import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from ipaddress import IPv4Address
 from typing import Any
 
 from lab.errors import BootError, LabError
+from lab.fabric import signals
 from lab.flannel.log import to_stderr
 from lab.kubelet import loop, node, server, servicelinks
 from lab.kubelet.flags import Flags, parse
@@ -27,7 +27,6 @@ from lab.master.client import ApiClient
 from lab.master.informer import Informer
 from lab.plan.allocate import HostLocal
 
-_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 Ending = queue.SimpleQueue[str]
 """Why the kubelet has to end: nothing for a signal, else the trouble."""
 
@@ -41,25 +40,13 @@ def main(argv: Sequence[str]) -> int:
         try:
             flags = parse(argv)
             ending: Ending = queue.SimpleQueue()
-            with _signals_into(ending):
+            with signals.into(lambda _: ending.put("")):
                 return Kubelet(flags, log, ending).run()
         except LabError as error:
             log.error("%s", error)
             return error.status
         except SystemExit as end:  # argparse printed the help
             return end.code if isinstance(end.code, int) else 0
-
-
-@contextlib.contextmanager
-def _signals_into(ending: Ending) -> Iterator[None]:
-    old = {number: signal.signal(number, lambda *_: ending.put("")) for number in _SIGNALS}
-    blocked = signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
-        for number, handler in old.items():
-            signal.signal(number, handler)
 
 
 class Addresses:

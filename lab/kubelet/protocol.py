@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from lab.errors import LabError
+from lab.fabric import unixsocket
 from lab.fabric.namespace import Namespace
 
 Message = dict[str, Any]
@@ -38,14 +39,7 @@ def listen(namespace: Namespace | None = None, path: str = SOCKET) -> socket.soc
     place = Path(path)
     place.parent.mkdir(parents=True, exist_ok=True)
     place.unlink(missing_ok=True)
-    server = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    before = os.umask(0o177)
-    try:
-        server.bind(path)
-    finally:
-        os.umask(before)
-    server.listen(64)
-    return server
+    return unixsocket.listen(place, socket.SOCK_SEQPACKET, 64)
 
 
 def connect(namespace: Namespace | None = None, path: str = SOCKET) -> socket.socket:

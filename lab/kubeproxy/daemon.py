@@ -10,13 +10,13 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
 
 from lab.errors import CommandError, LabError
-from lab.fabric import process
+from lab.fabric import process, signals
 from lab.flannel.log import to_stderr
 from lab.kubeproxy import modes, web
 from lab.kubeproxy.flags import Flags, parse
@@ -34,7 +34,6 @@ NOT_YET = "Not syncing iptables until Services and Endpoints have been received 
 NO_CIDR = "clusterCIDR not specified, unable to distinguish between internal and external traffic"
 NO_BRIDGE = "missing br-netfilter module or unset sysctl br-nf-call-iptables; proxy may not work as intended"
 _SYSCTLS = Path("/proc/sys/net")
-_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 Inbox = queue.SimpleQueue[signal.Signals | None]
 
@@ -48,25 +47,13 @@ def main(argv: Sequence[str]) -> int:
                 _mode(flags, log).cleanup()
                 return 0
             inbox: Inbox = queue.SimpleQueue()
-            with _signals_into(inbox):
+            with signals.into(inbox.put):
                 return Daemon(flags, log, inbox).run()
         except LabError as error:
             log.error("%s", error)
             return error.status
         except SystemExit as end:  # argparse printed the help
             return process.status_of(end)
-
-
-@contextlib.contextmanager
-def _signals_into(inbox: Inbox) -> Iterator[None]:
-    old = {number: signal.signal(number, lambda got, _: inbox.put(signal.Signals(got))) for number in _SIGNALS}
-    blocked = signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
-        for number, handler in old.items():
-            signal.signal(number, handler)
 
 
 class Kept:

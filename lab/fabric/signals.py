@@ -1,0 +1,22 @@
+"""Signals as messages: how a daemon with threads waits for its end and for everything else in one place."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+from collections.abc import Callable, Iterator, Sequence
+
+ENDING = (signal.SIGTERM, signal.SIGINT)
+
+
+@contextlib.contextmanager
+def into(put: Callable[[signal.Signals], None], numbers: Sequence[signal.Signals] = ENDING) -> Iterator[None]:
+    """Inside the block these signals are `put`, which must be what a signal handler may call: the put of a queue.SimpleQueue."""
+    old = {number: signal.signal(number, lambda got, _: put(signal.Signals(got))) for number in numbers}
+    blocked = signal.pthread_sigmask(signal.SIG_UNBLOCK, numbers)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+        for number, handler in old.items():
+            signal.signal(number, handler)
