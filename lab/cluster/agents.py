@@ -15,6 +15,17 @@ DNS_SERVICE = 10
 """The DNS server's place in the service network, where kubeadm puts it."""
 
 
+def import_daemons() -> None:
+    """Import what the daemons of the nodes and the master will run.
+
+    They are forked from this process: what it has imported, none of them has to, and all of them share in memory.
+    """
+    import lab.kubelet.daemon
+    import lab.kubelet.runtime
+    import lab.kubeproxy.daemon
+    import lab.master.scheduler.daemon  # noqa: F401 (it brings the controllers)
+
+
 class Agents:
     """The agents of all nodes. `server`: the apiserver's URL, as nodes see it."""
 
@@ -132,5 +143,3 @@ class Agents:
 
     def _daemons(self, host: Host) -> dict[str, daemon.Daemon]:
         return self.cluster.daemons.setdefault(host.name, {})
-
-

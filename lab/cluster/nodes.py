@@ -62,20 +62,28 @@ class Nodes:
         self._switches = {segment.network: segment.switch for segment in cluster.topology.segments}
 
     def found_network(self) -> None:
-        """Start etcd and write what flanneld will look for: the network's configuration, and the reserved subnets. Without flannel, nothing."""
+        """Wait for etcd and write what flanneld will look for: the network's configuration, and the reserved subnets. Without flannel, nothing."""
         topology = self.cluster.topology
         if not topology.has_flannel:
-            return self.start_etcd()
+            return self._await_etcd()
         writes = [(lease.config_key(topology.flannel.etcd_prefix), flannel_config(topology.networks, topology.flannel))]
         writes += [self._reservation(node) for node in topology.nodes if node.pod_cidr is not None]
-        self.start_etcd(writes)
+        self._await_etcd(writes)
 
-    def start_etcd(self, writes: Iterable[tuple[str, str]] = ()) -> None:
-        """Start etcd, on the data that it left if it ran before, write these keys, and return when that is done."""
+    def launch_etcd(self) -> None:
+        """Start etcd, on the data that it left if it ran before, and return at once."""
         master = self.cluster.master
-        running = etcd.start(master.namespace, self.cluster.topology.master.address.ip)
-        self._daemons(master)["etcd"] = running
+        self._daemons(master)["etcd"] = etcd.start(master.namespace, self.cluster.topology.master.address.ip)
+
+    def start_etcd(self) -> None:
+        """Start etcd again and return when it answers."""
+        self.launch_etcd()
+        self._await_etcd()
+
+    def _await_etcd(self, writes: Iterable[tuple[str, str]] = ()) -> None:
+        """Wait until etcd answers and has these keys."""
         pairs = list(writes)
+        running = self.cluster.daemon(self.cluster.master.name, "etcd")
         running.wait_until(lambda: self._written(pairs), etcd.READY_TIMEOUT, "answer from etcd")
 
     def _written(self, pairs: Iterable[tuple[str, str]]) -> bool:
@@ -151,8 +159,7 @@ class Nodes:
         """Start what runs on a node that has its machine and its wire."""
         self._tell_names()
         if node.pod_cidr is not None:
-            pair = self._reservation(node)
-            self.cluster.daemon(self.cluster.master.name, "etcd").wait_until(lambda: self._written([pair]), etcd.READY_TIMEOUT, "answer from etcd")
+            self._await_etcd([self._reservation(node)])
         if self.cluster.cloud is not None:
             self.cluster.cloud.launch(node)
         if self.cluster.topology.has_flannel:
