@@ -5,6 +5,7 @@ Starts, stops and restarts them, and lets nodes join and leave a running cluster
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import itertools
 import json
@@ -144,7 +145,7 @@ class Nodes:
         Raises UsageError when the topology has no place for it, BootError when its flanneld gets no subnet; then its machine is taken away again.
         """
         before = self.cluster.topology
-        after = before.model_copy(update={"nodes": (*before.nodes, node)})
+        after = dataclasses.replace(before, nodes=(*before.nodes, node))
         for finding in checks.of_topology(after):
             raise UsageError(f"the node {node.name} cannot join {before.name}: {finding.text}")
         self.builder.apply(build.plan_joining(after, node, *self._place(before, node)))
@@ -191,7 +192,7 @@ class Nodes:
             self.cluster.cloud.terminate(name)
         self.builder.remove(name)
         self.cluster.bridges.pop(name, None)
-        self.cluster.topology = topology.model_copy(update={"nodes": tuple(one for one in topology.nodes if one.name != name)})
+        self.cluster.topology = dataclasses.replace(topology, nodes=tuple(one for one in topology.nodes if one.name != name))
         self._tell_names()
 
     def _tell_names(self) -> None:
