@@ -24,8 +24,6 @@ class Node:
         self.master = Namespace.current("master")
         self.namespace = Namespace.create("node1")
         sockets = netlink.Sockets()
-        for one in (self.master, self.namespace):
-            netlink.loopback_up(sockets, one)
         ends = op.Interface("node1", "eth0"), op.Interface("master", "node1")
         netlink.add_wire(sockets, op.AddWire("", *ends, 1500), self.namespace, self.master)
         netlink.set_address(sockets, op.SetAddress("", ends[0], IPv4Interface(f"{NODE}/24")), self.namespace)

@@ -1,8 +1,8 @@
-"""The apiserver's head start: it begins before there is a lab around it.
+"""The head start of etcd and the apiserver: they begin before there is a lab around them.
 
-Its libraries take as long to import as all of the lab's own, and for that it needs nothing but a place to be. So the master's namespaces
-are made first of all and the apiserver is forked into them; while it imports on one core, the lab imports Mininet and pyroute2 and makes
-machines and wires on another. It waits for etcd by itself.
+etcd takes a tenth of a second to elect itself, and the apiserver's libraries take as long to import as all of the lab's own; for that they
+need nothing but a place to be. So the master's namespaces are made first of all, and the two are started in them. Meanwhile the lab, on
+another core, imports Mininet and pyroute2 and makes machines and wires. The apiserver waits for etcd by itself.
 
 This module imports none of those libraries: what the lab has not imported yet, the fork need not carry.
 """
@@ -26,19 +26,21 @@ SOCKET = Path("/run/lab/apiserver.sock")
 
 @dataclass(frozen=True)
 class HeadStart:
-    """What there is before the machines: the namespaces that the master will have, and the apiserver in them."""
+    """What there is before the machines: the namespaces that the master will have, and what runs in them."""
 
     namespace: Namespace
+    etcd: daemon.Daemon
     apiserver: daemon.Daemon
 
 
 def begin(topology: Topology) -> HeadStart:
-    """Make the master's namespaces, start the apiserver there and return at once. Raises BootError."""
+    """Make the master's namespaces, start both there and return at once. Raises BootError, and CommandError when there is no etcd."""
     name = topology.master.name
     try:
         namespace = Namespace.create(name)
     except OSError as error:
         raise BootError(f"cannot make the namespaces of {name}: {error}") from error
+    store = etcd.start(namespace, topology.master.address.ip)
     listening = _listen(SOCKET)
     argv = apiserver_flags(topology, listening.fileno())
 
@@ -49,7 +51,7 @@ def begin(topology: Topology) -> HeadStart:
 
     running = daemon.fork(namespace, "kube-apiserver", main, keep=(listening.fileno(),))
     listening.close()
-    return HeadStart(namespace, running)
+    return HeadStart(namespace, store, running)
 
 
 def apiserver_flags(topology: Topology, descriptor: int) -> list[str]:

@@ -14,11 +14,11 @@ READY_TIMEOUT = 20.0
 
 
 class Master:
-    """The control plane of a cluster, as its operator. `apiserver` runs already."""
+    """The control plane of a cluster, as its operator. etcd and the apiserver run already."""
 
-    def __init__(self, cluster: Cluster, apiserver: daemon.Daemon) -> None:
+    def __init__(self, cluster: Cluster) -> None:
         self.cluster = cluster
-        self._daemons()["kube-apiserver"] = apiserver
+        self.name = cluster.topology.master.name
 
     @property
     def url(self) -> str:
@@ -28,33 +28,22 @@ class Master:
     def await_apiserver(self) -> None:
         """Wait until the apiserver answers. Raises BootError."""
         client = ApiClient(f"unix:{SOCKET}", timeout=1.0)
-        running = self.cluster.daemon(self.cluster.master.name, "kube-apiserver")
+        running = self.cluster.daemon(self.name, "kube-apiserver")
         running.wait_until(lambda: _answers(client), READY_TIMEOUT, "answer")
         self.cluster.api = ApiClient(f"unix:{SOCKET}", timeout=10.0)
 
     def start_controllers(self) -> None:
         """Start the controllers and the scheduler, which work as soon as the apiserver answers them."""
-        topology = self.cluster.topology
+        from lab.master.controllers.daemon import main as controller_manager
+        from lab.master.scheduler.daemon import main as kube_scheduler
+
         flags = ["--master", self.url]
-
-        def controller_manager() -> int:
-            from lab.master.controllers.daemon import main as controllers
-
-            return controllers([*flags, "--cluster-cidr", str(topology.networks.pod)])
-
-        def kube_scheduler() -> int:
-            from lab.master.scheduler.daemon import main as scheduler
-
-            return scheduler(flags)
-
-        self._start("kube-controller-manager", controller_manager)
-        self._start("kube-scheduler", kube_scheduler)
+        cidr = ["--cluster-cidr", str(self.cluster.topology.networks.pod)]
+        self._start("kube-controller-manager", lambda: controller_manager([*flags, *cidr]))
+        self._start("kube-scheduler", lambda: kube_scheduler(flags))
 
     def _start(self, name: str, main: Callable[[], int]) -> None:
-        self._daemons()[name] = daemon.fork(self.cluster.master.namespace, name, main)
-
-    def _daemons(self) -> dict[str, daemon.Daemon]:
-        return self.cluster.daemons.setdefault(self.cluster.topology.master.name, {})
+        self.cluster.daemons[self.name][name] = daemon.fork(self.cluster.master.namespace, name, main)
 
 
 def _answers(client: ApiClient) -> bool:

@@ -71,14 +71,10 @@ class Nodes:
         writes += [self._reservation(node) for node in topology.nodes if node.pod_cidr is not None]
         self._await_etcd(writes)
 
-    def launch_etcd(self) -> None:
-        """Start etcd, on the data that it left if it ran before, and return at once."""
+    def start_etcd(self) -> None:
+        """Start etcd again, on the data that it left, and return when it answers."""
         master = self.cluster.master
         self._daemons(master)["etcd"] = etcd.start(master.namespace, self.cluster.topology.master.address.ip)
-
-    def start_etcd(self) -> None:
-        """Start etcd again and return when it answers."""
-        self.launch_etcd()
         self._await_etcd()
 
     def _await_etcd(self, writes: Iterable[tuple[str, str]] = ()) -> None:
@@ -103,8 +99,11 @@ class Nodes:
         assert node.pod_cidr is not None
         return lease.reservation(node.pod_cidr, node.address.ip, flannel.backend.type, flannel.etcd_prefix)
 
-    def start_flanneld(self, *names: str, wait: bool = True) -> None:
-        """Start flanneld on these nodes, all at the same moment, and return when each of them carries packets, or at once."""
+    def start_flanneld(self, *names: str, wait: bool = True, meanwhile: Callable[[], None] = lambda: None) -> None:
+        """Start flanneld on these nodes, all at the same moment, do something else meanwhile, and return when each of them carries packets.
+
+        wait   False: return at once
+        """
         if not self.cluster.topology.has_flannel:
             raise UsageError(f"the topology {self.cluster.topology.name} has `podNetwork: docker`, so there is no flanneld to start")
         marks = {}
@@ -114,6 +113,7 @@ class Nodes:
                 raise UsageError(f"{name}: flanneld runs already, as process {old.pid}; stop it first")
             marks[name] = daemon.log_of(host.namespace, "flanneld").stat().st_size
             self._daemons(host)["flanneld"] = daemon.fork(host.namespace, "flanneld", self._flanneld(host))
+        meanwhile()
         for name, mark in marks.items() if wait else ():
             running = self.cluster.daemon(name, "flanneld")
             running.wait_until(_said(running, mark), FLANNELD_TIMEOUT, f"`{_RUNNING}` in its log")

@@ -1,6 +1,6 @@
 """The stages of a boot, in the order its parts need each other:
 
-    apiserver's head start -> machines and wires -> etcd -> (the cloud, for aws-vpc and gce)
+    machines and wires -> etcd, which has begun before, as the apiserver has (lab.cluster.headstart) -> (the cloud, for aws-vpc and gce)
                        -> flannel's configuration and reservations -> flanneld on every node
                        -> the pod bridges (their addresses come from flanneld) -> kubelet and kube-proxy on every node
                        -> objects at the apiserver -> pods -> kube-proxy's rules
@@ -28,13 +28,14 @@ from lab.plan import build as build_plan
 
 
 def build(wanted: Wanted, stage: Stages, early: HeadStart) -> Cluster:
-    """Make the lab around the apiserver that has begun already.
+    """Make the lab around what has begun already.
 
     Raises BootError, CommandError or UsageError; what was made until then goes with the sandbox, or with `Cluster.stop`.
     """
     cluster = Cluster(wanted.topology, Network())
     builder = Builder(cluster.network, early.namespace)
-    master = Master(cluster, early.apiserver)
+    master = Master(cluster)
+    cluster.daemons[master.name] = {"etcd": early.etcd, "kube-apiserver": early.apiserver}
     nodes, pods = Nodes(cluster, builder, Agents(cluster, master.url)), Pods(cluster)
     cluster.manage(nodes, pods)
     with stage("machines and wires"):
@@ -42,15 +43,13 @@ def build(wanted: Wanted, stage: Stages, early: HeadStart) -> Cluster:
         _start_cloud(cluster)
     names = [host.name for host in cluster.nodes]
     with stage("etcd"):
-        nodes.launch_etcd()
-        agents.import_daemons()
         nodes.found_network()
     if cluster.cloud is not None:
         with stage("the cloud's API on the router"):
             cluster.cloud.wait()
     if wanted.topology.has_flannel:
         with stage("flanneld on every node"):
-            nodes.start_flanneld(*names)
+            nodes.start_flanneld(*names, meanwhile=agents.import_daemons)
     with stage("pod bridges"):
         for name in names:
             nodes.build_bridge(name)

@@ -60,7 +60,6 @@ class Builder:
     def _add_namespace(self, operation: op.AddNamespace) -> None:
         namespace = self._made.pop(operation.host, None) or Namespace.create(operation.host)
         self.network.add(Host(operation.host, operation.kind, namespace))
-        netlink.loopback_up(self.sockets, namespace)
 
     def _add_wire(self, operation: op.AddWire) -> None:
         netlink.add_wire(self.sockets, operation, self.namespace(operation.a.host), self.namespace(operation.b.host))

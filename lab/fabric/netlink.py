@@ -63,11 +63,6 @@ class Sockets:
             self.forget(name)
 
 
-def loopback_up(sockets: Sockets, namespace: Namespace) -> None:
-    """Bring `lo` up: index 1 in every network namespace."""
-    sockets.of(namespace).link("set", index=1, state="up")
-
-
 def add_wire(sockets: Sockets, wire: op.AddWire, a: Namespace, b: Namespace) -> None:
     """A veth pair, one end in each namespace, both up."""
     mtu: dict[str, Any] = {"mtu": wire.mtu} if wire.mtu else {}
