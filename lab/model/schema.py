@@ -11,7 +11,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import MISSING, Field, dataclass, field, fields
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from typing import Any, TypeVar
@@ -22,9 +22,18 @@ from lab.model.yamlfile import Part, Path
 
 @dataclass(frozen=True, kw_only=True)
 class Declared:
-    """Base of everything that stands in a YAML file. `given`: the fields that the file itself sets, the others have their defaults."""
+    """Base of everything that stands in a YAML file. `given`: the fields that the file itself sets, the others have their defaults.
+
+    A scenario's script may build one, too, and give addresses as text, as a file does: Wrong is raised for a text that is none.
+    """
 
     given: frozenset[str] = field(default=frozenset(), compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        for one in fields(self):
+            reader, value = one.metadata.get("read"), getattr(self, one.name)
+            if isinstance(reader, _Ip) and isinstance(value, str):
+                object.__setattr__(self, one.name, reader.of(value))
 
 
 @dataclass(frozen=True)
@@ -154,33 +163,37 @@ def choice(words: Sequence[str]) -> Reader:
     return _plain(judge)
 
 
-def _ip(kind: Callable[[str], Any], what: str) -> Reader:
-    """Text only, since the ipaddress classes would also take a bare number."""
+class _Ip:
+    """Reads an address, or a network, from text only: the ipaddress classes would also take a bare number."""
 
-    def judge(value: Any) -> Any:
+    def __init__(self, kind: Callable[[str], Any], what: str) -> None:
+        self._kind, self._what = kind, what
+
+    def __call__(self, part: Part, path: Path, note: Note) -> Any:
+        return self.of(part.plain())
+
+    def of(self, value: Any) -> Any:
         if not isinstance(value, str):
-            raise Wrong(f"must be {what}, in quotes if YAML takes it for a number")
+            raise Wrong(f"must be {self._what}, in quotes if YAML takes it for a number")
         try:
-            if kind is not IPv4Address and "/" not in value:
+            if self._kind is not IPv4Address and "/" not in value:
                 raise ValueError("ipaddress would take it for a /32")
-            return kind(value)
+            return self._kind(value)
         except ValueError:
-            raise Wrong(f"`{shown(value)}` is not {what}{''.join(_hint(kind, value))}") from None
+            raise Wrong(f"`{shown(value)}` is not {self._what}{self._hint(value)}") from None
 
-    return _plain(judge)
-
-
-def _hint(kind: Callable[[str], Any], value: str) -> Iterator[str]:
-    if kind is IPv4Network and "/" in value:
+    def _hint(self, value: str) -> str:
+        if self._kind is not IPv4Network or "/" not in value:
+            return ""
         try:
-            yield f"; did you mean {IPv4Network(value, strict=False)}?"
+            return f"; did you mean {IPv4Network(value, strict=False)}?"
         except ValueError:
-            return
+            return ""
 
 
-ADDRESS = _ip(IPv4Address, "an IPv4 address such as 10.229.52.1")
-INTERFACE = _ip(IPv4Interface, "an IPv4 address with its prefix length, such as 10.229.53.146/23")
-NETWORK = _ip(IPv4Network, "an IPv4 network such as 10.244.0.0/16")
+ADDRESS = _Ip(IPv4Address, "an IPv4 address such as 10.229.52.1")
+INTERFACE = _Ip(IPv4Interface, "an IPv4 address with its prefix length, such as 10.229.53.146/23")
+NETWORK = _Ip(IPv4Network, "an IPv4 network such as 10.244.0.0/16")
 
 
 def _is(value: Any, must: str) -> str:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -70,6 +71,15 @@ def test_python_may_build_a_topology_with_its_own_names() -> None:
     topology = load()
     changed = replace(topology.nodes[0], pod_cidr=network)
     assert Node(name="a", address=changed.address, pod_cidr=network) == replace(changed, role="worker")
+
+
+def test_python_may_give_addresses_as_text_as_a_file_does() -> None:
+    texts: dict[str, Any] = {"address": "10.0.0.1/24", "gateway": "10.0.0.254", "pod_cidr": "10.244.3.0/24"}
+    made = Node(name="a", **texts)
+    assert made.address == IPv4Interface("10.0.0.1/24")
+    assert (made.gateway, made.pod_cidr) == (IPv4Address("10.0.0.254"), IPv4Network("10.244.3.0/24"))
+    with pytest.raises(ValueError, match=r"`10.0.0.1` is not an IPv4 address with its prefix length"):
+        Node(name="a", **texts | {"address": "10.0.0.1"})
 
 
 def test_yaml_may_not() -> None:
