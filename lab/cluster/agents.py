@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from lab.cluster import units
 from lab.cluster.facade import Cluster
 from lab.errors import UsageError
 from lab.fabric import daemon
@@ -54,7 +55,7 @@ class Agents:
         host = self._free(name, "kubelet")
         from lab.kubelet.daemon import main
 
-        argv = self.kubelet_flags(host)
+        argv = units.command_line(host, "kubelet", self.kubelet_flags(host))
         self._daemons(host)["kubelet"] = daemon.fork(host.namespace, "kubelet", lambda: main(argv))
 
     def start_kube_proxy(self, name: str) -> None:
@@ -62,7 +63,7 @@ class Agents:
         host = self._free(name, "kube-proxy")
         from lab.kubeproxy.daemon import main
 
-        argv = self.kube_proxy_flags(host)
+        argv = units.command_line(host, "kube-proxy", self.kube_proxy_flags(host))
         self._daemons(host)["kube-proxy"] = daemon.fork(host.namespace, "kube-proxy", lambda: main(argv))
 
     def leave(self, name: str) -> None:

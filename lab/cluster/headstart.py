@@ -41,6 +41,11 @@ def begin(topology: Topology) -> HeadStart:
     except OSError as error:
         raise BootError(f"cannot make the namespaces of {name}: {error}") from error
     store = etcd.start(namespace, topology.master.address.ip)
+    return HeadStart(namespace, store, start_apiserver(namespace, topology))
+
+
+def start_apiserver(namespace: Namespace, topology: Topology) -> daemon.Daemon:
+    """Start the apiserver on the master, whose namespaces these are, and return at once."""
     listening = _listen(SOCKET)
     argv = apiserver_flags(topology, listening.fileno())
 
@@ -51,7 +56,7 @@ def begin(topology: Topology) -> HeadStart:
 
     running = daemon.fork(namespace, "kube-apiserver", main, keep=(listening.fileno(),))
     listening.close()
-    return HeadStart(namespace, store, running)
+    return running
 
 
 def apiserver_flags(topology: Topology, descriptor: int) -> list[str]:

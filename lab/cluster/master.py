@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from lab.cluster import headstart
 from lab.cluster.facade import Cluster
-from lab.cluster.headstart import SOCKET
 from lab.fabric import daemon
 from lab.master.client import ApiClient, ApiError
 from lab.plan.files import APISERVER_PORT
@@ -27,20 +27,34 @@ class Master:
 
     def await_apiserver(self) -> None:
         """Wait until the apiserver answers. Raises BootError."""
-        client = ApiClient(f"unix:{SOCKET}", timeout=1.0)
+        client = ApiClient(f"unix:{headstart.SOCKET}", timeout=1.0)
         running = self.cluster.daemon(self.name, "kube-apiserver")
         running.wait_until(lambda: _answers(client), READY_TIMEOUT, "answer")
-        self.cluster.api = ApiClient(f"unix:{SOCKET}", timeout=10.0)
+        self.cluster.api = ApiClient(f"unix:{headstart.SOCKET}", timeout=10.0)
+
+    def restart_apiserver(self) -> None:
+        """Start the apiserver again and wait until it answers."""
+        self.cluster.daemons[self.name]["kube-apiserver"] = headstart.start_apiserver(self.cluster.master.namespace, self.cluster.topology)
+        self.await_apiserver()
 
     def start_controllers(self) -> None:
         """Start the controllers and the scheduler, which work as soon as the apiserver answers them."""
-        from lab.master.controllers.daemon import main as controller_manager
-        from lab.master.scheduler.daemon import main as kube_scheduler
+        self.start_controller_manager()
+        self.start_scheduler()
 
-        flags = ["--master", self.url]
-        cidr = ["--cluster-cidr", str(self.cluster.topology.networks.pod)]
-        self._start("kube-controller-manager", lambda: controller_manager([*flags, *cidr]))
-        self._start("kube-scheduler", lambda: kube_scheduler(flags))
+    def start_controller_manager(self) -> None:
+        """Start the controllers and return at once."""
+        from lab.master.controllers.daemon import main
+
+        argv = ["--master", self.url, "--cluster-cidr", str(self.cluster.topology.networks.pod)]
+        self._start("kube-controller-manager", lambda: main(argv))
+
+    def start_scheduler(self) -> None:
+        """Start the scheduler and return at once."""
+        from lab.master.scheduler.daemon import main
+
+        argv = ["--master", self.url]
+        self._start("kube-scheduler", lambda: main(argv))
 
     def _start(self, name: str, main: Callable[[], int]) -> None:
         self.cluster.daemons[self.name][name] = daemon.fork(self.cluster.master.namespace, name, main)

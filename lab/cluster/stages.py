@@ -21,6 +21,7 @@ from lab.cluster.master import Master
 from lab.cluster.nodes import Nodes
 from lab.cluster.pods import Pods
 from lab.cluster.progress import Stages
+from lab.cluster.units import Units
 from lab.cluster.wanted import Wanted
 from lab.fabric.apply import Builder
 from lab.fabric.mininet import Network
@@ -37,7 +38,7 @@ def build(wanted: Wanted, stage: Stages, early: HeadStart) -> Cluster:
     master = Master(cluster)
     cluster.daemons[master.name] = {"etcd": early.etcd, "kube-apiserver": early.apiserver}
     nodes, pods = Nodes(cluster, builder, Agents(cluster, master.url)), Pods(cluster)
-    cluster.manage(nodes, pods)
+    cluster.manage(nodes, pods, Units(cluster, nodes, master))
     with stage("machines and wires"):
         builder.apply(build_plan.plan_underlay(wanted.topology))
         _start_cloud(cluster)
