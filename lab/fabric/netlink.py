@@ -16,6 +16,7 @@ from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
 from lab.errors import BootError
+from lab.fabric import signals
 from lab.fabric.namespace import Namespace
 from lab.plan import operations as op
 
@@ -30,7 +31,7 @@ class Sockets:
     def of(self, namespace: Namespace) -> IPRoute:
         """The socket in `namespace`."""
         if namespace.name not in self._open:
-            with namespace.entered():
+            with namespace.entered(), signals.held():  # half a socket complains on its way out
                 self._open[namespace.name] = IPRoute()
         return self._open[namespace.name]
 
