@@ -14,7 +14,6 @@ from lab.fabric.namespace import Namespace
 from tests.sandboxed import sandboxed
 from tests.waiting import until
 
-
 pytestmark = pytest.mark.e2e
 
 
