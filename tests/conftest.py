@@ -7,23 +7,22 @@ is here; CONTRIBUTING.md says what a test has to keep to. Without `-n`, and with
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
 import tempfile
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from lab.fabric import kernel, registry
+from tests import workers
 from tests.hoststate import SETTLING, adopt_orphans, descendants, difference, host_state
 
-HERE = Path(__file__).parent
-WITHOUT_WORKERS = ("unit", "golden")
-"""Folders whose tests are over sooner than workers are ready."""
 BEFORE = pytest.StashKey[dict[str, object]]()
+GROUPS = pytest.StashKey[Path]()
 LEFT = pytest.StashKey[list[str]]()
 
 
@@ -31,56 +30,60 @@ def _is_worker(config: pytest.Config) -> bool:
     return hasattr(config, "workerinput")
 
 
-# --- how many workers, and which tests go together --------------------------------------------------------------------------------
+def _runs_tests(config: pytest.Config) -> bool:
+    """Whether this process runs tests itself, rather than having them run by workers."""
+    return _is_worker(config) or not getattr(config.option, "tx", None)
 
 
-def workers(cores: int, folders: Sequence[Path]) -> int:
-    """How many workers `-n auto` means: two more than there are cores, and none at all for tests that need none.
-
-    cores     processors that this process may use
-    folders   what pytest was asked to run
-    """
-    quick = [HERE / name for name in WITHOUT_WORKERS]
-    if folders and all(any(asked.is_relative_to(one) for one in quick) for asked in folders):
-        return 0
-    return cores + 2
+# --- how the tests are spread -----------------------------------------------------------------------------------------------------
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     """What `-n auto` means here."""
     asked = [(config.invocation_params.dir / word.partition("::")[0]).resolve() for word in config.args]
-    number = workers(len(os.sched_getaffinity(0)), asked)
+    number = workers.number(len(os.sched_getaffinity(0)), asked)
     if not number:
         config.option.dist = "no"
     return number
 
 
-def shared_fixture(item: pytest.Item) -> str | None:
-    """What an item shares with its neighbours: its module, with the parameters of the module's fixtures; None if it shares nothing."""
-    info = getattr(item, "_fixtureinfo", None)
-    definitions = [found[-1] for found in info.name2fixturedefs.values()] if info else []
-    shared = {one.argname for one in definitions if one.scope == "module" and one.func.__module__.startswith("tests.")}
-    if not shared:
-        return None
-    callspec = getattr(item, "callspec", None)
-    values = [f"{name}{index}" for name, index in sorted(callspec.indices.items()) if name in shared] if callspec else []
-    return "-".join([item.path.stem, *values])
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Tell a worker where to write which tests go together."""
+    if GROUPS not in node.config.stash:
+        place = node.config.stash[GROUPS] = Path(tempfile.mkdtemp(prefix="lab-tests-"))
+        node.config.add_cleanup(lambda: shutil.rmtree(place, ignore_errors=True))
+    node.workerinput["groups"] = str(node.config.stash[GROUPS] / node.workerinput["workerid"])
 
 
-@pytest.hookimpl(tryfirst=True)
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """On workers: tests that share a module's fixture stay together, and the long ones begin first."""
-    if not _is_worker(config):
-        return
-    for item in items:
-        group = shared_fixture(item)
-        if group and not item.get_closest_marker("xdist_group"):
-            item.add_marker(pytest.mark.xdist_group(group))
-    items.sort(key=lambda item: HERE / "e2e" not in item.path.parents)
+    """On a worker: put the tests in order, and write down their groups."""
+    if _is_worker(config):
+        groups = {item.nodeid: workers.group(item) for item in items}
+        items.sort(key=lambda item: workers.turn(item, groups))
+        Path(config.workerinput["groups"]).write_text(json.dumps(groups), encoding="utf-8")  # type: ignore[attr-defined]
 
 
-# --- a worker's own place, and the host as it was -----------------------------------------------------------------------------------
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Hand out groups of tests, in the workers' order."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    groups: dict[str, str] = {}
+
+    class ByGroup(LoadScopeScheduling):  # type: ignore[misc, unused-ignore]
+        def _split_scope(self, nodeid: str) -> str:
+            if not groups:
+                groups.update(json.loads(next(config.stash[GROUPS].iterdir()).read_text(encoding="utf-8")))
+            return groups[nodeid]
+
+    config.option.loadscopereorder = False
+    return ByGroup(config, log)
+
+
+# --- a place of one's own, and the host as it was ---------------------------------------------------------------------------------
 
 
 def _own_registry(config: pytest.Config) -> None:
@@ -99,11 +102,6 @@ def _own_registry(config: pytest.Config) -> None:
         kernel.unshare(kernel.CLONE_NEWNS)
         kernel.mount("none", "/", flags=kernel.MS_REC | kernel.MS_PRIVATE)
         kernel.mount("tmpfs", str(registry.root()), "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV, "mode=700")
-
-
-def _runs_tests(config: pytest.Config) -> bool:
-    """Whether this process runs tests itself, rather than having them run by workers."""
-    return _is_worker(config) or not getattr(config.option, "tx", None)
 
 
 def _state(config: pytest.Config) -> dict[str, object]:
@@ -132,7 +130,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         time.sleep(0.05)
     who = config.workerinput["workerid"] if _is_worker(config) else "all"  # type: ignore[attr-defined]
     found = [f"after {who}: process {pid} is left: {command}" for (pid, _), command in left.items()]
-    found += [f"after {who}: other {kind} than before: {now}, was {was}" for kind, (was, now) in changed.items()]
+    found += [f"after {who}: {kind}: {now}, before: {was}" for kind, (was, now) in changed.items()]
     if _is_worker(config):
         config.workeroutput["left"] = found  # type: ignore[attr-defined]
     config.stash[LEFT] += found

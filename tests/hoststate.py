@@ -33,14 +33,14 @@ Process = tuple[int, int]
 """A process for good: its PID, and its start in clock ticks since boot."""
 
 
-def _rules() -> dict[str, str]:
+def _rules() -> dict[str, object]:
     """The host's firewall, read by every variant of iptables there is."""
-    found = {}
+    found: dict[str, object] = {}
     for tool in ("iptables-nft-save", "iptables-legacy-save"):
         path = shutil.which(tool, path=os.environ["PATH"] + ":/usr/sbin:/sbin")
         if path:
             text = subprocess.run([path], capture_output=True, text=True, timeout=30, check=False).stdout
-            found[tool] = "\n".join(line.split(" [")[0] for line in text.splitlines() if not line.startswith("#"))
+            found[f"rules of {tool}"] = "\n".join(line.split(" [")[0] for line in text.splitlines() if not line.startswith("#"))
     return found
 
 
@@ -51,14 +51,14 @@ def host_state() -> dict[str, object]:
         "mounts": sorted(line.split(" ", 4)[4].split(" ")[0] for line in Path("/proc/self/mountinfo").read_text().splitlines()),
         "named namespaces": sorted(os.listdir("/run/netns")) if os.path.isdir("/run/netns") else [],
         "labs": sorted(os.listdir(registry.root())) if registry.root().is_dir() else [],
-        "rules": _rules(),
-        "settings": {key: (Path("/proc/sys") / key).read_text() for key in SETTINGS if (Path("/proc/sys") / key).exists()},
+        **_rules(),
+        **{key: (Path("/proc/sys") / key).read_text() for key in SETTINGS if (Path("/proc/sys") / key).exists()},
     }
 
 
 def difference(before: dict[str, object], after: dict[str, object]) -> dict[str, tuple[object, object]]:
     """What has changed: the kind of thing, and what was and is there."""
-    return {key: (value, after[key]) for key, value in before.items() if after[key] != value}
+    return {key: (value, after.get(key)) for key, value in before.items() if after.get(key) != value}
 
 
 def _command(pid: int) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+POLLING = 0.01
+"""Seconds between looks at whether a condition holds; also for a socketserver that is to stop, which by itself looks twice a second."""
 PATIENCE = 20.0
 """Seconds to wait for a condition before the test fails."""
 
@@ -14,4 +16,4 @@ def until(condition: Callable[[], object], what: str, patience: float = PATIENCE
     deadline = time.monotonic() + patience
     while not condition():
         assert time.monotonic() < deadline, f"{what} did not happen within {patience:g} s"
-        time.sleep(0.01)
+        time.sleep(POLLING)

@@ -12,7 +12,7 @@ import pytest
 
 from tests.e2e.lab import ROOT, environment
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("the ordinary user's labs")]
 
 UNPRIVILEGED = 54321
 
