@@ -24,18 +24,13 @@ RUNS_KILLED = 12
 """Moments tried by the suite; `--runs-killed` of bench/survival.py tries as many as one likes."""
 
 
-def test_json_stands_alone_on_stdout() -> None:
-    ran = lab("run", "nginx-service", "--format", "json")
+def test_json_stands_alone_on_stdout_and_junit_has_a_case_a_step(tmp_path: Path) -> None:
+    report = tmp_path / "report.xml"
+    ran = lab("run", "nginx-service", "--format", "json", "--junit", str(report))
     assert ran.returncode == 0, ran.stderr
     summary = json.loads(ran.stdout)["runs"][0]["summary"]
     assert summary["ok"] and summary["failed"] == summary["skipped"] == 0
     assert summary["checks"] > 50
-
-
-def test_junit_has_a_case_a_step(tmp_path: Path) -> None:
-    report = tmp_path / "report.xml"
-    ran = lab("run", "nginx-service", "--junit", str(report))
-    assert ran.returncode == 0, ran.stdout + ran.stderr
     suite = ElementTree.parse(report).getroot().find("testsuite")
     assert suite is not None
     assert suite.get("failures") == suite.get("errors") == suite.get("skipped") == "0"
