@@ -83,7 +83,7 @@ def _suite(folder: Path, tests: str, *words: str) -> subprocess.CompletedProcess
             "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
         }
         with out.open("w") as stdout, err.open("w") as stderr:
-            status = subprocess.run([*command, str(folder)], env=environment, stdout=stdout, stderr=stderr, timeout=60, check=False).returncode
+            status = subprocess.run([*command, str(folder)], env=environment, stdout=stdout, stderr=stderr, timeout=120, check=False).returncode
         (folder / "status").write_text(str(status))
 
     sandboxed(on_a_host)

@@ -55,7 +55,7 @@ LANGUAGES = {folder: ("en", "zh")[number % 2] for number, folder in enumerate(ca
 def test_a_shipped_scenario_holds_and_is_told_in_both_languages(folder: Path, tmp_path: Path) -> None:
     language, file = LANGUAGES[folder], tmp_path / "other"
     command = [sys.executable, "-c", textwrap.dedent(IN_BOTH), str(file), OTHER[language], "run", folder.name, "--lang", language]
-    ran = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, env=environment(), check=False)
+    ran = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120, env=environment(), check=False)
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert ran.stderr == ""
     told = {language: ran.stdout, OTHER[language]: file.read_text(encoding="utf-8")}

