@@ -15,12 +15,15 @@ import time
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 
 from lab.fabric import kernel, registry
 from tests import workers
 from tests.hoststate import SETTLING, adopt_orphans, descendants, difference, host_state
 
+hypothesis.settings.register_profile("suite", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("suite")  # no verdict hangs on how fast something was
 BEFORE = pytest.StashKey[dict[str, object]]()
 GROUPS = pytest.StashKey[Path]()
 LEFT = pytest.StashKey[list[str]]()

@@ -221,7 +221,7 @@ def test_a_full_disk_behind_stdout_is_said() -> None:
     for words in (("run", "nginx-service"), ("run", "nginx-service", "--format", "json"), ("list",), ("plan", "zenlin")):
         with open("/dev/full", "w") as full:
             process = start(*words, stdout=full)
-            _, stderr = process.communicate(timeout=20)
+            _, stderr = process.communicate(timeout=60)
         assert process.returncode == 1, words
         assert "No space left" in stderr and "Traceback" not in stderr, words
 
