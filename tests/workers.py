@@ -44,12 +44,13 @@ def group(item: pytest.Item) -> str:
         return item.path.name
     info = getattr(item, "_fixtureinfo", None)
     definitions = [found[-1] for found in info.name2fixturedefs.values()] if info else []
-    shared = {one.argname for one in definitions if one.scope == "module" and HERE in Path(one.func.__code__.co_filename).parents}
+    ours = [one for one in definitions if Path(one.func.__code__.co_filename).parent in item.path.parents]
+    shared = {one.argname for one in ours if one.scope == "module"}
     if not shared:
         return item.nodeid
     callspec = getattr(item, "callspec", None)
-    values = [f"{name}{index}" for name, index in sorted(callspec.indices.items()) if name in shared] if callspec else []
-    return "-".join([item.path.name, *values])
+    indices = callspec.indices if callspec else {}
+    return "-".join([item.path.name, *(f"{name}{indices.get(name, '')}" for name in sorted(shared))])
 
 
 def turn(item: pytest.Item, groups: dict[str, str]) -> tuple[bool, bool]:
