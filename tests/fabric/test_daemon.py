@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 from pathlib import Path
 
 import pytest
@@ -17,14 +16,14 @@ from tests.waiting import until
 pytestmark = pytest.mark.e2e
 
 
-def sleep() -> int:
-    time.sleep(60)
+def idle() -> int:
+    signal.pause()
     return 0
 
 
 def test_a_daemon_goes_by_its_name() -> None:
     def body() -> None:
-        running = daemon.fork(Namespace.current("here"), "kube-controller-manager", sleep)
+        running = daemon.fork(Namespace.current("here"), "kube-controller-manager", idle)
         until(lambda: Path(f"/proc/{running.pid}/comm").read_text() == "kube-controller\n", "the name")
         running.kill()
 
@@ -36,9 +35,9 @@ def test_an_interruption_during_a_fork_is_not_lost_and_a_daemon_can_be_told_to_e
         here = Namespace.current("here")
         os.register_at_fork(before=lambda: os.kill(os.getpid(), signal.SIGINT))
         with pytest.raises(KeyboardInterrupt):
-            daemon.fork(here, "first", sleep)
+            daemon.fork(here, "first", idle)
         signal.signal(signal.SIGINT, lambda *_: None)
-        running = daemon.fork(here, "second", sleep)
+        running = daemon.fork(here, "second", idle)
         running.stop()
         assert running.ended() == -signal.SIGTERM
 
