@@ -117,6 +117,7 @@ class Agents:
             "--hostname-override": host.name,
             "--proxy-mode": topology.kube_proxy.mode,
             "--rules-version": topology.kube_proxy.rules_version,
+            "--service-cidr": str(topology.networks.service),
         }
         if topology.has_flannel:
             flags["--cluster-cidr"] = str(topology.networks.pod)
@@ -132,5 +133,3 @@ class Agents:
 
     def _daemons(self, host: Host) -> dict[str, daemon.Daemon]:
         return self.cluster.daemons.setdefault(host.name, {})
-
-

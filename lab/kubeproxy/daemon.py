@@ -18,7 +18,7 @@ from typing import Any
 from lab.errors import CommandError, LabError
 from lab.fabric import process, signals
 from lab.flannel.log import to_stderr
-from lab.kubeproxy import modes, web
+from lab.kubeproxy import leftovers, modes, web
 from lab.kubeproxy.flags import Flags, parse
 from lab.kubeproxy.iptables_v17 import ProxyConfig
 from lab.kubeproxy.pace import Pace
@@ -33,6 +33,8 @@ RETRY = 1.0
 NOT_YET = "Not syncing iptables until Services and Endpoints have been received from master"
 NO_CIDR = "clusterCIDR not specified, unable to distinguish between internal and external traffic"
 NO_BRIDGE = "missing br-netfilter module or unset sysctl br-nf-call-iptables; proxy may not work as intended"
+_TEARING_DOWN = {"iptables": "Tearing down userspace rules.", "userspace": "Tearing down pure-iptables proxy rules."}
+"""What v1.7 says at the start of a mode; nftables mode is silent about it."""
 _SYSCTLS = Path("/proc/sys/net")
 
 Inbox = queue.SimpleQueue[signal.Signals | None]
@@ -43,8 +45,8 @@ def main(argv: Sequence[str]) -> int:
     with to_stderr("lab.kubeproxy") as log:
         try:
             flags = parse(argv)
-            if flags.cleanup_iptables:
-                _mode(flags, log).cleanup()
+            if flags.cleanup:
+                leftovers.remove(run_command)
                 return 0
             inbox: Inbox = queue.SimpleQueue()
             with signals.into(inbox.put):
@@ -184,6 +186,7 @@ def _mode(flags: Flags, log: logging.Logger) -> modes.Proxier:
         udp_timeout=flags.udp_timeout,
         port_range=flags.port_range,
         log=log.error,
+        service_cidr=flags.service_cidr,
     )
     return modes.make(flags.proxy_mode, run_command, config)
 
@@ -204,6 +207,12 @@ def _node_ips(flags: Flags) -> tuple[IPv4Address, ...]:
 def _prepare(flags: Flags, log: logging.Logger) -> None:
     """The sysctls and warnings of a start."""
     log.info("Using %s Proxier.", flags.proxy_mode)
+    try:
+        if flags.proxy_mode in _TEARING_DOWN:
+            log.info(_TEARING_DOWN[flags.proxy_mode])
+        leftovers.remove(run_command, flags.proxy_mode)
+    except CommandError as error:
+        log.error("rules of another mode stay: %s", error)
     if flags.cluster_cidr is None:
         log.warning(NO_CIDR)
     try:

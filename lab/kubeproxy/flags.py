@@ -1,4 +1,7 @@
-"""kube-proxy's command line, with the names and defaults of v1.7, and --rules-version, which is ours. Pure."""
+"""kube-proxy's command line, with the names and defaults of v1.7, and --rules-version and --service-cidr, which are ours. Pure.
+
+Today's kube-proxy has no flag for the service network either: it watches the apiserver's ServiceCIDR objects, which the lab's does not have.
+"""
 
 from __future__ import annotations
 
@@ -31,13 +34,14 @@ class Flags:
     metrics: tuple[str, int]
     udp_timeout: float
     port_range: tuple[int, int] | None
-    cleanup_iptables: bool
+    service_cidr: IPv4Network | None
+    cleanup: bool
 
 
 def parse(arguments: Sequence[str]) -> Flags:
     """Read the flags. Raises UsageError, and SystemExit(0) after printing the help that --help asks for."""
     given = _parser().parse_args(list(arguments))
-    if not given.master and not given.cleanup_iptables:
+    if not given.master and not given.cleanup:
         raise _wrong("no apiserver; give --master http://ADDRESS:8080")
     if not 0 <= given.iptables_masquerade_bit <= 31:
         raise _wrong(f"--iptables-masquerade-bit {given.iptables_masquerade_bit} is no bit of a mark; give 0 to 31")
@@ -47,7 +51,7 @@ def parse(arguments: Sequence[str]) -> Flags:
     return Flags(
         given.master,
         given.hostname_override,
-        _network(given.cluster_cidr),
+        _network(given.cluster_cidr, "--cluster-cidr"),
         given.proxy_mode or "iptables",
         given.rules_version,
         least,
@@ -59,7 +63,8 @@ def parse(arguments: Sequence[str]) -> Flags:
         _endpoint(given.metrics_bind_address),
         _seconds(given.udp_timeout),
         _range(given.proxy_port_range),
-        given.cleanup_iptables,
+        _network(given.service_cidr, "--service-cidr"),
+        given.cleanup,
     )
 
 
@@ -86,7 +91,9 @@ def _parser() -> argparse.ArgumentParser:
     add("--metrics-bind-address", default="127.0.0.1:10249", metavar="IP:PORT", help="/metrics and /proxyMode (127.0.0.1:10249)")
     add("--udp-timeout", default="250ms", metavar="TIME", help="userspace: how long an idle UDP client is remembered (250ms)")
     add("--proxy-port-range", default="", metavar="A-B", help="userspace: ports to listen on (any)")
-    add("--cleanup-iptables", nargs="?", const=True, default=False, type=_boolean, help="remove kube-proxy's rules and exit")
+    add("--service-cidr", default="", metavar="CIDR", help="the lab's own: the service network; nftables drops what goes to nobody there")
+    cleanup = "remove kube-proxy's rules, of every mode and version, and exit"
+    add("--cleanup-iptables", "--cleanup", dest="cleanup", nargs="?", const=True, default=False, type=_boolean, help=cleanup)
     return parser
 
 
@@ -113,11 +120,11 @@ def _seconds(text: str) -> float:
     return sum(float(number) * _UNITS[unit] for number, unit in parts)
 
 
-def _network(text: str) -> IPv4Network | None:
+def _network(text: str, flag: str) -> IPv4Network | None:
     try:
         return IPv4Network(text) if text else None
     except ValueError as error:
-        raise _wrong(f"--cluster-cidr {text!r} is no IPv4 network; write it as 10.244.0.0/16") from error
+        raise _wrong(f"{flag} {text!r} is no IPv4 network; write it as 10.244.0.0/16") from error
 
 
 def _address(text: str, flag: str) -> IPv4Address:

@@ -26,9 +26,6 @@ class Proxier(Protocol):
     def refresh(self) -> None:
         """The next sync looks at everything, not only at what changed: other programs may have deleted rules."""
 
-    def cleanup(self) -> None:
-        """Take away what the mode has put on the node."""
-
     def close(self) -> None:
         """Let sockets and threads go; rules stay."""
 

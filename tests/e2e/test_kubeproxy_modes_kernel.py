@@ -17,6 +17,7 @@ import pytest
 from lab.errors import CommandError
 from lab.fabric import kernel, process
 from lab.fabric.namespace import Namespace
+from lab.kubeproxy import leftovers
 from lab.kubeproxy.nftables import NftablesProxy
 from lab.kubeproxy.userspace import UserspaceProxy
 from lab.model.objects import EndpointPort, Endpoints, Service
@@ -118,8 +119,8 @@ def test_nftables_survives_a_table_that_others_have_made_and_leaves_theirs() -> 
         proxy = NftablesProxy(node.run, CONFIG)
         proxy.sync([_service()], [TWO])
         assert "table ip mine" in node.run(["nft", "list", "ruleset"], "")
-        proxy.cleanup()
-        proxy.cleanup()
+        leftovers.remove(node.run)
+        leftovers.remove(node.run)
         listed = node.run(["nft", "list", "ruleset"], "")
         assert "table ip mine" in listed and "kube-proxy" not in listed
 
@@ -169,7 +170,7 @@ def test_userspace_writes_only_what_changed_and_mends_what_is_lost() -> None:
         proxy.sync([], [])
         assert node.run(["ss", "-Hltn"], "") == ""
         proxy.sync([replace(service, cluster_ip=TWO.subsets[0].addresses[0].ip)], [TWO])
-        proxy.cleanup()
+        leftovers.remove(node.run)
         assert "KUBE" not in node.run(["iptables-save"], "")
         proxy.close()
         proxy.close()

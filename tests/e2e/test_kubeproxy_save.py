@@ -9,8 +9,6 @@ from pathlib import Path
 import pytest
 
 from lab.fabric import process
-from lab.kubeproxy.apply import Syncer
-from lab.kubeproxy.iptables_v17 import ProxyConfig
 from lab.model.objects import EndpointAddress, EndpointPort, Endpoints, EndpointSubset, Service, ServicePort
 from tests.e2e.test_kubeproxy_kernel import Node
 from tests.golden import kubeproxy_inputs
@@ -21,10 +19,6 @@ pytestmark = pytest.mark.e2e
 VARIANTS = ("nft", "legacy")
 MANY = 400
 """Services of one node; more would take long with the nft variant, which reads a table back rule by rule."""
-
-
-def _proxy(node: Node, config: ProxyConfig) -> Syncer:
-    return Syncer(node.proxy.run, config)
 
 
 def _rules(node: Node) -> list[str]:
@@ -50,11 +44,10 @@ def test_the_kernel_shows_what_was_foretold(path: Path, variant: str) -> None:
 
     def check() -> None:
         node = Node(variant)
-        proxy = _proxy(node, inputs.config)
-        proxy.sync(inputs.services, inputs.endpoints)
+        node.proxy_for(inputs.config).sync(inputs.services, inputs.endpoints)
         first = _rules(node)
         assert sorted(_merged(_by_chain(first))) == sorted(_merged(_by_chain(_expected(inputs))))
-        proxy.sync(inputs.services, inputs.endpoints)
+        node.proxy_for(inputs.config).sync(inputs.services, inputs.endpoints)
         assert _rules(node) == first
 
     sandboxed(check)
@@ -92,12 +85,11 @@ def test_the_list_of_sticky_clients_outlives_a_sync(variant: str) -> None:
 
     def check() -> None:
         node = Node(variant)
-        proxy = _proxy(node, inputs.config)
-        proxy.sync(inputs.services, inputs.endpoints)
+        node.proxy_for(inputs.config).sync(inputs.services, inputs.endpoints)
         chain = next(line for line in _rules(node) if "--rcheck" in line).split()[-1]
         clients = f"/proc/net/xt_recent/{chain}"
         process.must(process.run(node.namespace, f"echo +192.0.2.7 > {clients}"))
-        proxy.sync(inputs.services, inputs.endpoints)
+        node.proxy_for(inputs.config).sync(inputs.services, inputs.endpoints)
         assert "src=192.0.2.7 " in process.must(process.run(node.namespace, ["cat", clients]))
 
     sandboxed(check)
