@@ -54,10 +54,12 @@ class Agents:
 
         self._daemons(host)["kubelet"] = daemon.fork(host.namespace, "kubelet", main)
 
-    def start_kube_proxy(self, name: str) -> None:
-        """Start a node's kube-proxy."""
+    def start_kube_proxy(self, name: str, mode: str = "") -> None:
+        """Start a node's kube-proxy, in the topology's mode unless told another."""
         host = self._free(name, "kube-proxy")
         argv = self.kube_proxy_flags(host)
+        if mode:
+            argv += ["--proxy-mode", mode]
 
         def main() -> int:
             from lab.kubeproxy.daemon import main as kubeproxy
