@@ -32,8 +32,8 @@ scenario = Scenario(
 @scenario.step(
     en="Node 2 changes to userspace mode",
     zh="节点 2 换成 userspace 模式",
-    why_en="""The rules outlive the kube-proxy that wrote them, so the first deed of one in another mode is to clean up. In userspace mode the rules only
-        REDIRECT (or DNAT) a service's address to a port at which kube-proxy itself listens; it takes the connection, dials a pod,
+    why_en="""The rules outlive the kube-proxy that wrote them, so the first deed of one in another mode is to clean up. In userspace mode the rules
+        only REDIRECT (or DNAT) a service's address to a port at which kube-proxy itself listens; it takes the connection, dials a pod,
         and copies bytes to and fro.""",
     why_zh="""kube-proxy 停掉以后，它写的规则还在，所以换一种模式启动时，第一件事就是清理。userspace 模式的规则只把发往 Service 地址的包
         REDIRECT（或 DNAT）到 kube-proxy 自己监听的端口；连接由它接下，它再去连某个 Pod，然后来回搬运数据。""",
