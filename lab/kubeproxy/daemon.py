@@ -99,7 +99,7 @@ class Daemon:
         self._flags, self._log, self._inbox = flags, log, inbox
         self._hostname = flags.hostname_override or socket.gethostname()
         self._mode = _mode(flags, log)
-        self._state = web.State(flags.proxy_mode, 2 * flags.sync_period)
+        self._state = web.State(flags.proxy_mode, 2 * flags.sync_period, flags.modern)
         self._health = web.ServiceHealth(log.error)
         self._services = Kept(fromapi.service_of, self._change, log)
         self._endpoints = Kept(fromapi.endpoints_of, self._change, log)

@@ -37,6 +37,11 @@ class Flags:
     service_cidr: IPv4Network | None
     cleanup: bool
 
+    @property
+    def modern(self) -> bool:
+        """Whether today's kube-proxy (v1.33) is meant, not v1.7."""
+        return self.rules_version != "1.7" or self.proxy_mode == "nftables"
+
 
 def parse(arguments: Sequence[str]) -> Flags:
     """Read the flags. Raises UsageError, and SystemExit(0) after printing the help that --help asks for."""
