@@ -7,7 +7,7 @@ from dataclasses import replace
 from ipaddress import IPv4Address
 
 from lab.errors import CommandError
-from lab.kubeproxy import iptables_v17, iptables_v133, names, nft_text, portals, tables
+from lab.kubeproxy import iptables_v17, iptables_v133, kubelet, names, nft_text, portals, tables
 from lab.kubeproxy.apply import RESTORE, SAVE, Runner
 from lab.kubeproxy.tables import Saved, Table
 
@@ -39,7 +39,10 @@ def remove(run: Runner, mode: str = "") -> None:
 def _iptables() -> tuple[Table, ...]:
     config = iptables_v17.ProxyConfig()
     made = tables.joined(iptables_v17.generate((), (), config), iptables_v133.generate((), (), config))
-    return tuple(replace(table, jumps=tuple(dict.fromkeys(table.jumps))) for table in made)  # both versions have some jumps
+    # Both versions have some jumps. Of what kubelet and today's kube-proxy both write, kubelet is the owner.
+    jumps = [tuple(jump for jump in dict.fromkeys(table.jumps) if jump not in kubelet.JUMPS) for table in made]
+    chains = [tuple(chain for chain in table.chains if chain != kubelet.CHAIN) for table in made]
+    return tuple(replace(table, jumps=to, chains=own) for table, to, own in zip(made, jumps, chains, strict=True))
 
 
 def _portals() -> Iterable[Table]:

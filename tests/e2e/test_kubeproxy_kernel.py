@@ -44,9 +44,9 @@ class Node:
         self.variant = variant
         self.proxy = self.proxy_for(CONFIG)
 
-    def proxy_for(self, config: ProxyConfig) -> IptablesProxy:
+    def proxy_for(self, config: ProxyConfig, version: str = "1.7") -> IptablesProxy:
         """A kube-proxy of this node. It holds no ports, as this process is not on the node."""
-        return IptablesProxy(self._run, ModeConfig(config, hold_ports=False))
+        return IptablesProxy(self._run, ModeConfig(config, version, hold_ports=False))
 
     def _run(self, argv: Sequence[str], stdin: str) -> str:
         program = argv[0].replace("iptables-", f"iptables-{self.variant}-")
