@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import queue
 import signal
 import socket
@@ -11,14 +12,14 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from ipaddress import IPv4Address
-from pathlib import Path
 from typing import Any
 
 from lab.errors import CommandError, LabError
 from lab.fabric import process, signals
 from lab.flannel.log import to_stderr
-from lab.kubeproxy import leftovers, modes, web
+from lab.kubeproxy import beta, leftovers, modes, sysctls, web
 from lab.kubeproxy.flags import Flags, parse
 from lab.kubeproxy.iptables_v17 import ProxyConfig
 from lab.kubeproxy.pace import Pace
@@ -32,10 +33,8 @@ RETRY = 1.0
 
 NOT_YET = "Not syncing iptables until Services and Endpoints have been received from master"
 NO_CIDR = "clusterCIDR not specified, unable to distinguish between internal and external traffic"
-NO_BRIDGE = "missing br-netfilter module or unset sysctl br-nf-call-iptables; proxy may not work as intended"
 _TEARING_DOWN = {"iptables": "Tearing down userspace rules.", "userspace": "Tearing down pure-iptables proxy rules."}
 """What v1.7 says at the start of a mode; nftables mode is silent about it."""
-_SYSCTLS = Path("/proc/sys/net")
 
 Inbox = queue.SimpleQueue[signal.Signals | None]
 
@@ -101,7 +100,8 @@ class Daemon:
         self._mode = _mode(flags, log)
         self._state = web.State(flags.proxy_mode, 2 * flags.sync_period, flags.modern)
         self._health = web.ServiceHealth(log.error)
-        self._services = Kept(fromapi.service_of, self._change, log)
+        read = fromapi.service_of if flags.modern else partial(beta.service_of, log=log.error)
+        self._services = Kept(read, self._change, log)
         self._endpoints = Kept(fromapi.endpoints_of, self._change, log)
 
     def run(self) -> int:
@@ -215,16 +215,8 @@ def _prepare(flags: Flags, log: logging.Logger) -> None:
         log.error("rules of another mode stay: %s", error)
     if flags.cluster_cidr is None:
         log.warning(NO_CIDR)
-    try:
-        (_SYSCTLS / "ipv4/conf/all/route_localnet").write_text("1", encoding="ascii")
-    except OSError as error:
-        log.error("can't set sysctl net/ipv4/conf/all/route_localnet: %s", error.strerror)
-    try:
-        bridged = (_SYSCTLS / "bridge/bridge-nf-call-iptables").read_text(encoding="ascii").strip() == "1"
-    except OSError:
-        bridged = False
-    if not bridged:
-        log.warning(NO_BRIDGE)
+    sysctls.route_localnet(log)
+    sysctls.conntrack(flags.conntrack, len(os.sched_getaffinity(0)), log, flags.modern)
 
 
 def run_command(argv: Sequence[str], stdin: str) -> str:

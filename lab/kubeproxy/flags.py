@@ -17,6 +17,28 @@ from lab.kubeproxy.modes import MODES, RULES_VERSIONS
 
 
 @dataclass(frozen=True)
+class Conntrack:
+    """The flags --conntrack-*; 0 leaves a setting as it is.
+
+    absolute      entries at most
+    per_core      the same, for each core; `least`: but no fewer than this
+    established   seconds after which a silent TCP connection is forgotten; `close_wait`: one that one side has closed
+    """
+
+    absolute: int = 0
+    per_core: int = 32768
+    least: int = 131072
+    established: float = 86400.0
+    close_wait: float = 3600.0
+
+    def limit(self, cores: int) -> int:
+        """How many entries there may be, on a machine with so many cores; 0: as many as there may be anyway."""
+        if self.absolute:
+            return self.absolute
+        return max(self.per_core * cores, self.least) if self.per_core else 0
+
+
+@dataclass(frozen=True)
 class Flags:
     """What kube-proxy was told. Times in seconds; a port of 0 switches its server off."""
 
@@ -35,6 +57,7 @@ class Flags:
     udp_timeout: float
     port_range: tuple[int, int] | None
     service_cidr: IPv4Network | None
+    conntrack: Conntrack
     cleanup: bool
 
     @property
@@ -69,8 +92,18 @@ def parse(arguments: Sequence[str]) -> Flags:
         _seconds(given.udp_timeout),
         _range(given.proxy_port_range),
         _network(given.service_cidr, "--service-cidr"),
+        _conntrack(given),
         given.cleanup,
     )
+
+
+def _conntrack(given: argparse.Namespace) -> Conntrack:
+    counts = (given.conntrack_max, given.conntrack_max_per_core, given.conntrack_min)
+    if min(counts) < 0:
+        raise _wrong("--conntrack-max, --conntrack-max-per-core and --conntrack-min are numbers from 0 up")
+    if given.conntrack_max and given.conntrack_max_per_core:
+        raise _wrong("--conntrack-max and --conntrack-max-per-core exclude each other; give --conntrack-max-per-core 0 with the first")
+    return Conntrack(*counts, _seconds(given.conntrack_tcp_timeout_established), _seconds(given.conntrack_tcp_timeout_close_wait))
 
 
 class _Parser(argparse.ArgumentParser):
@@ -96,6 +129,11 @@ def _parser() -> argparse.ArgumentParser:
     add("--metrics-bind-address", default="127.0.0.1:10249", metavar="IP:PORT", help="/metrics and /proxyMode (127.0.0.1:10249)")
     add("--udp-timeout", default="250ms", metavar="TIME", help="userspace: how long an idle UDP client is remembered (250ms)")
     add("--proxy-port-range", default="", metavar="A-B", help="userspace: ports to listen on (any)")
+    add("--conntrack-max", default=0, type=int, metavar="N", help="connections tracked at most (by cores); with --conntrack-max-per-core 0")
+    add("--conntrack-max-per-core", default=32768, type=int, metavar="N", help="the same, for each core (32768); 0 leaves the kernel's")
+    add("--conntrack-min", default=131072, type=int, metavar="N", help="but no fewer than this (131072)")
+    add("--conntrack-tcp-timeout-established", default="24h", metavar="TIME", help="how long silent connections are remembered (24h)")
+    add("--conntrack-tcp-timeout-close-wait", default="1h", metavar="TIME", help="those that one side has closed (1h)")
     add("--service-cidr", default="", metavar="CIDR", help="the lab's own: the service network; nftables drops what goes to nobody there")
     cleanup = "remove kube-proxy's rules, of every mode and version, and exit"
     add("--cleanup-iptables", "--cleanup", dest="cleanup", nargs="?", const=True, default=False, type=_boolean, help=cleanup)

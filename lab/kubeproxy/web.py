@@ -127,7 +127,7 @@ def local_ends(services: Iterable[Service], endpoints: Iterable[Endpoints], host
     by_name = {(one.namespace, one.name): one for one in endpoints}
     found = {}
     for service in services:
-        if service.health_check_node_port and service.external_traffic_policy == "Local":
+        if service.health_check_node_port and service.type == "LoadBalancer" and service.external_traffic_policy == "Local":
             ends = by_name.get((service.namespace, service.name))
             ips = {one.ip for subset in (ends.subsets if ends else ()) for one in subset.addresses if one.node_name == hostname}
             found[service.health_check_node_port] = (service.namespace, service.name, len(ips))

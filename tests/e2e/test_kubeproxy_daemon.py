@@ -93,6 +93,8 @@ def test_it_watches_repairs_leaves_its_rules_and_another_mode_takes_over(version
             process.must(process.run(node, "iptables -t nat -F KUBE-SERVICES"))
             until(lambda: "10.96.0.9/32" in rules(), "the repair")
             assert process.must(process.run(node, "curl -s 127.0.0.1:10249/proxyMode")) == "iptables"
+            silent = process.must(process.run(node, "cat /proc/sys/net/netfilter/nf_conntrack_tcp_timeout_established"))
+            assert silent == ("86400\n" if version == "1.7" else "432000\n"), "v1.7 sets it, today's only raises it"
             timed = "latency_microseconds" if version == "1.7" else "duration_seconds"
             assert f"kubeproxy_sync_proxy_rules_{timed}_count " in process.must(process.run(node, "curl -s 127.0.0.1:10249/metrics"))
             assert "lastUpdated" in process.must(process.run(node, "curl -s 127.0.0.1:10256/healthz"))

@@ -33,6 +33,9 @@ def test_a_sync_is_due_after_the_longest_period() -> None:
         ["--master", "x", "--proxy-mode", "z"],
         ["--master", "x", "--iptables-sync-period", "5"],
         ["--cleanup=maybe"],
+        ["--master", "x", "--conntrack-max", "1000"],
+        ["--master", "x", "--conntrack-min", "-1"],
+        ["--master", "x", "--conntrack-tcp-timeout-established", "1d"],
     ],
 )
 def test_wrong_flags_are_said(argv: list[str]) -> None:
