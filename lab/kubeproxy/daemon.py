@@ -187,6 +187,7 @@ def _mode(flags: Flags, log: logging.Logger) -> modes.Proxier:
         port_range=flags.port_range,
         log=log.error,
         service_cidr=flags.service_cidr,
+        has_ipvs=sysctls.has_ipvs(),
     )
     return modes.make(flags.proxy_mode, run_command, config)
 

@@ -1,4 +1,4 @@
-"""The kernel's settings that kube-proxy makes on its node when it starts, and what it says where it may not."""
+"""What kube-proxy sets and asks in its node's kernel when it starts, and what it says where it may not."""
 
 from __future__ import annotations
 
@@ -41,6 +41,11 @@ def conntrack(wanted: Conntrack, cores: int, log: logging.Logger, modern: bool =
             file.write_text(str(value), encoding="ascii")
         except OSError as error:
             log.warning("can't set sysctl net/netfilter/%s: %s; it stays at %s", name, error.strerror, present)
+
+
+def has_ipvs() -> bool:
+    """Whether the kernel has ip_vs, and has it loaded."""
+    return Path("/proc/net/ip_vs").exists()
 
 
 def _read(file: Path) -> int | None:

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from lab.kubeproxy import sysctls
+from lab.errors import MachineError, UsageError
+from lab.kubeproxy import modes, sysctls
 from lab.kubeproxy.beta import service_of
 from lab.kubeproxy.flags import Conntrack, parse
 
@@ -58,6 +59,14 @@ def test_what_cannot_be_set_is_said(tmp_path: Path, caplog: pytest.LogCaptureFix
     for name in NAMES:
         assert f"can't set sysctl net/netfilter/{name}: No such file or directory" in caplog.text
     assert "route_localnet: No such file" in caplog.text and sysctls.NO_BRIDGE in caplog.text
+
+
+def test_ipvs_is_refused_as_the_machines_lack_or_as_the_labs() -> None:
+    for has, refusal in ((False, MachineError), (True, UsageError)):
+        with pytest.raises(refusal, match="does not offer kube-proxy's ipvs mode; use iptables, userspace or nftables"):
+            modes.make("ipvs", lambda argv, stdin: "", modes.ModeConfig(has_ipvs=has))
+    with pytest.raises(UsageError, match="no proxy mode 'magic'"):
+        modes.make("magic", lambda argv, stdin: "", modes.ModeConfig())
 
 
 def _service(kind: str, annotations: dict[str, str], **spec: Any) -> dict[str, Any]:
