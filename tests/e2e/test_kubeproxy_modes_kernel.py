@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import socket
 import sys
 from collections.abc import Sequence
@@ -17,7 +18,7 @@ import pytest
 from lab.errors import CommandError
 from lab.fabric import kernel, process
 from lab.fabric.namespace import Namespace
-from lab.kubeproxy import leftovers
+from lab.kubeproxy import explain_nft, leftovers
 from lab.kubeproxy.nftables import NftablesProxy
 from lab.kubeproxy.userspace import UserspaceProxy
 from lab.model.objects import EndpointPort, Endpoints, Service
@@ -107,6 +108,23 @@ def test_nftables_a_new_proxy_takes_over_and_keeps_whom_clients_were_given_to() 
         last.sync([], [])
         last.sync([], [])
         assert "nginx" not in node.run(["nft", "list", "ruleset"], "")
+
+    sandboxed(body)
+
+
+def test_nftables_every_rule_is_explained_as_the_kernel_prints_it() -> None:
+    def body() -> None:
+        node, seen = Node(), 0
+        for services, endpoints in _inputs():
+            NftablesProxy(node.run, CONFIG, SERVICE_CIDR).sync(services, endpoints)
+            chain = ""
+            for line in node.run(["nft", "list", "table", "ip", "kube-proxy"], "").splitlines():
+                opened = re.match(r"\tchain (\S+) \{", line)
+                chain = opened[1] if opened else "" if line.startswith("\t}") else chain
+                if chain and not opened and not line.strip().startswith("type "):
+                    explain_nft.explain(chain, line)
+                    seen += 1
+        assert seen > 200
 
     sandboxed(body)
 
