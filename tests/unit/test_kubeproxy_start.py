@@ -8,10 +8,13 @@ from typing import Any
 
 import pytest
 
+from lab.cluster.facade import Cluster
 from lab.errors import MachineError, UsageError
 from lab.kubeproxy import modes, sysctls
 from lab.kubeproxy.beta import service_of
 from lab.kubeproxy.flags import Conntrack, parse
+from lab.model.catalog import find_topology
+from lab.model.load import read_topology
 
 LOG = logging.getLogger("test")
 NAMES = ("nf_conntrack_max", "nf_conntrack_tcp_timeout_established", "nf_conntrack_tcp_timeout_close_wait")
@@ -67,6 +70,14 @@ def test_ipvs_is_refused_as_the_machines_lack_or_as_the_labs() -> None:
             modes.make("ipvs", lambda argv, stdin: "", modes.ModeConfig(has_ipvs=has))
     with pytest.raises(UsageError, match="no proxy mode 'magic'"):
         modes.make("magic", lambda argv, stdin: "", modes.ModeConfig())
+
+
+def test_a_lab_knows_the_modes_it_can_start() -> None:
+    cluster = Cluster(read_topology(find_topology("flat")), None)  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="kube-proxy has no mode 'ipvs' here; there are iptables, userspace, nftables"):
+        cluster.start_kube_proxy("node1", mode="ipvs")
+    with pytest.raises(UsageError, match="is not up yet"):
+        cluster.start_kube_proxy("node1", mode="nftables")
 
 
 def _service(kind: str, annotations: dict[str, str], **spec: Any) -> dict[str, Any]:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from ipaddress import IPv4Address
 
-from lab.kubeproxy.web import State
+from lab.kubeproxy.web import State, local_ends
+from lab.model.objects import EndpointAddress, EndpointPort, Endpoints, EndpointSubset, Service, ServicePort
 
 
 def metrics(state: State) -> dict[str, float]:
@@ -56,6 +59,16 @@ def test_it_is_ill_when_no_sync_succeeded_for_too_long_and_counts_who_asked() ->
     asked = {key: value for key, value in metrics(state).items() if "healthz" in key}
     assert asked == {'kubeproxy_proxy_healthz_total{code="200"}': 2, 'kubeproxy_proxy_healthz_total{code="503"}': 1}
     assert json.loads(State("iptables", 60).healthz("/healthz")[2]).keys() == {"lastUpdated", "currentTime"}
+
+
+def test_only_a_load_balancers_local_policy_has_a_health_check() -> None:
+    service = Service("web", "shop", (ServicePort(80),), type="LoadBalancer", external_traffic_policy="Local", health_check_node_port=30000)
+    addresses = tuple(EndpointAddress(IPv4Address(f"10.244.{number}.2"), f"n{number}") for number in (1, 2))
+    ends = Endpoints("web", "shop", (EndpointSubset(addresses, (EndpointPort(80),)),))
+    assert local_ends([service], [ends], "n1") == {30000: ("shop", "web", 1)}
+    assert local_ends([service], [ends], "n3") == {30000: ("shop", "web", 0)}
+    for other in (replace(service, type="NodePort"), replace(service, external_traffic_policy="Cluster")):
+        assert local_ends([other], [ends], "n1") == {}
 
 
 def test_its_mode_and_nothing_else() -> None:
