@@ -62,7 +62,7 @@ def test_it_is_ill_when_no_sync_succeeded_for_too_long_and_counts_who_asked() ->
 
 
 def test_only_a_load_balancers_local_policy_has_a_health_check() -> None:
-    service = Service("web", "shop", (ServicePort(80),), type="LoadBalancer", external_traffic_policy="Local", health_check_node_port=30000)
+    service = Service("web", "shop", (ServicePort(80),), None, type="LoadBalancer", external_traffic_policy="Local", health_check_node_port=30000)
     addresses = tuple(EndpointAddress(IPv4Address(f"10.244.{number}.2"), f"n{number}") for number in (1, 2))
     ends = Endpoints("web", "shop", (EndpointSubset(addresses, (EndpointPort(80),)),))
     assert local_ends([service], [ends], "n1") == {30000: ("shop", "web", 1)}
