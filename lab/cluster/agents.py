@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from lab.cluster import units
 from lab.cluster.facade import Cluster
 from lab.errors import UsageError
 from lab.fabric import daemon
@@ -45,7 +46,7 @@ class Agents:
     def start_kubelet(self, name: str) -> None:
         """Start a node's kubelet; pods that run already go on."""
         host = self._free(name, "kubelet")
-        argv = self.kubelet_flags(host)
+        argv = units.command_line(host, "kubelet", self.kubelet_flags(host))
 
         def main() -> int:
             from lab.kubelet.daemon import main as kubelet
@@ -57,9 +58,9 @@ class Agents:
     def start_kube_proxy(self, name: str, mode: str = "") -> None:
         """Start a node's kube-proxy, in the topology's mode unless told another."""
         host = self._free(name, "kube-proxy")
-        argv = self.kube_proxy_flags(host)
+        argv = units.command_line(host, "kube-proxy", self.kube_proxy_flags(host))
         if mode:
-            argv += ["--proxy-mode", mode]
+            argv = units.merged(argv, ["--proxy-mode", mode])
 
         def main() -> int:
             from lab.kubeproxy.daemon import main as kubeproxy
