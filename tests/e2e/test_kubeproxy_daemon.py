@@ -99,7 +99,7 @@ def test_it_watches_repairs_leaves_its_rules_and_another_mode_takes_over(version
             assert f"kubeproxy_sync_proxy_rules_{timed}_count " in process.must(process.run(node, "curl -s 127.0.0.1:10249/metrics"))
             assert "lastUpdated" in process.must(process.run(node, "curl -s 127.0.0.1:10256/healthz"))
             daemon.terminate()
-            assert daemon.wait(5) == 0
+            assert daemon.wait(20) == 0
             assert "10.244.1.7:80" in rules()
             other = process.spawn(node, [sys.executable, "-m", "lab.kubeproxy", *argv, "--proxy-mode", other_mode], cwd=os.getcwd(), stderr=PIPE)
             try:
