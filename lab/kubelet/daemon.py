@@ -12,6 +12,7 @@ import queue
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from ipaddress import IPv4Address
+from pathlib import Path
 from typing import Any
 
 from lab.errors import BootError, LabError
@@ -26,6 +27,7 @@ from lab.kubelet.worker import Tools
 from lab.master.client import ApiClient
 from lab.master.informer import Informer
 from lab.plan.allocate import HostLocal
+from lab.plan.files import RESOLV_CONF
 
 Ending = queue.SimpleQueue[str]
 """Why the kubelet has to end: nothing for a signal, else the trouble."""
@@ -65,6 +67,13 @@ class Addresses:
         """Free one."""
         if self.free is not None:
             self.free.release(address)
+
+
+def _resolver() -> str:
+    """The node's resolv.conf: what pods get whose dnsPolicy is Default."""
+    with contextlib.suppress(OSError):
+        return Path(RESOLV_CONF).read_text(encoding="utf-8", errors="replace")
+    return ""
 
 
 class Kubelet:
@@ -136,7 +145,7 @@ class Kubelet:
                 gateway, mtu = node.bridge(flags.bridge)
                 self._addresses.free = HostLocal(gateway)
                 self._network = Network(
-                    flags.name, flags.node_ip, flags.bridge, gateway, mtu, flags.gso, flags.routes, flags.dns, flags.domain
+                    flags.name, flags.node_ip, flags.bridge, gateway, mtu, flags.gso, flags.routes, flags.dns, flags.domain, _resolver()
                 )
             return self._network
 

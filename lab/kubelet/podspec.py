@@ -24,15 +24,14 @@ PIN = "lab.network/pod-ip"
 
 _LOCAL = "127.0.0.1\tlocalhost\n"
 _LOCAL_IPV6 = (
-    "::1\tlocalhost ip6-localhost ip6-loopback\n"
-    "fe00::0\tip6-localnet\nfe00::0\tip6-mcastprefix\nfe00::1\tip6-allnodes\nfe00::2\tip6-allrouters\n"
+    "::1\tlocalhost ip6-localhost ip6-loopback\nfe00::0\tip6-localnet\nfe00::0\tip6-mcastprefix\nfe00::1\tip6-allnodes\nfe00::2\tip6-allrouters\n"
 )
 _REFERENCE = re.compile(r"\$\$|\$\(([A-Za-z_.-][A-Za-z0-9_.-]*)\)")
 
 
 @dataclass(frozen=True)
 class Network:
-    """What every pod of a node gets: the bridge's own address and MTU (bytes), and the DNS server of the cluster, if there is one."""
+    """What every pod of a node gets: the bridge's own address and MTU (bytes), the cluster's DNS servers, the text of the node's resolv.conf."""
 
     node: str
     node_ip: str
@@ -43,6 +42,7 @@ class Network:
     routes: tuple[str, ...] = ()
     dns: tuple[str, ...] = ()
     domain: str = "cluster.local"
+    resolver: str = ""
 
 
 def uses_host_network(pod: Json) -> bool:
@@ -97,7 +97,7 @@ def _files(pod: Json, network: Network, own: str, address: str) -> tuple[tuple[s
 
 
 def resolv_conf(pod: Json, network: Network) -> str:
-    """The text of the pod's resolv.conf by its dnsPolicy and dnsConfig; empty: it sees its node's."""
+    """The text of the pod's resolv.conf by its dnsPolicy and dnsConfig. What comes from the node is its text; empty: the pod sees its node's file."""
     spec = pod.get("spec") or {}
     policy, config = spec.get("dnsPolicy") or "ClusterFirst", spec.get("dnsConfig") or {}
     servers: list[str] = []
@@ -108,15 +108,14 @@ def resolv_conf(pod: Json, network: Network) -> str:
         servers = list(network.dns)
         search = [f"{pod['metadata']['namespace']}.svc.{network.domain}", f"svc.{network.domain}", network.domain]
         options = ["ndots:5"]
-    elif policy != "None":
-        return ""
+    begin = network.resolver if policy != "None" and not servers else ""
     servers += config.get("nameservers") or []
     search += config.get("searches") or []
     options += [f"{one['name']}:{one['value']}" if one.get("value") else one["name"] for one in config.get("options") or ()]
     lines = [f"nameserver {one}" for one in servers]
     lines += [f"search {' '.join(search)}"] if search else []
     lines += [f"options {' '.join(options)}"] if options else []
-    return "\n".join(lines) + "\n"
+    return begin + "".join(f"{line}\n" for line in lines)
 
 
 def image_trouble(container: Json) -> str:
@@ -141,9 +140,7 @@ def program(
     values = environment(pod, container, network, address, lookup, links)
     model = _with_address(pod_of(pod), address, network.node)
     one = container_of(container)
-    expanded = replace(
-        one, command=tuple(expand(word, values) for word in one.command), args=tuple(expand(word, values) for word in one.args)
-    )
+    expanded = replace(one, command=tuple(expand(word, values) for word in one.command), args=tuple(expand(word, values) for word in one.args))
     work = images.workload(model, expanded)
     return Program(
         container["name"],
@@ -163,9 +160,7 @@ def _with_address(pod: Pod, address: str, node: str) -> Pod:
     return replace(pod, pod_ip=IPv4Address(address) if address else None, node_name=node)
 
 
-def environment(
-    pod: Json, container: Json, network: Network, address: str, lookup: Lookup, links: Mapping[str, str] | None = None
-) -> dict[str, str]:
+def environment(pod: Json, container: Json, network: Network, address: str, lookup: Lookup, links: Mapping[str, str] | None = None) -> dict[str, str]:
     """A container's variables, in order; a later one may refer to an earlier one as $(NAME). `links`: those of services, which come first."""
     values: dict[str, str] = dict(links or {})
     for source in container.get("envFrom") or ():

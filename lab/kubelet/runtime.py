@@ -263,7 +263,8 @@ class Runtime:
         pod = self._pod(request)
         if pod.namespace is None:
             raise RuntimeTrouble(f"the pod {pod.sandbox.name} has been stopped")
-        return [pod.record().as_json()], tuple(os.dup(pod.namespace.fds[kind]) for kind in protocol.KINDS)
+        environment = next((one.environment for one in pod.containers.values()), {})
+        return [pod.record().as_json() | {"environment": environment}], tuple(os.dup(pod.namespace.fds[kind]) for kind in protocol.KINDS)
 
     def _end_input(self, request: Message) -> Answer:
         container = self._pod(request).containers.get(request["container"])

@@ -44,6 +44,7 @@ class Container:
     def __init__(self, sandbox: Sandbox, name: str) -> None:
         self.sandbox, self.name = sandbox, name
         self.runs: tuple[Run, ...] = ()
+        self.environment: dict[str, str] = {}
         self.streams = Streams()
         self.listeners: list[socket.socket] = []
         self._log: logs.Writer | None = None
@@ -59,6 +60,7 @@ class Container:
         self._forget(program.attempt - 2)
         self.close()
         self._log = logs.Writer(log)
+        self.environment = dict(program.env)
         began = time.time()
         try:
             _furnish(namespace, program)
@@ -88,7 +90,7 @@ class Container:
                 stdin=theirs[0],
                 stdout=theirs[1],
                 stderr=theirs[2],
-                env=process.environment(dict(program.env)),
+                env=process.container_environment(self.environment),
                 cwd=program.directory or "/",
                 preexec_fn=_take_terminal if program.tty else None,
             )
@@ -237,4 +239,3 @@ def ancestors() -> set[int]:
         except (OSError, ValueError):
             break
     return found
-

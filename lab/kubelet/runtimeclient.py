@@ -63,9 +63,11 @@ class RuntimeClient:
         self._call({"verb": "remove", "uid": uid})
 
     def enter(self, name: str, namespace: str = "default") -> tuple[PodRecord, Namespace]:
-        """A pod and its namespaces, which the caller has to close."""
+        """A pod and its namespaces, which the caller has to close. Their environment is that of its first container, as soon as it has started."""
         message, descriptors = self._call({"verb": "enter", "name": name, "namespace": namespace})
-        return PodRecord.of(message), Namespace(name, dict(zip(protocol.KINDS, descriptors, strict=True)))
+        inside = Namespace(name, dict(zip(protocol.KINDS, descriptors, strict=True)))
+        inside.environment = message["environment"]
+        return PodRecord.of(message), inside
 
     def attach(self, uid: str, container: str) -> tuple[socket.socket, int, bool]:
         """What a container says from now on (a byte 1 or 2 for the stream, then data), its input or -1, whether that is a terminal."""

@@ -128,9 +128,8 @@ def _spawn(back: Back, worker: Worker, name: str, command: list[str], wanted: di
         values = podspec.environment(worker.item, life.spec, back.network(), worker.address, lookup, links)
     except LabError:
         values = {}
-    environment = process.environment({"HOSTNAME": podspec.hostname(worker.item, back.network())} | values)
-    if wanted["tty"]:
-        environment.setdefault("TERM", "xterm")
+    terminal = {"TERM": "xterm"} if wanted["tty"] else {}
+    environment = process.container_environment({"HOSTNAME": podspec.hostname(worker.item, back.network())} | terminal | values)
     if shutil.which(command[0], path=environment["PATH"]) is None:
         raise CommandError(f'exec: "{command[0]}": executable file not found in $PATH')
     _, namespace = back.loop.tools.runtime.enter(worker.key[1], worker.key[0])

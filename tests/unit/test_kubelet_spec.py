@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from ipaddress import IPv4Interface
 from typing import Any
 
@@ -27,9 +28,7 @@ def test_a_pod_on_the_bridge() -> None:
     assert (made.bridge, made.address, made.gateway, made.mtu, made.routes) == ("cni0", "10.244.1.2/24", "10.244.1.1", 1450, ("10.244.0.0/16",))
     files = dict(made.files)
     assert "10.244.1.2\tweb-1\n" in files["/etc/hosts"]
-    assert files["/etc/resolv.conf"] == (
-        "nameserver 10.96.0.10\nsearch shop.svc.cluster.local svc.cluster.local cluster.local\noptions ndots:5\n"
-    )
+    assert files["/etc/resolv.conf"] == ("nameserver 10.96.0.10\nsearch shop.svc.cluster.local svc.cluster.local cluster.local\noptions ndots:5\n")
 
 
 def test_a_pod_in_its_nodes_network_sees_the_nodes_names() -> None:
@@ -41,6 +40,10 @@ def test_dns_as_the_pod_says() -> None:
     own = {"dnsPolicy": "None", "dnsConfig": {"nameservers": ["1.2.3.4"], "searches": ["a.b"], "options": [{"name": "ndots", "value": "2"}]}}
     assert podspec.resolv_conf(pod(own), NETWORK) == "nameserver 1.2.3.4\nsearch a.b\noptions ndots:2\n"
     assert podspec.resolv_conf(pod({"dnsPolicy": "Default"}), NETWORK) == ""
+    node = replace(NETWORK, resolver="search lan\n")
+    assert podspec.resolv_conf(pod({"dnsPolicy": "Default"}), node) == "search lan\n"
+    more = {"dnsPolicy": "Default", "dnsConfig": {"nameservers": ["1.2.3.4"]}}
+    assert podspec.resolv_conf(pod(more), node) == "search lan\nnameserver 1.2.3.4\n"
 
 
 def test_variables_in_order_with_references() -> None:
