@@ -6,7 +6,7 @@ import ipaddress
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from lab.master.api import names
+from lab.master.api import names, validate_data
 from lab.master.api.lenient import at, is_int, obj, objs, text
 from lab.master.api.selectors import matches_selector
 from lab.master.api.status import Fault
@@ -223,19 +223,12 @@ def _endpoints(item: Object, old: Object | None) -> list[Fault]:
     return found
 
 
-def _configmap(item: Object, old: Object | None) -> list[Fault]:
-    keys = [*obj(item, "data"), *obj(item, "binaryData")]
-    found = [_invalid(f"data[{key}]", key, says) for key in keys for says in names.config_key_faults(key)]
-    if old and at(old, "immutable") is True and (item.get("data"), item.get("immutable")) != (old.get("data"), True):
-        found.append(Fault("data", "FieldValueForbidden", "field is immutable when `immutable` is set"))
-    return found
-
-
 _CHECKS: dict[str, Callable[[Object, Object | None], list[Fault]]] = {
     "Service": _service,
     "Pod": _pod,
     "Deployment": _workload,
     "ReplicaSet": _workload,
     "Endpoints": _endpoints,
-    "ConfigMap": _configmap,
+    "ConfigMap": validate_data.configmap,
+    "Secret": validate_data.secret,
 }

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from ipaddress import IPv4Address, IPv4Network
 
+from lab.master.api import accounts
 from lab.master.apiserver.cache import Object
 from lab.master.apiserver.errors import Refused
 from lab.master.apiserver.registry import Registry
@@ -15,8 +17,7 @@ _LABELS = {"component": "apiserver", "provider": "kubernetes"}
 
 async def begin(registry: Registry, network: IPv4Network, address: IPv4Address | None, secure_port: int) -> None:
     """Create what is missing; what is there stays, but the endpoints follow the address. Raises Refused when etcd is away."""
-    for name in NAMESPACES:
-        await _ensure(registry, {"kind": "Namespace", "apiVersion": "v1", "metadata": {"name": name}})
+    await asyncio.gather(*(_namespace(registry, name) for name in NAMESPACES))
     port = {"name": "https", "port": 443, "protocol": "TCP", "targetPort": secure_port}
     spec = {"type": "ClusterIP", "clusterIP": str(network[1]), "ports": [port], "sessionAffinity": "None"}
     metadata = {"name": "kubernetes", "namespace": "default", "labels": _LABELS}
@@ -32,6 +33,13 @@ async def begin(registry: Registry, network: IPv4Network, address: IPv4Address |
     ports = [{"name": "https", "port": secure_port, "protocol": "TCP"}]
     made = {"kind": "EndpointSlice", "apiVersion": "discovery.k8s.io/v1", "metadata": slices, "addressType": "IPv4"}
     await _ensure(registry, made | {"endpoints": ends, "ports": ports}, "endpoints")
+
+
+async def _namespace(registry: Registry, name: str) -> None:
+    """A namespace with what it begins with; the authority's certificate follows the authority."""
+    await _ensure(registry, {"kind": "Namespace", "apiVersion": "v1", "metadata": {"name": name}})
+    for item in accounts.begun(name, registry.authority):
+        await _ensure(registry, item, "data" if "data" in item else "")
 
 
 async def _ensure(registry: Registry, item: Object, follows: str = "") -> None:

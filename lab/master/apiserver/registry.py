@@ -6,18 +6,20 @@ Every write is a loop: read the newest, decide, write if nobody was faster. A re
 from __future__ import annotations
 
 import asyncio
+import base64
 import random
 import uuid
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timezone
 from typing import TypeVar
 
-from lab.master.api import convert, defaults, status, validate
+from lab.master.api import accounts, convert, defaults, status, validate
 from lab.master.apiserver.addresses import Addresses
 from lab.master.apiserver.cache import Object
 from lab.master.apiserver.errors import Refused
 from lab.master.apiserver.store import Conflict, Store, Unavailable
-from lab.master.resources import RESOURCES, Resource
+from lab.master.apiserver.tokens import Tokens
+from lab.master.resources import RESOURCES, Resource, by_kind
 
 ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
 """What generated names end in: no vowels, so no words."""
@@ -36,10 +38,12 @@ Change = Callable[[Object], Object]
 
 
 class Registry:
-    """The objects behind the API."""
+    """The objects behind the API. authority: the certificate that HTTPS is trusted by, empty without HTTPS; tokens: None until it is made."""
 
     def __init__(self, store: Store, addresses: Addresses) -> None:
         self.store, self.cache, self.addresses = store, store.cache, addresses
+        self.authority = ""
+        self.tokens: Tokens | None = None
 
     def get(self, resource: Resource, name: str, namespace: str) -> Object:
         """An object as it is stored. Raises Refused when there is none."""
@@ -61,10 +65,43 @@ class Registry:
                 self._refuse_existing(resource, made)
                 return made
             try:
-                return await self._guarded(self.store.create(resource.key(metadata.get("name", ""), metadata.get("namespace", "")), made))
+                made = await self._guarded(self.store.create(resource.key(metadata.get("name", ""), metadata.get("namespace", "")), made))
             except Conflict:
                 continue
+            if resource.plural == "namespaces":
+                await self._furnish(metadata["name"])
+            return made
         raise Refused(status.already_exists(resource.plural, metadata["name"], resource.group))
+
+    async def _furnish(self, namespace: str) -> None:
+        """What every namespace begins with: made with it, so that the first pod in it finds its account."""
+        for item in accounts.begun(namespace, self.authority):
+            try:
+                await self.create(by_kind(item["kind"]), item, namespace, "v1")
+            except Refused as refused:
+                if refused.code not in (403, 409):  # somebody was faster, or deletes the namespace already
+                    raise
+
+    def _admitted(self, pod: Object) -> Object:
+        """A new pod with what its ServiceAccount brings. Raises Refused when there is no such account."""
+        metadata, name = pod["metadata"], accounts.account_of(pod)
+        namespace = metadata["namespace"]
+        account = self.cache.get(f"/registry/serviceaccounts/{namespace}/{name}")
+        if account is None:
+            why = f'error looking up service account {namespace}/{name}: serviceaccount "{name}" not found'
+            raise Refused(status.forbidden("pods", metadata.get("name", ""), why))
+        return accounts.admitted(pod, account, "".join(random.choices(ALPHABET, k=5)), bool(self.authority))
+
+    def _with_token(self, secret: Object) -> Object:
+        """A new Secret that asks for an account's token, with it."""
+        name, namespace = accounts.token_account(secret), secret["metadata"]["namespace"]
+        account = self.cache.get(f"/registry/serviceaccounts/{namespace}/{name}") if name else None
+        if account is None or self.tokens is None:
+            return secret
+        own = {"token": self.tokens.lasting(account, secret["metadata"].get("name", "")), "ca.crt": self.authority, "namespace": namespace}
+        notes = (secret["metadata"].get("annotations") or {}) | {accounts.ACCOUNT_UID: account["metadata"]["uid"]}
+        data = {key: base64.b64encode(value.encode()).decode() for key, value in own.items()}
+        return secret | {"data": (secret.get("data") or {}) | data, "metadata": secret["metadata"] | {"annotations": notes}}
 
     async def change(
         self, resource: Resource, name: str, namespace: str, change: Change, subresource: str = "", version: str = "", dry: bool = False
@@ -145,9 +182,13 @@ class Registry:
         made = item | {"metadata": metadata}
         if resource.plural in _WITH_STATUS and resource.plural not in ("nodes", "services"):
             made.pop("status", None)
+        if resource.plural == "pods" and isinstance(made.get("spec"), dict):
+            made = self._admitted(made)
         made = defaults.with_defaults(made, resource.kind)
         if resource.plural == "services":
             made = self.addresses.allocated(made, None)
+        if resource.plural == "secrets":
+            made = self._with_token(made)
         self._require_valid(resource, made, None)
         return made
 
