@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from lab.errors import BootError, CommandError
 from lab.fabric import daemon, kernel, process
 from lab.fabric.namespace import Namespace
-from lab.kubelet import logs
+from lab.kubelet import logs, mounts
 from lab.kubelet.records import Program, Run, Sandbox
 from lab.workloads import echo
 
@@ -180,8 +180,10 @@ def _take_terminal() -> None:
 
 
 def _furnish(namespace: Namespace, program: Program) -> None:
-    if program.directory and not os.path.isdir(program.directory):
-        raise BootError(f"{namespace.name}: this machine has no {program.directory}, which is the container's workingDir")
+    for mount in program.mounts:
+        mounts.attach(namespace, *mount)
+    if program.directory:
+        mounts.require_directory(namespace, program.directory)
     for path, text in program.files:
         namespace.write_text(path, text)
     for path in program.private:

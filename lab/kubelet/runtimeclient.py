@@ -62,9 +62,9 @@ class RuntimeClient:
         """Stop a pod and forget it."""
         self._call({"verb": "remove", "uid": uid})
 
-    def enter(self, name: str, namespace: str = "default") -> tuple[PodRecord, Namespace]:
-        """A pod and its namespaces, which the caller has to close. Their environment is that of its first container, as soon as it has started."""
-        message, descriptors = self._call({"verb": "enter", "name": name, "namespace": namespace})
+    def enter(self, name: str, namespace: str = "default", container: str = "") -> tuple[PodRecord, Namespace]:
+        """A pod and its namespaces, which the caller has to close. Their environment is that of a container, the first if none is named."""
+        message, descriptors = self._call({"verb": "enter", "name": name, "namespace": namespace, "container": container})
         inside = Namespace(name, dict(zip(protocol.KINDS, descriptors, strict=True)))
         inside.environment = message["environment"]
         return PodRecord.of(message), inside

@@ -26,7 +26,7 @@ from aiohttp import WSMsgType, web
 
 from lab.errors import CommandError, LabError
 from lab.fabric import process
-from lab.kubelet import podspec
+from lab.kubelet import podspec, variables
 from lab.kubelet.life import Json
 from lab.kubelet.protocol import RuntimeTrouble
 from lab.kubelet.server import Back
@@ -122,14 +122,12 @@ _OLD_NAMES = {"stdin": "input", "stdout": "output", "stderr": "error", "tty": "t
 
 def _spawn(back: Back, worker: Worker, name: str, command: list[str], wanted: dict[str, bool]) -> tuple[subprocess.Popen[bytes], Streams]:
     life = worker.lives[name]
-    lookup = lambda config: back.loop.tools.lookup(worker.key[0], config)  # noqa: E731
     try:
         links = back.loop.tools.links(worker.item)
-        values = podspec.environment(worker.item, life.spec, back.network(), worker.address, lookup, links)
+        values = variables.of_container(worker.item, life.spec, back.network(), worker.address, worker.lookup, links)
     except LabError:
         values = {}
-    terminal = {"TERM": "xterm"} if wanted["tty"] else {}
-    environment = process.container_environment({"HOSTNAME": podspec.hostname(worker.item, back.network())} | terminal | values)
+    environment = process.container_environment(podspec.surroundings(worker.item, back.network(), values, wanted["tty"]))
     if shutil.which(command[0], path=environment["PATH"]) is None:
         raise CommandError(f'exec: "{command[0]}": executable file not found in $PATH')
     _, namespace = back.loop.tools.runtime.enter(worker.key[1], worker.key[0])
