@@ -231,9 +231,34 @@ def test_deletecollection_old_groups_tables_and_the_end_of_a_namespace(rest: Res
     service = a_service(clusterIP=None)
     service["metadata"].pop("namespace", None)
     assert rest.fine("POST", f"{space}/services", service)["spec"]["clusterIP"].startswith("10.")
-    rest.fine("DELETE", space)
-    until(lambda: rest("GET", space)[0] == 404, "the end of the namespace")
-    assert rest.fine("GET", maps)["items"] == rest.fine("GET", apps(space))["items"] == []
+
+
+def test_a_namespace_ends_when_its_finalizer_is_taken_away(rest: Rest, space: str) -> None:
+    maps, name = f"{space}/configmaps", space.rpartition("/")[2]
+    rest.fine("POST", maps, a_configmap("a"))
+    patched = rest.fine("PATCH", space, {"spec": {"finalizers": []}}, MERGE)
+    assert patched["spec"]["finalizers"] == ["kubernetes"], "only by its subresource"
+    dying = rest.fine("DELETE", space)
+    assert dying["status"]["phase"] == "Terminating" and dying["metadata"]["deletionTimestamp"]
+    assert rest.fine("DELETE", space)["metadata"]["resourceVersion"] == dying["metadata"]["resourceVersion"]
+    code, said = rest("POST", maps, a_configmap("b"))
+    why = f"unable to create new content in namespace {name} because it is being terminated"
+    assert (code, said["reason"], said["message"]) == (403, "Forbidden", f'configmaps "b" is forbidden: {why}')
+    assert said["details"]["causes"][0]["reason"] == "NamespaceTerminating"
+    assert rest.fine("PUT", f"{maps}/a", a_configmap("a", x="1"))["data"] == {"x": "1"}, "what is there may still change"
+    rest.fine("PUT", f"{space}/finalize", {"metadata": {"name": name}, "spec": {"finalizers": []}})
+    assert rest("GET", space)[0] == 404
+
+
+def test_finalizers_hold_an_object_and_no_new_one_comes(rest: Rest, space: str) -> None:
+    for path, item in ((f"{space}/configmaps", a_configmap("held")), (f"{space}/pods", a_pod("held"))):
+        item["metadata"]["finalizers"] = ["example.com/hold"]
+        rest.fine("POST", path, item)
+        assert "deletionTimestamp" in rest.fine("DELETE", f"{path}/held")["metadata"]
+        code, said = rest("PATCH", f"{path}/held", {"metadata": {"finalizers": ["example.com/hold", "example.com/late"]}}, MERGE)
+        assert code == 422 and 'found new finalizers []string{"example.com/late"}' in said["message"]
+        rest.fine("PATCH", f"{path}/held", {"metadata": {"finalizers": None}}, MERGE)
+        assert rest("GET", f"{path}/held")[0] == 404
 
 
 def test_what_nobody_should_send(rest: Rest, space: str) -> None:

@@ -207,7 +207,7 @@ def test_pods_that_make_no_sense_do_not_hinder_the_others() -> None:
     def body(node: Node, api: Apiserver) -> None:
         api.run_pod("odd", {"containers": [{"image": "busybox"}]})
         api.run_pod("zero", {"containers": [shell("echo a\0b")]})
-        api.run_pod("away", {"containers": [shell("true", workingDir="/nosuchdirectory")]})
+        api.run_pod("away", {"containers": [shell("true", workingDir="/dev/null/below")]})
         api.run_pod("pinned", {"containers": [NGINX]}, {"lab.network/pod-ip": "10.99.0.1"})
         api.run_pod("web", {"containers": [NGINX]})
         until(lambda: api.is_ready("web"), "the sound pod's being ready")

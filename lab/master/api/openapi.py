@@ -9,7 +9,7 @@ import hashlib
 import re
 from typing import Any
 
-from lab.master.api.lenient import obj
+from lab.master.api.lenient import obj, objs
 from lab.master.api.schemas import TYPES, fields_of
 from lab.master.resources import RESOURCES, Resource, served
 
@@ -57,6 +57,31 @@ def base64_error(item: Any, kind: str, api_version: str) -> str:
             version = api_version.rpartition("/")[2]
             return f'{kind} in version "{version}" cannot be handled as a {kind}: illegal base64 data at input byte {place}'
     return ""
+
+
+_SPECS = {"Pod": ("spec",), "Deployment": ("spec", "template", "spec"), "ReplicaSet": ("spec", "template", "spec")}
+_QUANTITY = r"^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$"
+_WHOLE = r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)(([KMGTPE]i)|[numkMGTPE]?|[eE][+-]?[0-9]+)"
+
+
+def quantity_error(item: Any, kind: str, api_version: str) -> str:
+    """The refusal of a resource's quantity that is none as the apiserver says it; empty when all are."""
+    pod = obj(item, *_SPECS.get(kind, ("no such field",)))
+    for container in [*objs(pod, "initContainers"), *objs(pod, "containers")]:
+        for group in ("limits", "requests"):
+            for value in obj(container, "resources", group).values():
+                if said := _no_quantity(str(value)):
+                    version = api_version.rpartition("/")[2]
+                    return f'{kind} in version "{version}" cannot be handled as a {kind}: {said}'
+    return ""
+
+
+def _no_quantity(text: str) -> str:
+    if re.fullmatch(_WHOLE, text, re.ASCII):
+        return ""
+    if not re.fullmatch(_QUANTITY.strip("^$"), text, re.ASCII):
+        return f"quantities must match the regular expression '{_QUANTITY}'"
+    return "unable to parse quantity's suffix"
 
 
 def _broken_at(text: str) -> int:

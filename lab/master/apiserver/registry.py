@@ -116,7 +116,7 @@ class Registry:
                 return new
             try:
                 key = resource.key(name, namespace)
-                if _is_finished(new) and "deletionTimestamp" in new["metadata"] and resource.plural != "pods":
+                if _is_over(new):
                     await self._guarded(self.store.delete(key, old["metadata"]["resourceVersion"]))
                     return new
                 return await self._guarded(self.store.replace(key, new, old["metadata"]["resourceVersion"]))
@@ -127,7 +127,7 @@ class Registry:
     async def delete(self, resource: Resource, name: str, namespace: str, options: Object, dry: bool = False) -> Object:
         """Delete an object, or begin to: a pod on a node gets its grace period, and an object with finalizers waits for them.
 
-        Returns the object as it was last, with a deletionTimestamp where it is still there.
+        A namespace waits for the controller that empties it. Returns the object as it was last, with a deletionTimestamp where it is still there.
         """
         for _ in range(TRIES):
             old = self.get(resource, name, namespace)
@@ -140,8 +140,6 @@ class Registry:
             try:
                 if last is None:
                     await self._guarded(self.store.delete(resource.key(name, namespace), old["metadata"]["resourceVersion"]))
-                    if resource.plural == "namespaces":
-                        await self._empty(name)
                     return old
                 if last == old:
                     return old
@@ -149,16 +147,6 @@ class Registry:
             except Conflict:
                 await self._newer(resource, name, namespace, old)
         raise Refused(status.conflict(resource.plural, name, resource.group))
-
-    async def _empty(self, namespace: str) -> None:
-        """What was in a namespace goes with it."""
-        for resource in RESOURCES:
-            if resource.namespaced:
-                for _, item in list(self.cache.below(resource.key("", namespace))):
-                    try:
-                        await self.delete(resource, item["metadata"]["name"], namespace, {"gracePeriodSeconds": 0, "force": True})
-                    except Refused:
-                        continue  # gone by itself
 
     def received(self, resource: Resource, item: Object, namespace: str, version: str) -> Object:
         """What a client sent, in the form that is stored, in the namespace of the URL."""
@@ -194,6 +182,8 @@ class Registry:
 
     def _changed(self, resource: Resource, old: Object, new: Object, subresource: str) -> Object:
         """`new` with what a client may not change taken from `old`, and the defaults of what it added."""
+        if subresource == "finalize":
+            return old | {"spec": (old.get("spec") or {}) | {"finalizers": list((new.get("spec") or {}).get("finalizers") or [])}}
         if subresource == "status":
             new = old | {"status": new.get("status") or {}, "metadata": _status_metadata(old, new)}
             return new
@@ -204,6 +194,8 @@ class Registry:
                 metadata[key] = old["metadata"][key]
         metadata["resourceVersion"] = old["metadata"]["resourceVersion"]
         new = new | {"apiVersion": old["apiVersion"], "kind": old["kind"], "metadata": metadata}
+        if resource.plural == "namespaces":
+            new["spec"] = old.get("spec") or {}
         if resource.plural in _WITH_STATUS and not (resource.plural == "services" and "status" in new):
             new.pop("status", None)
             new |= {"status": old["status"]} if "status" in old else {}
@@ -226,7 +218,9 @@ class Registry:
             raise Refused(status.not_found("namespaces", namespace))
         if "deletionTimestamp" in found["metadata"]:
             why = f"unable to create new content in namespace {namespace} because it is being terminated"
-            raise Refused(status.forbidden(resource.plural, item["metadata"].get("name", ""), why, resource.group))
+            said = status.forbidden(resource.plural, item["metadata"].get("name", ""), why, resource.group)
+            cause = {"reason": "NamespaceTerminating", "message": f"namespace {namespace} is being terminated", "field": "metadata.namespace"}
+            raise Refused(said | {"details": said["details"] | {"causes": [cause]}})
 
     def _refuse_existing(self, resource: Resource, item: Object) -> None:
         metadata = item["metadata"]
@@ -252,8 +246,13 @@ def now() -> str:
     return datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def _is_finished(item: Object) -> bool:
-    return not item["metadata"].get("finalizers")
+def _is_over(item: Object) -> bool:
+    """Whether an object that is being deleted has nothing left to wait for."""
+    metadata = item["metadata"]
+    waiting = metadata.get("finalizers") or metadata.get("deletionGracePeriodSeconds")
+    if item["kind"] == "Namespace":
+        waiting = waiting or (item.get("spec") or {}).get("finalizers")
+    return "deletionTimestamp" in metadata and not waiting
 
 
 def _status_metadata(old: Object, new: Object) -> Object:
@@ -273,7 +272,8 @@ def _dying(resource: Resource, old: Object, options: Object) -> Object | None:
     finalizer = {"Foreground": "foregroundDeletion", "Orphan": "orphan"}.get(policy)
     if finalizer and finalizer not in finalizers:
         finalizers.append(finalizer)
-    if not grace and not finalizers:
+    own = (old.get("spec") or {}).get("finalizers") if resource.plural == "namespaces" else None
+    if not grace and not finalizers and not own:
         return None
     sooner = metadata.get("deletionGracePeriodSeconds", 0) <= grace
     if "deletionTimestamp" in metadata and sooner and finalizers == (metadata.get("finalizers") or []):
@@ -282,6 +282,8 @@ def _dying(resource: Resource, old: Object, options: Object) -> Object | None:
     dying = metadata | {"deletionTimestamp": until, "deletionGracePeriodSeconds": grace}
     if finalizers:
         dying["finalizers"] = finalizers
+    if own:
+        return old | {"metadata": dying, "status": (old.get("status") or {}) | {"phase": "Terminating"}}
     return old | {"metadata": dying}
 
 
