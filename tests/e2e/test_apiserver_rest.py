@@ -171,6 +171,14 @@ def test_the_four_patches_and_a_conflict(rest: Rest, space: str) -> None:
     assert code == 409 and 'conflict with "one"' in said["message"] and said["details"]["causes"][0]["field"] == ".data.x"
     assert rest.fine("PATCH", there, applied | {"data": {"x": "2"}}, APPLY, fieldManager="two", force="true")["data"] == {"x": "2"}
     assert rest("PATCH", there, applied, APPLY)[0] == 422, "who is it?"
+    rest.fine("POST", f"{space}/configmaps", a_configmap("made", x="1"), fieldManager="kubectl-create")
+    mine = {"kind": "ConfigMap", "apiVersion": "v1", "metadata": {"name": "made"}, "data": {"x": "2"}}
+    code, said = rest("PATCH", f"{space}/configmaps/made", mine, APPLY, fieldManager="kubectl")
+    assert (code, said["message"]) == (409, 'Apply failed with 1 conflict: conflict with "kubectl-create" using v1: .data.x')
+    rest.fine("PATCH", f"{path}/scale", {"spec": {"replicas": 7}}, MERGE, fieldManager="kubectl")
+    web = {"kind": "Deployment", "apiVersion": "apps/v1", "metadata": {"name": "web"}, "spec": {"replicas": 2}}
+    code, said = rest("PATCH", path, web, APPLY, fieldManager="me")
+    assert 'conflict with "kubectl" with subresource "scale" using apps/v1: .spec.replicas' in said["message"]
     text = b"apiVersion: v1\nkind: ConfigMap\nmetadata: {name: y}\ndata: {day: '2026-01-01'}\n"
     assert rest.fine("PATCH", f"{space}/configmaps/y", text, APPLY, fieldManager="one")["data"] == {"day": "2026-01-01"}
 

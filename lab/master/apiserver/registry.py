@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime, timezone
 from typing import TypeVar
 
-from lab.master.api import accounts, convert, defaults, status, validate
+from lab.master.api import accounts, apply, convert, defaults, status, validate
 from lab.master.apiserver.addresses import Addresses
 from lab.master.apiserver.cache import Object
 from lab.master.apiserver.errors import Refused
@@ -23,6 +23,12 @@ from lab.master.resources import RESOURCES, Resource, by_kind
 
 ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
 """What generated names end in: no vowels, so no words."""
+
+UNRECORDED = frozenset({"events", "leases", "endpoints", "endpointslices"})
+"""Whose managers are not noted: machines alone write them, and often."""
+
+RECORDED = ("", "scale")
+"""The subresources whose writes are noted."""
 
 TRIES = 10
 PERMANENT = frozenset({"default", "kube-system", "kube-public"})
@@ -52,8 +58,8 @@ class Registry:
             raise Refused(status.not_found(resource.plural, name, resource.group))
         return item
 
-    async def create(self, resource: Resource, item: Object, namespace: str, version: str, dry: bool = False) -> Object:
-        """Create an object that a client sent in API version `version`."""
+    async def create(self, resource: Resource, item: Object, namespace: str, version: str, dry: bool = False, manager: str = "") -> Object:
+        """Create an object that a client sent in API version `version`. manager: whose fields they become; empty: nobody's."""
         item = self.received(resource, item, namespace, version)
         metadata = item["metadata"]
         generated = not metadata.get("name") and metadata.get("generateName")
@@ -61,6 +67,8 @@ class Registry:
             if generated:
                 metadata["name"] = str(metadata["generateName"])[:58] + "".join(random.choices(ALPHABET, k=5))
             made = self._new(resource, item)
+            if manager and resource.plural not in UNRECORDED:
+                made = apply.recorded(None, made, manager, now())
             if dry:
                 self._refuse_existing(resource, made)
                 return made
@@ -104,14 +112,24 @@ class Registry:
         return secret | {"data": (secret.get("data") or {}) | data, "metadata": secret["metadata"] | {"annotations": notes}}
 
     async def change(
-        self, resource: Resource, name: str, namespace: str, change: Change, subresource: str = "", version: str = "", dry: bool = False
+        self,
+        resource: Resource,
+        name: str,
+        namespace: str,
+        change: Change,
+        subresource: str = "",
+        version: str = "",
+        dry: bool = False,
+        manager: str = "",
     ) -> Object:
-        """Write what `change` makes of the newest object. version: the resourceVersion that it has to have."""
+        """Write what `change` makes of the newest object. version: the resourceVersion that it has to have; manager: as for `create`."""
         for _ in range(TRIES):
             old = self.get(resource, name, namespace)
             if version and version != old["metadata"]["resourceVersion"]:
                 break
             new = self._changed(resource, old, change(old), subresource)
+            if manager and subresource in RECORDED and resource.plural not in UNRECORDED:
+                new = apply.recorded(old, new, manager, now(), subresource)
             if dry or new == old:
                 return new
             try:
@@ -193,6 +211,10 @@ class Registry:
             if key in old["metadata"]:
                 metadata[key] = old["metadata"][key]
         metadata["resourceVersion"] = old["metadata"]["resourceVersion"]
+        if not metadata.get("managedFields") and old["metadata"].get("managedFields"):
+            metadata["managedFields"] = old["metadata"]["managedFields"]
+        elif metadata.get("managedFields") == [{}]:
+            del metadata["managedFields"]
         new = new | {"apiVersion": old["apiVersion"], "kind": old["kind"], "metadata": metadata}
         if resource.plural == "namespaces":
             new["spec"] = old.get("spec") or {}
