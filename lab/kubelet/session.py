@@ -96,6 +96,7 @@ async def execute(request: web.Request, back: Back, worker: Worker, name: str) -
     run = worker.run_of(name)
     if run is None or run.finished:
         raise web.HTTPBadRequest(text=f"container {name} of pod {worker.key[1]} does not run\n")
+    require_websocket(request, "exec", *REMOTE_COMMAND)
     wanted = {one: is_true(request.query.get(one) or request.query.get(old, "")) for one, old in _OLD_NAMES.items()}
     ws = web.WebSocketResponse(protocols=PROTOCOLS, max_msg_size=0, heartbeat=None)
     await ws.prepare(request)
@@ -114,6 +115,17 @@ async def execute(request: web.Request, back: Back, worker: Worker, name: str) -
                 os.killpg(child.pid, signal.SIGHUP if wanted["tty"] else signal.SIGKILL)
             loop.run_in_executor(_pool, child.wait)
     return ws
+
+
+REMOTE_COMMAND = ("KUBECTL_REMOTE_COMMAND_WEBSOCKETS", "1.29")
+"""The variable that has an older kubectl stream over WebSockets, and the first version that heeds it."""
+
+
+def require_websocket(request: web.Request, what: str, variable: str, version: str) -> None:
+    """Raises HTTPBadRequest, with what to do, for a request over plain SPDY, or over nothing that streams."""
+    if request.headers.get("Upgrade", "").lower() != "websocket":
+        instead = f"use kubectl 1.31 or later, or set {variable}=true (kubectl {version} and later)"
+        raise web.HTTPBadRequest(text=f"the lab has {what} over WebSockets only, not over plain SPDY: {instead}\n")
 
 
 _OLD_NAMES = {"stdin": "input", "stdout": "output", "stderr": "error", "tty": "tty"}
@@ -272,6 +284,9 @@ async def _finish(ws: web.WebSocketResponse, status: Json) -> None:
 async def attach(request: web.Request, back: Back, worker: Worker, name: str) -> web.StreamResponse:
     """Be the terminal of a container that runs."""
     runtime = back.loop.tools.runtime
+    run = worker.run_of(name)
+    if run is not None and not run.finished:  # else the runtime says so
+        require_websocket(request, "attach", *REMOTE_COMMAND)
     said, stdin, tty = await asyncio.get_running_loop().run_in_executor(_pool, lambda: runtime.attach(worker.uid, name))
     ws = web.WebSocketResponse(protocols=PROTOCOLS, max_msg_size=0)
     await ws.prepare(request)

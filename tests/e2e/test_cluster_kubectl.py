@@ -89,6 +89,8 @@ def test_exec_and_a_terminal() -> None:
         terminal = lab.master.run(["script", "-qec", typed, "/dev/null"], timeout=20)
         assert "/dev/pts/" in terminal.stdout and "33 99" in terminal.stdout and terminal.status == 3
         assert "executable file not found" in _refused(lab, "exec web -- nosuchprogram")
+        old = lab.master.run("KUBECTL_REMOTE_COMMAND_WEBSOCKETS=false kubectl exec web -- true")
+        assert "use kubectl 1.31 or later, or set KUBECTL_REMOTE_COMMAND_WEBSOCKETS=true" in old.stderr, "as kubectl before 1.31 does it"
         assert _refused(lab, "exec two -c q -- true") == "Error from server (BadRequest): container q is not valid for pod two"
         assert _refused(lab, "exec none -- true") == 'Error from server (NotFound): pods "none" not found'
         lab.daemon("zenlinnode1", "kubelet").stop()
