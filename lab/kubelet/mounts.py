@@ -1,7 +1,8 @@
 """Attaches volumes in a pod: directories and files of the node's, at paths that the machine may not have.
 
 A pod sees the machine's own root. Where a volume belongs at a path that is not there, the pod first gets a root of its own: an overlay of
-the machine's, in which directories can be made without touching the machine.
+the machine's, in which directories can be made without touching the machine. An ordinary user's lab may not lay anything over the root; there
+the directory that lacks an entry is covered by a new one, in which every entry of the old one is mounted.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ from lab.fabric.namespace import Namespace
 _ATTACHED = "/run/lab/attached"
 """In the pod: one link per volume that is attached, named after its place, to where it comes from."""
 
-_OWN_ROOT = "/run/lab/own-root"
-"""In the pod: there once its root is its own."""
+_OWN_DEVICES = "/run/lab/own-devices"
+"""In the pod: a file for each file system of its own, or of a volume, named after its number."""
 
 _SCRATCH = ("/mnt", "/media", "/srv", "/opt", "/tmp")
 """Directories that most machines have: one of them is covered while a pod's root is made, and forgotten with the old root."""
@@ -57,6 +58,8 @@ def require_directory(namespace: Namespace, path: str) -> None:
 def _attach(tree: int, is_directory: bool, target: str, read_only: bool) -> None:
     _make(target, is_directory)
     kernel.move_mount(tree, target)
+    if is_directory:
+        _note(os.stat(target).st_dev)
     if read_only:
         flags = kernel.MS_REMOUNT | kernel.MS_BIND | kernel.MS_RDONLY | kernel.MS_NOSUID | kernel.MS_NODEV
         kernel.mount("none", target, flags=flags)
@@ -87,8 +90,18 @@ def _make(path: str, is_directory: bool) -> None:
     if os.path.lexists(path):
         return
     real = Path(os.path.realpath(path))
-    if not real.is_relative_to("/run") and not os.path.exists(_OWN_ROOT):
-        _own_root()
+    above = next(one for one in real.parents if one.exists())
+    own, device = _own_devices(), os.stat(above).st_dev
+    if not real.is_relative_to("/run") and device not in own:
+        try:
+            if own or device != os.stat("/").st_dev:
+                _cover(str(above))
+            else:
+                _own_root()
+        except OSError:
+            if own:
+                raise
+            _cover(str(above))
     folder = real if is_directory else real.parent
     folder.mkdir(parents=True, exist_ok=True)
     if not is_directory:
@@ -98,10 +111,7 @@ def _make(path: str, is_directory: bool) -> None:
 def _own_root() -> None:
     """Give the mount namespace that the calling thread is in a root of its own: an overlay of what is there. Raises OSError."""
     below = list(_mounted_below())
-    free = (one for one in _SCRATCH if os.path.isdir(one) and not any(Path(place).is_relative_to(one) for place in below))
-    scratch = next(free, "")
-    if not scratch:
-        raise FileNotFoundError(2, f"none of {', '.join(_SCRATCH)} is there without a mount in it")
+    scratch = _scratch(below, "/")
     kernel.mount("tmpfs", scratch, "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV, "mode=755")
     top, upper, work = (f"{scratch}/{name}" for name in ("top", "upper", "work"))
     try:
@@ -109,20 +119,76 @@ def _own_root() -> None:
             os.mkdir(made, 0o755)
         try:
             kernel.mount("overlay", top, "overlay", 0, f"lowerdir=/,upperdir={upper},workdir={work}")
-        except PermissionError:  # in a user namespace the overlay's notes need a name that an ordinary user may give
+        except OSError:  # in a user namespace the overlay's notes need a name that an ordinary user may give
             kernel.mount("overlay", top, "overlay", 0, f"lowerdir=/,upperdir={upper},workdir={work},userxattr")
         for place in below:
             kernel.mount(place, top + place, flags=kernel.MS_BIND | kernel.MS_REC)
-        os.mkdir(f"{top}{scratch}/old")
-        kernel.pivot_root(top, f"{top}{scratch}/old")
-        os.chdir("/")
-        kernel.detach(f"{scratch}/old")
+        _become_root(top, f"{scratch}/old")
     except OSError:
         with contextlib.suppress(OSError):
             kernel.detach(scratch)
         raise
-    os.rmdir(f"{scratch}/old")
-    Path(_OWN_ROOT).touch()
+    _note(os.stat("/").st_dev)
+
+
+def _become_root(new: str, old: str) -> None:
+    """Make a mounted directory the root. old: a place in it for the old root, which goes."""
+    os.mkdir(new + old)
+    kernel.pivot_root(new, new + old)
+    os.chdir("/")
+    kernel.detach(old)
+    os.rmdir(old)
+
+
+def _scratch(mounted: list[str], covered: str) -> str:
+    """A directory that may be covered for a moment: nothing is mounted in it, and it is not in the one that will be `covered`."""
+    inside = "" if covered == "/" else covered
+    free = (one for one in _SCRATCH if os.path.isdir(one) and not any(Path(place).is_relative_to(one) for place in mounted))
+    found = next((one for one in free if not inside or not Path(one).is_relative_to(inside)), "")
+    if not found:
+        raise FileNotFoundError(2, f"none of {', '.join(_SCRATCH)} is there without a mount in it")
+    return found
+
+
+def _cover(directory: str) -> None:
+    """Cover a directory by one of the pod's own with the same entries, in which others can be made. Raises OSError."""
+    scratch = _scratch(list(_mounted_below()), directory)
+    kernel.mount("tmpfs", scratch, "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV, "mode=755")
+    device = os.stat(scratch).st_dev
+    try:
+        for entry in os.scandir(directory):
+            own = f"{scratch}/{entry.name}"
+            if entry.path == scratch:
+                os.mkdir(own)
+            elif entry.is_symlink():
+                os.symlink(os.readlink(entry.path), own)
+            elif entry.is_dir():
+                os.mkdir(own)
+                kernel.mount(entry.path, own, flags=kernel.MS_BIND | kernel.MS_REC)
+            elif entry.is_file():
+                Path(own).touch()
+                kernel.mount(entry.path, own, flags=kernel.MS_BIND)
+        if directory == "/":
+            _become_root(scratch, f"{scratch}/old")
+        else:
+            kernel.mount(scratch, directory, flags=kernel.MS_MOVE)
+    except OSError:
+        with contextlib.suppress(OSError):
+            kernel.detach(scratch)
+        raise
+    _note(device)
+
+
+def _note(device: int) -> None:
+    Path(_OWN_DEVICES).mkdir(parents=True, exist_ok=True)
+    (Path(_OWN_DEVICES) / str(device)).touch()
+
+
+def _own_devices() -> set[int]:
+    """The file systems in which something may be made: they are the pod's own, or volumes."""
+    with contextlib.suppress(FileNotFoundError):
+        return {int(name) for name in os.listdir(_OWN_DEVICES)}
+    return set()
 
 
 def _mounted_below() -> Iterator[str]:
