@@ -83,12 +83,15 @@ class Registry:
 
     async def _furnish(self, namespace: str) -> None:
         """What every namespace begins with: made with it, so that the first pod in it finds its account."""
-        for item in accounts.begun(namespace, self.authority):
+
+        async def one(item: Object) -> None:
             try:
                 await self.create(by_kind(item["kind"]), item, namespace, "v1")
             except Refused as refused:
                 if refused.code not in (403, 409):  # somebody was faster, or deletes the namespace already
                     raise
+
+        await asyncio.gather(*map(one, accounts.begun(namespace, self.authority)))
 
     def _admitted(self, pod: Object) -> Object:
         """A new pod with what its ServiceAccount brings. Raises Refused when there is no such account."""
