@@ -15,6 +15,9 @@ from lab.kubelet.records import PodRecord, Run
 from lab.kubelet.reports import Report
 from lab.kubelet.tended import RETRY, Tended, Tools
 
+FIRST_RETRY = 0.02
+"""Seconds until the first next try to make the volumes: what is missing at a cluster's start comes in a moment."""
+
 CONFIG_ERROR = "CreateContainerConfigError"
 """Why a container waits whose spec asks for what is not there, or not done."""
 
@@ -28,7 +31,8 @@ class Worker(Tended):
         self._compare_at = NEVER
         self._volumes_at = 0.0
         self._has_volumes = False
-        """Whether its volumes have been made, and when to look at them again."""
+        self._missing_since = NEVER
+        """Whether its volumes have been made, when to look at them again, and since when something for them is missing."""
 
     def news(self, item: Json) -> None:
         """The apiserver has told of it. Whether it still has the status that it was told is looked at when that has had time to arrive."""
@@ -93,9 +97,13 @@ class Worker(Tended):
         try:
             self._volumes_at = tools.volumes.set_up(self.item, tools.network(), self.address)
             self._has_volumes = True
+            self._missing_since = NEVER
         except (LabError, OSError) as error:
-            self._volumes_at = now + RETRY
-            tools.events.about_pod(self.item, "FailedMount", str(error), warning=True)
+            self._missing_since = min(self._missing_since, now)
+            waited = now - self._missing_since
+            self._volumes_at = now + min(RETRY, max(FIRST_RETRY, waited))
+            if waited >= RETRY:
+                tools.events.about_pod(self.item, "FailedMount", str(error), warning=True)
         return self._has_volumes
 
     def _turn(self) -> list[str]:

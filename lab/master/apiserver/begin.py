@@ -12,7 +12,7 @@ from lab.master.apiserver.registry import Registry
 from lab.master.resources import by_kind
 
 NAMESPACES = ("default", "kube-system", "kube-public")
-_FOLLOWING = {"ConfigMap": "data", "Endpoints": "subsets", "EndpointSlice": "endpoints"}
+_FOLLOWING = {"Endpoints": "subsets", "EndpointSlice": "endpoints"}
 """Kind -> the field that a later start brings up to date."""
 
 _LABELS = {"component": "apiserver", "provider": "kubernetes"}
@@ -45,10 +45,16 @@ def _ways_in(address: IPv4Address | None, secure_port: int) -> list[Object]:
 
 
 async def _namespace(registry: Registry, name: str, more: list[Object]) -> None:
-    """A namespace with what it begins with, and more; what is there already follows the authority and the address."""
+    """A namespace with what it begins with, and more; what is there already follows the address."""
     await _ensure(registry, {"kind": "Namespace", "apiVersion": "v1", "metadata": {"name": name}})
-    wanted = [*accounts.begun(name, registry.authority), *more]
+    wanted = [*accounts.begun(name, ""), *more]
     await asyncio.gather(*(_ensure(registry, item, _FOLLOWING.get(item["kind"], "")) for item in wanted))
+
+
+async def publish(registry: Registry) -> None:
+    """Have the certificate of the authority in every namespace. Raises Refused when etcd is away."""
+    names = [item["metadata"]["name"] for _, item in registry.cache.below("/registry/namespaces/") if "deletionTimestamp" not in item["metadata"]]
+    await asyncio.gather(*(_ensure(registry, accounts.root_ca(name, registry.authority), "data") for name in names))
 
 
 async def _ensure(registry: Registry, item: Object, follows: str = "") -> None:

@@ -1,7 +1,7 @@
 """HTTPS: a certificate authority of the apiserver's own, the certificate that it signs, the key for tokens, and the socket they serve.
 
-They are made once, while etcd comes up, and kept in a directory that only the apiserver's user can read: pods trust the authority by the
-file that was mounted into them, and their tokens have to outlive a restart of the apiserver.
+They are made once, as soon as the apiserver serves plain HTTP, and kept in a directory, the keys for the apiserver's user alone: pods trust
+the authority by the file that was mounted into them, and their tokens have to outlive a restart of the apiserver.
 """
 
 from __future__ import annotations

@@ -44,10 +44,11 @@ Change = Callable[[Object], Object]
 
 
 class Registry:
-    """The objects behind the API. authority: the certificate that HTTPS is trusted by, empty without HTTPS; tokens: None until it is made."""
+    """The objects behind the API. authority: the certificate that HTTPS is trusted by; it and tokens are there a moment after the start."""
 
     def __init__(self, store: Store, addresses: Addresses) -> None:
         self.store, self.cache, self.addresses = store, store.cache, addresses
+        self.has_https = False
         self.authority = ""
         self.tokens: Tokens | None = None
 
@@ -101,7 +102,7 @@ class Registry:
         if account is None:
             why = f'error looking up service account {namespace}/{name}: serviceaccount "{name}" not found'
             raise Refused(status.forbidden("pods", metadata.get("name", ""), why))
-        return accounts.admitted(pod, account, "".join(random.choices(ALPHABET, k=5)), bool(self.authority))
+        return accounts.admitted(pod, account, "".join(random.choices(ALPHABET, k=5)), self.has_https)
 
     def _with_token(self, secret: Object) -> Object:
         """A new Secret that asks for an account's token, with it."""

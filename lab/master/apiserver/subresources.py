@@ -71,7 +71,8 @@ def _token(registry: Registry, target: Target, document: Object) -> Object:
     """A TokenRequest with its answer."""
     account, tokens = registry.get(target.resource, target.name, target.namespace), registry.tokens
     if tokens is None:
-        raise Refused(status.unavailable("there are no tokens without HTTPS: --secure-port is 0"))
+        why = "they come with HTTPS" if registry.has_https else "there are none without HTTPS, and --secure-port is 0"
+        raise Refused(status.unavailable(f"no tokens are issued yet: {why}"))
     seconds = at(document, "spec", "expirationSeconds")
     seconds = HOUR if seconds is None else seconds
     why = "" if is_int(seconds) and seconds >= SHORTEST else "may not specify a duration less than 10 minutes"
