@@ -23,6 +23,10 @@ VERBS = {
     "exec": "lab.cli.exec",
     "shell": "lab.cli.shell",
     "kubectl": "lab.cli.kubectl",
+    "daemon": "lab.cli.daemon",
+    "goto": "lab.cli.goto",
+    "challenge": "lab.cli.challenge",
+    "check": "lab.cli.check",
     "plan": "lab.cli.plan",
     "doctor": "lab.cli.doctor",
 }
