@@ -45,7 +45,7 @@ def space(rest: Rest) -> str:
     """The path of a fresh namespace, without the ConfigMap that it begins with."""
     name = f"t{next(_NUMBERS)}"
     rest.fine("POST", "/api/v1/namespaces", {"metadata": {"name": name}})
-    rest.fine("DELETE", f"/api/v1/namespaces/{name}/configmaps/kube-root-ca.crt")
+    until(lambda: rest("DELETE", f"/api/v1/namespaces/{name}/configmaps/kube-root-ca.crt")[0] == 200, "the authority's certificate")
     return f"/api/v1/namespaces/{name}"
 
 
