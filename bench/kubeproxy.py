@@ -43,7 +43,7 @@ from bench.canned_apiserver import PORT, post, serve
 from bench.flannel_datapath import Work, await_word, ip
 from lab.fabric import daemon, process, sandbox
 from lab.fabric.namespace import Namespace
-from lab.kubeproxy import incremental, iptables, modes, nft_rules, nft_text, portals
+from lab.kubeproxy import iptables, modes, nft_rules, nft_text, portals
 from lab.kubeproxy.backends import view
 from lab.kubeproxy.iptables_v17 import ProxyConfig
 from lab.model import fromapi

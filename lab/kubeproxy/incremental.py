@@ -56,25 +56,22 @@ def skeleton_of(tables: Iterable[Table]) -> Skeleton:
     return Skeleton(first, last)
 
 
-def part_of(tables: Iterable[Table], skeleton: Skeleton) -> Part:
-    """A service's part, from what a generator gives for it alone."""
+def part_of(tables: Iterable[Table]) -> Part:
+    """A service's part, from what it alone adds to the tables: the chains that it declares are its own, all others shared."""
     own: dict[Chain, Lines] = {}
     shared: dict[Chain, Lines] = {}
     for table in tables:
-        own |= {(table.name, chain): () for chain in table.chains if (table.name, chain) not in skeleton.first}
+        own |= {(table.name, chain): () for chain in table.chains}
         for key, lines in _grouped(table.name, table.rules).items():
-            if key not in skeleton.first:
-                own[key] = lines
-            elif added := lines[len(skeleton.first[key]) :]:
-                shared[key] = added
+            (own if key in own else shared)[key] = lines
     return Part(own, shared)
 
 
 def _grouped(table: str, lines: Iterable[str]) -> dict[Chain, Lines]:
-    found: dict[Chain, list[str]] = {}
+    found: dict[str, list[str]] = {}
     for line in lines:
-        found.setdefault((table, line.split(" ", 2)[1]), []).append(line)
-    return {key: tuple(rules) for key, rules in found.items()}
+        found.setdefault(line[3 : line.index(" ", 3)], []).append(line)
+    return {(table, chain): tuple(rules) for chain, rules in found.items()}
 
 
 @dataclass

@@ -51,10 +51,11 @@ class IptablesProxy:
         self._owners: dict[Chain, Name] = {}
         self._whole = True
         self._large = False
-        base = tables.joined(kubelet.tables(), self._generate((), ())) if config.rules_version == "1.7" else self._generate((), ())
-        self._base = tuple(base)
+        if config.rules_version == "1.7":
+            self._base: tuple[Table, ...] = tables.joined(kubelet.tables(), iptables_v17.generate((), (), config.proxy))
+        else:
+            self._base = iptables_v133.generate((), (), config.proxy)
         self._skeleton = incremental.skeleton_of(self._base)
-        self._parts_skeleton = incremental.skeleton_of(self._generate((), ()))
 
     def sync(self, services: Sequence[Service], endpoints: Sequence[Endpoints]) -> None:
         """Raises CommandError; the next sync then looks at everything, and sockets opened for this one are closed."""
@@ -94,11 +95,12 @@ class IptablesProxy:
         """Let the ports go; rules stay."""
         self._held.close()
 
-    def _generate(self, services: Iterable[Service], endpoints: Iterable[Endpoints], failed: frozenset[LocalPort] = frozenset()) -> tuple[Table, ...]:
+    def _added(self, views: Sequence[ServicePortView], failed: frozenset[LocalPort]) -> tuple[Table, Table]:
+        """What a service adds to the tables."""
         if self.config.rules_version == "1.7":
             refused = frozenset((port.ip, port.port, port.protocol) for port in failed)
-            return iptables_v17.generate(services, endpoints, self.config.proxy, refused)
-        return iptables_v133.generate(services, endpoints, self.config.proxy, comments=not self._large)
+            return iptables_v17.of_ports(views, self.config.proxy, refused)
+        return iptables_v133.of_ports(views, self.config.proxy, comments=not self._large)
 
     def _changed(self, services: Sequence[Service], endpoints: Sequence[Endpoints], forget: bool) -> tuple[dict[Name, _Known], list[Name]]:
         """All services as they are to be known, in the order of their names, and the names of those that came, went or changed."""
@@ -125,7 +127,7 @@ class IptablesProxy:
         views = tuple(view((service,), ends))
         ports = frozenset(_ports(views)) if self.config.hold_ports and self.config.rules_version == "1.7" else frozenset()
         failed = self._held.take(ports) if ports else ports
-        part = incremental.part_of(self._generate((service,), ends, failed), self._parts_skeleton)
+        part = incremental.part_of(self._added(views, failed))
         return _Known(service, endpoints, views, ports, failed, part)
 
     def _write_changes(self, known: Mapping[Name, _Known], changed: Sequence[Name]) -> None:
