@@ -159,14 +159,15 @@ def _jumps_on(line: str) -> bool:
 
 def _portions(chains: Mapping[Chain, Lines], portion: int) -> Iterator[dict[Chain, Lines]]:
     """Chains in groups of about `portion` rules. Those that nothing is jumped from come first, those that jump to others' chains last."""
-    for prefixes in (*_KINDS, ("",)):
+    kinds: dict[int, list[Chain]] = {rank: [] for rank in (*sorted(set(_RANKS.values())), _LAST)}
+    for key in chains:
+        kinds[_RANKS.get(key[1].rpartition("-")[0], _LAST)].append(key)
+    for keys in kinds.values():
         piece: dict[Chain, Lines] = {}
         room = portion
-        for key, lines in chains.items():
-            if _kind(key[1]) != prefixes:
-                continue
-            piece[key] = lines
-            room -= len(lines) + 1
+        for key in keys:
+            piece[key] = chains[key]
+            room -= len(chains[key]) + 1
             if room <= 0:
                 yield piece
                 piece, room = {}, portion
@@ -174,11 +175,9 @@ def _portions(chains: Mapping[Chain, Lines], portion: int) -> Iterator[dict[Chai
             yield piece
 
 
-_KINDS = (("KUBE-SEP-",), ("KUBE-SVC-", "KUBE-SVL-"), ("KUBE-XLB-", "KUBE-EXT-"), ("KUBE-FW-",))
-
-
-def _kind(chain: str) -> tuple[str, ...]:
-    return next((prefixes for prefixes in _KINDS if chain.startswith(prefixes)), ("",))
+_RANKS = {"KUBE-SEP": 0, "KUBE-SVC": 1, "KUBE-SVL": 1, "KUBE-XLB": 2, "KUBE-EXT": 2, "KUBE-FW": 3}
+"""Chains of a service by the beginning of their names: each jumps to such of a lower rank only."""
+_LAST = 4
 
 
 def _text(

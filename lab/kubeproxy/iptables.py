@@ -12,6 +12,7 @@ from lab.kubeproxy.backends import ServicePortView, view
 from lab.kubeproxy.incremental import Chain, Change, Lines, Part
 from lab.kubeproxy.modes import ModeConfig
 from lab.kubeproxy.ports import HeldPorts, LocalPort
+from lab.kubeproxy.seen import Name, Seen
 from lab.kubeproxy.tables import Jump, Saved, Table
 from lab.model.objects import Endpoints, Service
 
@@ -23,8 +24,6 @@ STALE = (*iptables_v133.OWN_PREFIXES, "KUBE-XLB-")
 
 LARGE = 1000
 """Back ends in a cluster above which today's kube-proxy leaves comments out."""
-
-Name = tuple[str, str]
 
 
 @dataclass(frozen=True)
@@ -51,6 +50,8 @@ class IptablesProxy:
         self._owners: dict[Chain, Name] = {}
         self._whole = True
         self._large = False
+        self._objects = Seen()
+        self._failing: set[Name] = set()
         if config.rules_version == "1.7":
             self._base: tuple[Table, ...] = tables.joined(kubelet.tables(), iptables_v17.generate((), (), config.proxy))
         else:
@@ -59,10 +60,9 @@ class IptablesProxy:
 
     def sync(self, services: Sequence[Service], endpoints: Sequence[Endpoints]) -> None:
         """Raises CommandError; the next sync then looks at everything, and sockets opened for this one are closed."""
-        large = self.config.rules_version != "1.7" and sum(len(one.addresses) for each in endpoints for one in each.subsets) > LARGE
-        forget, self._large = large != self._large, large
+        self._objects.look(services, endpoints)
         held = self._held.held
-        known, changed = self._changed(services, endpoints, forget)
+        known, changed = self._changed()
         try:
             if self._whole:
                 self._write_whole(known)
@@ -72,11 +72,13 @@ class IptablesProxy:
             self._whole = True
             self._held.release(self._held.held - held)
             raise
-        before = [view for name in changed for view in (self._known[name].views if name in self._known else ())]
-        after = [view for name in changed for view in (known[name].views if name in known else ())]
-        self._held.release(self._held.held - frozenset(port for one in known.values() for port in one.ports))
+        before, after = ([some[name] for name in changed if name in some] for some in (self._known, known))
+        self._held.release({port for one in before for port in one.ports} - {port for one in after for port in one.ports})
         self._known = known
-        for command in conntrack.deletions(conntrack.state_of(before), conntrack.state_of(after)):
+        self._failing = {name for name in self._failing.union(changed) if name in known and known[name].failed}
+        self._objects.forget_changes()
+        udp = [conntrack.state_of([view for one in some for view in one.views]) for some in (before, after)]
+        for command in conntrack.deletions(*udp):
             self._delete_entries(command)
 
     def refresh(self) -> None:
@@ -102,24 +104,22 @@ class IptablesProxy:
             return iptables_v17.of_ports(views, self.config.proxy, refused)
         return iptables_v133.of_ports(views, self.config.proxy, comments=not self._large)
 
-    def _changed(self, services: Sequence[Service], endpoints: Sequence[Endpoints], forget: bool) -> tuple[dict[Name, _Known], list[Name]]:
-        """All services as they are to be known, in the order of their names, and the names of those that came, went or changed."""
-        by_name = {(one.namespace, one.name): one for one in endpoints}
-        known: dict[Name, _Known] = {}
-        changed = []
-        for service in services:
-            name = (service.namespace, service.name)
-            ends, old = by_name.get(name), self._known.get(name)
-            if old is not None and not forget and old.service is service and old.endpoints is ends and not old.failed:
-                known[name] = old
-                continue
-            if old is not None and not forget and not old.failed and old.service == service and old.endpoints == ends:
+    def _changed(self) -> tuple[dict[Name, _Known], list[Name]]:
+        """All services as they are to be known, and the names of those that came, went or became another."""
+        large = self.config.rules_version != "1.7" and self._objects.addresses > LARGE
+        forget, self._large = large != self._large, large
+        known, changed = dict(self._known), []
+        for name in sorted(self._objects.services.keys() | self._known.keys() if forget else self._objects.changed | self._failing):
+            service, ends, old = self._objects.services.get(name), self._objects.endpoints.get(name), self._known.get(name)
+            if service is None:
+                if known.pop(name, None) is not None:
+                    changed.append(name)
+            elif old is not None and not forget and not old.failed and old.service == service and old.endpoints == ends:
                 known[name] = replace(old, service=service, endpoints=ends)
-                continue
-            known[name] = self._read(service, ends)
-            if old is None or old.part != known[name].part or old.views != known[name].views:
-                changed.append(name)
-        changed += [name for name in self._known if name not in known]
+            else:
+                known[name] = self._read(service, ends)
+                if old is None or old.part != known[name].part or old.views != known[name].views:
+                    changed.append(name)
         return known, changed
 
     def _read(self, service: Service, endpoints: Endpoints | None) -> _Known:
