@@ -89,6 +89,11 @@ class Change:
     def __bool__(self) -> bool:
         return bool(self.written or self.edits or self.gone)
 
+    @property
+    def size(self) -> int:
+        """Rules and chains that are written."""
+        return sum(len(lines) + 1 for lines in self.written.values())
+
 
 def whole_chain(skeleton: Skeleton, key: Chain, parts: Iterable[Part]) -> Lines:
     """A shared chain with the rules of all services, in the order of the parts."""
@@ -139,9 +144,8 @@ def texts(change: Change, jumps: Mapping[str, Sequence[str]], saved: Mapping[str
     shared    the chains of all services: written in the last input, when the chains they jump to are whole
     portion   rules an input may have before it is split; a change with fewer is one input, and so happens in one step a table
     """
-    size = sum(len(lines) + 1 for lines in change.written.values())
     late = dict(change.written)
-    if size > portion:
+    if change.size > portion:
         base = {key: lines for key, lines in change.written.items() if key in shared and not any(_jumps_on(line) for line in lines)}
         for key in base:
             del late[key]

@@ -16,8 +16,11 @@ from lab.kubeproxy.seen import Name, Seen
 from lab.kubeproxy.tables import Jump, Saved, Table
 from lab.model.objects import Endpoints, Service
 
-PORTION = 8000
-"""Rules that one iptables-restore gets: the nft variant's time grows faster than its input."""
+PORTION = 4000
+"""Rules that one iptables-restore of the nft variant gets: its time grows faster than its input. The legacy variant's does not, and it
+reads and writes a whole table each time, so it gets all at once."""
+
+VERSION = ("iptables-restore", "--version")
 
 STALE = (*iptables_v133.OWN_PREFIXES, "KUBE-XLB-")
 """Chains of these names belong to kube-proxy alone, whichever version made them."""
@@ -52,6 +55,7 @@ class IptablesProxy:
         self._large = False
         self._objects = Seen()
         self._failing: set[Name] = set()
+        self._in_portions: bool | None = None
         if config.rules_version == "1.7":
             self._base: tuple[Table, ...] = tables.joined(kubelet.tables(), iptables_v17.generate((), (), config.proxy))
         else:
@@ -163,16 +167,20 @@ class IptablesProxy:
         self._owners.update({key: name for name in changed if name in known for key in known[name].part.own})
 
     def _write_whole(self, known: Mapping[Name, _Known]) -> None:
-        """Compare everything with the kernel, and write what differs. What nothing is known of, at the first sync, is written unseen."""
+        """Compare everything with the kernel, and write what differs.
+
+        The first sync writes everything unseen, as the real one's; unless that is much: comparing costs less than writing.
+        """
         text = self.run(SAVE, "")
         found, saved = incremental.by_chain(text), tables.parse_saved(text)
         parts = _parts(known)
         wanted: dict[Chain, Lines] = {key: lines for part in parts for key, lines in part.own.items()}
         wanted |= {key: self._shared_chain(key, parts) for key in self._skeleton.first}
         change = Change()
+        unseen = not self._chains and sum(len(lines) + 1 for lines in wanted.values()) <= self.portion
         seen: dict[Chain, tuple[Lines, Lines]] = {}
         for key, lines in wanted.items():
-            if self._intact(key, lines, found.get(key)):
+            if not unseen and self._intact(key, lines, found.get(key)):
                 seen[key] = (lines, found[key])
             else:
                 change.written[key] = lines
@@ -190,16 +198,19 @@ class IptablesProxy:
         return written if written is not None and sorted(written) == sorted(lines) else lines
 
     def _intact(self, key: Chain, lines: Lines, found: Lines | None) -> bool:
-        """Whether the kernel has a chain as it was written."""
-        if found is None or self._chains.get(key) != lines:
+        """Whether the kernel has a chain as it should be."""
+        if found is None or len(found) != len(lines):
             return False
         seen = self._seen.get(key)
-        if seen is not None and seen[0] == lines and seen[1] == found:
-            return True
-        return len(found) == len(lines) and incremental.as_saved(lines) == found
+        return (seen is not None and seen[0] == lines and seen[1] == found) or incremental.as_saved(lines) == found
 
     def _apply(self, change: Change, jumps: Mapping[str, Sequence[str]], saved: Mapping[str, Saved]) -> None:
-        for text in incremental.texts(change, jumps, saved, frozenset(self._skeleton.first), self.portion):
+        portion = self.portion
+        if change.size > portion:
+            if self._in_portions is None:
+                self._in_portions = "nf_tables" in self.run(VERSION, "")
+            portion = portion if self._in_portions else change.size
+        for text in incremental.texts(change, jumps, saved, frozenset(self._skeleton.first), portion):
             if text:
                 self.run(RESTORE, text)
 
