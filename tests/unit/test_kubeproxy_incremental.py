@@ -94,7 +94,8 @@ def _fresh_exactly(pairs: Pairs, version: str) -> dict[tuple[str, str], list[str
     return {(table, chain): some for table, chains in kernel.tables.items() for chain, some in chains.items()}
 
 
-def _many(count: int) -> Pairs:
+def many(count: int) -> Pairs:
+    """So many services with the same two back ends."""
     return [
         (replace(_service(), name=f"s{number}", cluster_ip=_service().cluster_ip + number), replace(TWO, name=f"s{number}"))  # type: ignore[operator]
         for number in range(count)
@@ -105,14 +106,14 @@ def _many(count: int) -> Pairs:
 def test_a_large_state_is_written_in_portions_by_the_nft_variant_only(version: str) -> None:
     nft, legacy, small = TableKernel(), TableKernel(version="legacy"), TableKernel()
     for kernel, count in ((nft, 50), (legacy, 50), (small, 5)):
-        _sync(_proxy(kernel, version, 100), _many(count))
+        _sync(_proxy(kernel, version, 100), many(count))
     assert nft.restores > 4 and legacy.restores == small.restores == 1
     assert nft.tables == legacy.tables
 
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_after_a_restart_a_large_state_that_is_there_is_left_alone_and_a_damaged_one_repaired(version: str) -> None:
-    kernel, pairs = TableKernel(), _many(50)
+    kernel, pairs = TableKernel(), many(50)
     _sync(_proxy(kernel, version, 100), pairs)
     before, restores = {table: dict(chains) for table, chains in kernel.tables.items()}, kernel.restores
     _sync(_proxy(kernel, version, 100), pairs)
@@ -124,7 +125,7 @@ def test_after_a_restart_a_large_state_that_is_there_is_left_alone_and_a_damaged
 
 
 def test_one_change_among_many_is_a_few_lines() -> None:
-    kernel, pairs, said = TableKernel(), _many(200), []
+    kernel, pairs, said = TableKernel(), many(200), []
 
     def run(argv: list[str], stdin: str) -> str:
         said.append(stdin)
@@ -139,7 +140,7 @@ def test_one_change_among_many_is_a_few_lines() -> None:
 
 
 def test_seen_tells_what_came_went_and_changed() -> None:
-    pairs = _many(4)
+    pairs = many(4)
     some, ends = [one for one, _ in pairs], [one for _, one in pairs]
     seen = Seen()
     seen.look(some, ends)
