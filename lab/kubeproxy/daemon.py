@@ -34,6 +34,9 @@ YOUNG = 20_000
 RETRY = 1.0
 """Seconds after a sync that failed until the next try."""
 
+REST = 10
+"""Looking at everything, which a full sync does, is put off until this many times as long has passed as the last one took."""
+
 NOT_YET = "Not syncing iptables until Services and Endpoints have been received from master"
 NO_CIDR = "clusterCIDR not specified, unable to distinguish between internal and external traffic"
 NO_BRIDGE = "missing br-netfilter module or unset sysctl br-nf-call-iptables; proxy may not work as intended"
@@ -139,6 +142,7 @@ class Daemon:
         flags, said = self._flags, False
         pace = Pace(flags.min_sync_period, flags.sync_period, time.monotonic())
         retry: float | None = None
+        rested = 0.0
         while True:
             now = time.monotonic()
             pause = pace.wait(now) if retry is None else max(0.0, retry - now)
@@ -158,10 +162,13 @@ class Daemon:
                 said = True
                 pace.ran(now)
                 continue
-            if pace.overdue(now):
+            everything = pace.overdue(now) and now >= rested
+            if everything:
                 self._mode.refresh()
             pace.ran(now)
             retry = None if self._sync() else time.monotonic() + RETRY
+            if everything:
+                rested = now + REST * (time.monotonic() - now)
 
     def _sync(self) -> bool:
         """One sync; whether it succeeded."""
