@@ -96,6 +96,7 @@ class IptablesProxy:
         once = [replace(table, jumps=tuple(dict.fromkeys(table.jumps))) for table in made]  # both versions have some jumps
         self.run(RESTORE, tables.removal_text(once, saved, STALE))
         self._known, self._chains, self._seen, self._owners, self._whole = {}, {}, {}, {}, True
+        self._objects = Seen()
 
     def close(self) -> None:
         """Let the ports go; rules stay."""

@@ -59,6 +59,9 @@ def test_any_way_leads_to_the_same_rules(version: str, states: list[Pairs], port
             proxy = _proxy(kernel, version, portion)  # a restart
         if dice.random() < 0.2:
             proxy.refresh()
+        if dice.random() < 0.1:
+            kernel.tables = TableKernel().tables  # somebody flushes everything
+            proxy.refresh()
         while True:
             try:
                 _sync(proxy, pairs)
