@@ -52,6 +52,8 @@ from lab.model import fromapi
 ROOT = Path(__file__).resolve().parent.parent
 WAYS = ("1.7/nft", "1.7/legacy", "1.33/nft", "1.33/legacy", "nftables", "userspace/nft", "userspace/legacy")
 USERSPACE_MOST = 1000
+MOST = 40000
+"""Services that the benchmark has addresses for."""
 CIDR = IPv4Network("10.128.0.0/9")
 NODE, POD, SPARE = "10.128.0.1", "10.128.0.2", "10.128.0.3"
 METRICS = 10249
@@ -187,7 +189,7 @@ class World:
         whole, syncs, spent = [], [], self.synced(proxy, 0)[1]
         for number in range(times):
             which = (number * 7919 + count // 2) % max(1, count - 2) + 1 if count > 2 else 0
-            item = endpoints_of(which, str(CIDR[1024 + 2 * which]), str(CIDR[100000 + number]), version=1000000 + number)
+            item = endpoints_of(which, str(CIDR[1024 + 2 * which]), str(CIDR[4 * MOST + number]), version=1000000 + number)
             with self.node.entered():
                 told = post(item)
             ended, total = self.synced(proxy, told)
@@ -266,17 +268,25 @@ def row(way: str, count: int, runs: list[Figures]) -> str:
     return f"{way:17}{count:>9}" + "".join(cells)
 
 
+def numbers(text: str) -> list[int]:
+    """`100,1000`. Raises ArgumentTypeError."""
+    found = text.split(",")
+    if not all(one.isdecimal() and 0 < int(one) <= MOST for one in found):
+        raise argparse.ArgumentTypeError(f"{text!r} is no list of numbers from 1 to {MOST}; write it as 100,1000")
+    return [int(one) for one in found]
+
+
 def main() -> int:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--sizes", default="", help="numbers of services (100,1000,10000)")
+    parser.add_argument("--sizes", type=numbers, default=[], help="numbers of services (100,1000,10000)")
     parser.add_argument("--ways", default="", help="(all)")
     parser.add_argument("--rounds", type=int, default=0, help="of which the medians are told (3)")
     parser.add_argument("--changes", type=int, default=9, help="of a service's endpoints, a round (9)")
     parser.add_argument("--quick", action="store_true", help="100 and 1000 services, one round")
     parser.add_argument("--json", metavar="FILE", help="write every figure of every round")
     args = parser.parse_args()
-    sizes = [int(one) for one in (args.sizes or ("100,1000" if args.quick else "100,1000,10000")).split(",")]
+    sizes = args.sizes or ([100, 1000] if args.quick else [100, 1000, 10000])
     ways = (args.ways or ",".join(WAYS)).split(",")
     if set(ways) - set(WAYS):
         parser.error(f"the ways are {', '.join(WAYS)}")

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import logging
+from typing import Any
+
 import pytest
 
 from lab.errors import UsageError
+from lab.kubeproxy.daemon import Kept
 from lab.kubeproxy.flags import parse
 from lab.kubeproxy.pace import Pace
+from lab.master.informer import digest
 
 
 def test_two_syncs_at_once_then_one_each_period() -> None:
@@ -36,3 +41,19 @@ def test_the_defaults_are_the_real_ones() -> None:
     flags = parse(["--master", "http://10.0.0.1:8080"])
     assert (flags.sync_period, flags.min_sync_period, flags.healthz, flags.metrics) == (30, 0, ("0.0.0.0", 10256), ("127.0.0.1", 10249))
     assert flags.masquerade_bit == 14 and flags.udp_timeout == 0.25
+
+
+def _item(name: str, version: str) -> dict[str, Any]:
+    return {"metadata": {"name": name, "namespace": "default", "resourceVersion": version}}
+
+
+def test_what_is_kept_has_the_digest_of_all_its_versions_whatever_came_before() -> None:
+    kept = Kept(lambda item: item["metadata"]["name"], lambda: None, logging.getLogger())
+    assert kept.all() == [] and kept.digest == digest({})
+    for what, item in (("ADDED", _item("a", "1")), ("ADDED", _item("b", "2")), ("MODIFIED", _item("a", "3")), ("DELETED", _item("b", "4"))):
+        kept.handle(what, item)
+    kept.handle("ADDED", _item("c", "5"))
+    assert kept.all() == ["a", "c"] and kept.digest == digest({("default", "c"): "5", ("default", "a"): "3"})
+    kept.handle("DELETED", _item("nobody", "6"))
+    kept.all()
+    assert kept.digest == digest({("default", "a"): "3", ("default", "c"): "5"}) != digest({("default", "a"): "3"})
