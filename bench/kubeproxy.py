@@ -10,7 +10,6 @@ userspace/legacy. Userspace is measured up to 1000 services, unless it is named:
     CPU          seconds of CPU that it took, kube-proxy and the tools it ran together: on a busy machine this is the figure to look at
     restart      the same as first sync for a kube-proxy that is started again and finds all its rules
     change       from the moment the apiserver tells of a service's other back end until the kernel has it; the median of --changes
-    of it sync   that part of it which the daemon calls a sync; most of it is the tool's and the kernel's
     first, last  microseconds of a new TCP connection up to its first byte, through the first service of the rules and through the last
     direct       the same without a service
 
@@ -34,6 +33,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from datetime import datetime, timezone
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import Any
@@ -56,7 +56,7 @@ MOST = 40000
 """Services that the benchmark has addresses for."""
 CIDR = IPv4Network("10.128.0.0/9")
 NODE, POD, SPARE = "10.128.0.1", "10.128.0.2", "10.128.0.3"
-METRICS = 10249
+HEALTH = 10256
 PATIENCE = 300.0
 """Seconds until a sync counts as never ending."""
 ASKED = 300
@@ -74,7 +74,6 @@ class Figures:
     cpu: float
     restart: float
     change: float
-    sync: float
     first_service: float
     last_service: float
     direct: float
@@ -156,47 +155,44 @@ class World:
         """A kube-proxy, and the seconds that it took until its first sync was done."""
         mode, _, version = ("iptables", "", self.way.split("/")[0]) if self.way[0] == "1" else (self.way.partition("/")[0], "", "1.7")
         argv = [sys.executable, "-m", "lab.kubeproxy", "--master", f"http://127.0.0.1:{PORT}", "--proxy-mode", mode, "--rules-version", version]
-        argv += ["--cluster-cidr", str(CIDR), "--hostname-override", "n1", "--healthz-port", "0", "--iptables-sync-period", "10h"]
+        argv += ["--cluster-cidr", str(CIDR), "--hostname-override", "n1", "--iptables-sync-period", "10h"]
         env = {"PATH": f"{self.tools}:{process.environment()['PATH']}", "PYTHONPATH": str(ROOT)}
         begun = time.time()
         started = daemon.execute(self.node, f"kube-proxy-{len(self.started)}", argv, env)
         self.started.append(started)
-        return started, self.synced(started, begun)[0] - begun
+        return started, self.synced(started, begun) - begun
 
-    def synced(self, proxy: daemon.Daemon, since: float) -> tuple[float, float]:
-        """Wait for a sync that ended after `since`; when it ended, and the seconds of all syncs so far."""
+    def synced(self, proxy: daemon.Daemon, since: float) -> float:
+        """Wait for a sync that ended after `since`; when it ended."""
         deadline = time.monotonic() + PATIENCE
         while proxy.ended() is None and time.monotonic() < deadline:
-            found = self._metrics()
-            if found.get("last_timestamp_seconds", 0.0) > since:
-                return found["last_timestamp_seconds"], found["duration_seconds_sum"]
+            ended = self._last_sync()
+            if ended > since:
+                return ended
             time.sleep(0.05)  # asking takes kube-proxy's time
         raise SystemExit(f"{self.way}: kube-proxy does not sync\n{proxy.last_words()}")
 
-    def _metrics(self) -> dict[str, float]:
+    def _last_sync(self) -> float:
+        """When kube-proxy's health check says that rules were written last; 0 while it does not answer."""
         with self.node.entered():
             try:
-                connection = http.client.HTTPConnection("127.0.0.1", METRICS, timeout=PATIENCE)
-                connection.request("GET", "/metrics")
-                lines = connection.getresponse().read().decode().splitlines()
-            except OSError:  # not yet
-                return {}
-        prefix = "kubeproxy_sync_proxy_rules_"
-        return {line.split()[0].removeprefix(prefix): float(line.split()[1]) for line in lines if line.startswith(prefix) and "{" not in line}
+                connection = http.client.HTTPConnection("127.0.0.1", HEALTH, timeout=PATIENCE)
+                connection.request("GET", "/healthz")
+                told = json.loads(connection.getresponse().read())["lastUpdated"]
+            except OSError:
+                return 0.0
+        return datetime.strptime(told.removesuffix(" +0000 UTC"), "%Y-%m-%d %H:%M:%S.%f").replace(tzinfo=timezone.utc).timestamp()
 
-    def changes(self, proxy: daemon.Daemon, count: int, times: int) -> tuple[float, float]:
-        """The median seconds of a change, and of its sync: every time another service gets another back end."""
-        whole, syncs, spent = [], [], self.synced(proxy, 0)[1]
+    def changes(self, proxy: daemon.Daemon, count: int, times: int) -> float:
+        """The median seconds of a change: every time another service gets another back end."""
+        taken = []
         for number in range(times):
             which = (number * 7919 + count // 2) % max(1, count - 2) + 1 if count > 2 else 0
             item = endpoints_of(which, str(CIDR[1024 + 2 * which]), str(CIDR[4 * MOST + number]), version=1000000 + number)
             with self.node.entered():
                 told = post(item)
-            ended, total = self.synced(proxy, told)
-            whole.append(ended - told)
-            syncs.append(total - spent)
-            spent = total
-        return statistics.median(whole), statistics.median(syncs)
+            taken.append(self.synced(proxy, told) - told)
+        return statistics.median(taken)
 
     def connection(self, address: str, port: int) -> float:
         """Microseconds of a new connection from the node."""
@@ -242,10 +238,10 @@ def measure(way: str, count: int, changes: int) -> Figures:
         cpu = cpu_of(proxy.pid)
         vips = [one["spec"]["clusterIP"] for one in (services[0], services[-1])]
         connections = [world.connection(vips[0], 80), world.connection(vips[-1], 80), world.connection(POD, 8080)]
-        change, sync = world.changes(proxy, count, changes)
+        change = world.changes(proxy, count, changes)
         proxy.stop()
         _, restart = world.start_proxy()
-    return Figures(seconds, first, cpu, restart, change, sync, *connections)
+    return Figures(seconds, first, cpu, restart, change, *connections)
 
 
 COLUMNS: dict[str, tuple[str, str, float]] = {
@@ -254,7 +250,6 @@ COLUMNS: dict[str, tuple[str, str, float]] = {
     "cpu": ("CPU", "s", 1),
     "restart": ("restart", "s", 1),
     "change": ("change", "ms", 1e3),
-    "sync": ("of it sync", "ms", 1e3),
     "first_service": ("first", "us", 1),
     "last_service": ("last", "us", 1),
     "direct": ("direct", "us", 1),
