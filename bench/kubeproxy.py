@@ -14,7 +14,7 @@ userspace/legacy. Userspace is measured up to 1000 services, unless it is named:
     direct       the same without a service
 
 The apiserver is a stand-in that has its answers ready, so that only kube-proxy is measured. --quick: 100 and 1000 services, one round.
-Everything lives in a sandbox that ends with the run; needs root or an ordinary user who may make namespaces. Judges nothing.
+Everything lives in a sandbox that ends with the run. Run it as root. Judges nothing.
 """
 
 from __future__ import annotations
