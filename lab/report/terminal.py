@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, TextIO
 
-from lab.report.layout import fold, pad, visible, width, wrap
+from lab.model.columns import fold, pad, visible, width, wrap
 from lab.report.words import Language, pick, say, seconds, stage
 from lab.scenario.checks import Verdict
 from lab.scenario.events import (
