@@ -19,15 +19,16 @@ PILL, SPACE = 58.0, 14.0
 MARGIN = 24.0
 
 
-def finished(graph: model.Graph, language: Language, view: str, sheet: Sheet, width: float, height: float) -> Picture:
-    """The whole picture, with its title on top."""
+def finished(graph: model.Graph, language: Language, view: str, sheet: Sheet, width: float, height: float, heading: str = "") -> Picture:
+    """The whole picture, with its title on top: the topology's name unless `heading` is another one."""
     key = "facts" if graph.backend else "facts_docker"
     told = say(key, language, kubernetes=graph.kubernetes, backend=graph.backend, mode=graph.proxy_mode)
     networks = say("networks" if graph.backend else "networks_docker", language, pods=graph.pod_network, services=graph.service_network)
     comma = "，" if language == "zh" else ", "
     words = f"{count('nodes', len(graph.nodes), language)}{comma}{told}"
-    begin = MARGIN + text_width(graph.topology, "title") + 14.0
-    sheet.label(Label(graph.topology, MARGIN, 32.0, "title", kind="ink"))
+    heading = fitted(heading or graph.topology, "title", 420.0)
+    begin = MARGIN + text_width(heading, "title") + 14.0
+    sheet.label(Label(heading, MARGIN, 32.0, "title", kind="ink"))
     sheet.label(Label(words, begin, 32.0, "word"))
     sheet.label(Label(networks, MARGIN, 51.0, "small"))
     width = max(width, begin + text_width(words, "word") + MARGIN)

@@ -63,7 +63,7 @@ def _box(box: Box, prefix: str, holds: bool) -> str:
 
 
 def _lines(box: Box, holds: bool) -> Iterator[str]:
-    centred = box.kind in CENTRED
+    centred = box.kind in CENTRED and not (box.kind == "card" and box.parent)
     x = box.middle[0] if centred else box.x + PAD + (3.0 if holds else 0.0)
     height = sum(_advance(line) for line in box.lines)
     y = box.y + 7.0 if holds else box.y + (box.height - height) / 2
