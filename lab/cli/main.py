@@ -24,6 +24,7 @@ VERBS = {
     "shell": "lab.cli.shell",
     "kubectl": "lab.cli.kubectl",
     "plan": "lab.cli.plan",
+    "graph": "lab.cli.graph",
     "doctor": "lab.cli.doctor",
 }
 """Verb -> module with `add_parser(subparsers)`, which sets `run(args) -> int` as the parser's default for `run`."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from lab.cli import recording, terminal
@@ -13,6 +13,8 @@ from lab.cluster import wanted
 from lab.errors import LabError, UsageError
 from lab.fabric import requirements, sandbox
 from lab.model import catalog, checks, load
+from lab.model.manifests import Objects
+from lab.model.pins import Pin
 from lab.model.topology import BACKEND_OPTIONS, PROXY_MODES, Topology
 from lab.scenario import loader, runner
 from lab.scenario.events import Emit
@@ -70,6 +72,13 @@ def recipe(
 
     Raises InputError for a wrong topology or manifest, all manifests' problems at once; UsageError for a backend or mode that it does not run with.
     """
+    return wanted.wanted(*declared(scenario, topology, backend, proxy_mode))
+
+
+def declared(
+    scenario: Scenario, topology: str | None = None, backend: str | None = None, proxy_mode: str | None = None
+) -> tuple[Topology, Objects, Sequence[Pin]]:
+    """The same, whether or not this machine could run it. Raises as `recipe` does."""
     objects = load.read_manifests(scenario.manifest_paths)
     cluster = load.read_topology(catalog.find_topology(topology or scenario.topology))
     _require_backend(scenario, cluster, backend or scenario.backend or cluster.flannel.backend.type)
@@ -78,7 +87,7 @@ def recipe(
         known = ", ".join(scenario.proxy_modes)
         raise UsageError(f"the scenario {scenario.name} does not run with kube-proxy's mode {mode}, only with {known}")
     cluster = wanted.with_backend(cluster, backend or scenario.backend).with_proxy_mode(mode)
-    return wanted.wanted(cluster, objects, scenario.pins)
+    return cluster, objects, scenario.pins
 
 
 def _require_backend(scenario: Scenario, cluster: Topology, backend: str) -> None:

@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import traceback
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -15,6 +16,9 @@ from lab.cli import run as run_verb
 from lab.cluster.wanted import Wanted, wanted, with_backend
 from lab.errors import LabError
 from lab.fabric import registry, requirements, sandbox
+from lab.model.manifests import Objects
+from lab.model.pins import Pin
+from lab.model.topology import Topology
 
 
 def add_parser(subparsers: Any) -> None:
@@ -42,16 +46,21 @@ def run(args: argparse.Namespace) -> int:
 
 def recipe(what: str, backend: str | None = None, proxy_mode: str | None = None) -> tuple[str, Wanted]:
     """The lab's default name and what to boot, for the name or path of a topology or scenario. Raises UsageError or InputError."""
+    name, parts = declared(what, backend, proxy_mode)
+    return name, wanted(*parts)
+
+
+def declared(what: str, backend: str | None = None, proxy_mode: str | None = None) -> tuple[str, tuple[Topology, Objects, Sequence[Pin]]]:
+    """The same, whether or not this machine could run it. Raises as `recipe` does."""
     from lab.model import catalog, load
     from lab.scenario import loader
 
     if Path(what).name in {folder.name for folder in catalog.list_scenarios()} or (Path(what) / catalog.SCENARIO_SCRIPT).is_file():
         scenario = loader.load_scenario(catalog.find_scenario(what))
-        return scenario.name, run_verb.recipe(scenario, backend=backend, proxy_mode=proxy_mode)
+        return scenario.name, run_verb.declared(scenario, backend=backend, proxy_mode=proxy_mode)
     path = catalog.find_topology(what)
-    topology = load.read_topology(path)
-    complete = with_backend(topology, backend)
-    return topology.name, wanted(complete.with_proxy_mode(proxy_mode) if proxy_mode else complete)
+    topology = with_backend(load.read_topology(path), backend)
+    return topology.name, (topology.with_proxy_mode(proxy_mode) if proxy_mode else topology, Objects(), ())
 
 
 def _start(entry: registry.Entry, what: Wanted) -> int:

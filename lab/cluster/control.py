@@ -57,6 +57,9 @@ def _answer(connection: socket.socket, cluster: Cluster) -> None:
         elif request.get("verb") == "table":
             table = cluster.api.request("GET", str(request.get("path")), accept=TABLE)
             answer = {"table": table, "old": cluster.topology.kubernetes.startswith("v1.7.")}
+        elif request.get("verb") == "graph":
+            borrowed = descriptors = [_graph(cluster)]
+            answer = {"graph": "in the descriptor"}
         else:
             raise UsageError(f"unknown request {request!r}")
     except LabError as error:
@@ -66,6 +69,26 @@ def _answer(connection: socket.socket, cluster: Cluster) -> None:
     socket.send_fds(connection, [json.dumps(answer).encode()], descriptors)
     for descriptor in borrowed:
         os.close(descriptor)
+
+
+def _graph(cluster: Cluster) -> int:
+    """A file in memory with the cluster's graph as JSON: of a large cluster it is more than a datagram holds."""
+    from lab.cluster.state import graph_of
+    from lab.observe.graph import to_data
+
+    descriptor = os.memfd_create("lab-graph", os.MFD_CLOEXEC)
+    with os.fdopen(os.dup(descriptor), "w", encoding="utf-8") as file:
+        json.dump(to_data(graph_of(cluster)), file)
+    return descriptor
+
+
+def ask_graph(path: Path) -> dict[str, Any]:
+    """The graph of the lab that listens at `path`, as lab.observe.graph.to_data makes it. Raises as `ask` does."""
+    _, (descriptor,) = ask(path, {"verb": "graph"})
+    with os.fdopen(descriptor, "rb") as file:
+        file.seek(0)
+        data: dict[str, Any] = json.load(file)
+    return data
 
 
 def resolve(cluster: Cluster, who: str) -> str:

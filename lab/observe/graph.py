@@ -19,7 +19,8 @@ from lab.master.endpoints import endpoints_for
 from lab.model import objects as kubernetes
 from lab.model.manifests import Objects
 from lab.model.pins import Pin
-from lab.model.topology import DOCKER_DEFAULT, Machine as DeclaredMachine, Node, Topology
+from lab.model.topology import DOCKER_DEFAULT, Node, Topology
+from lab.model.topology import Machine as DeclaredMachine
 from lab.plan.allocate import template_hash
 from lab.plan.build import veth_of
 
@@ -199,8 +200,8 @@ def _machine(topology: Topology, declared: DeclaredMachine) -> Machine:
         return Machine(declared.name, "client", declared.interface, str(declared.address), number)
     docker = "" if topology.has_flannel else str(DOCKER_DEFAULT.network)
     subnet = str(declared.pod_cidr) if declared.pod_cidr and topology.has_flannel else docker
-    master = ("etcd", "apiserver", "controller-manager", "scheduler") if declared.role == "master" else ()
-    own = (*master, *(("flanneld",) if topology.has_flannel else ()), "kubelet", "kube-proxy")
+    master = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler") if declared.role == "master" else ()
+    own = (*master, *(("flanneld",) if topology.has_flannel else ()), "runtime", "kubelet", "kube-proxy")
     return Machine(declared.name, "node", declared.interface, str(declared.address), number, declared.role, subnet, own)
 
 
@@ -260,7 +261,9 @@ def to_data(graph: Graph) -> dict[str, Any]:
 def from_data(data: Mapping[str, Any]) -> Graph:
     """The graph of `to_data`'s data, after a journey through JSON. Raises UsageError for another version's."""
     if data.get("schema") != SCHEMA:
-        raise UsageError(f"the lab speaks version {data.get('schema')} of this format, and this command version {SCHEMA}; `lab down` and boot it again")
+        raise UsageError(
+            f"the lab speaks version {data.get('schema')} of this format, and this command version {SCHEMA}; `lab down` and boot it again"
+        )
     plain = {key: value for key, value in data.items() if key != "schema"}
     plain["segments"] = tuple(Segment(**one) for one in data["segments"])
     plain["machines"] = tuple(Machine(**one | {"daemons": tuple(one["daemons"])}) for one in data["machines"])
@@ -270,4 +273,4 @@ def from_data(data: Mapping[str, Any]) -> Graph:
 
 
 def _port(data: Mapping[str, Any]) -> Port:
-    return Port(**data | {"backends": tuple(Backend(**one) for one in data["backends"])})
+    return Port(**dict(data) | {"backends": tuple(Backend(**one) for one in data["backends"])})

@@ -116,6 +116,7 @@ def _machine(graph: Graph, machine: Machine, language: Language) -> list[str]:
     rows = [(machine.interface, machine.address)]
     if graph.backend:
         key = {"udp": "carries", "vxlan": "fills", "host-gw": "routes", "alloc": "leases"}.get(graph.backend, "cloudly")
+        key = key if "flanneld" in machine.daemons else "flanneld_gone"
         rows.append(("flanneld", say(key, language, port=graph.port).removeprefix("flanneld ")))
     if graph.device:
         rows.append((graph.device, say(f"device_{graph.backend}", language, port=graph.port)))

@@ -6,13 +6,12 @@ whatever ends the run, SIGKILL included, never leaves a green file, nor the gree
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from lab.errors import UsageError
 from lab.model.markup import attribute, text
+from lab.report import files
 from lab.report.jsonout import UNFINISHED, Document
 from lab.scenario.events import Event, RunEnded, RunStarted, StepEnded
 from lab.scenario.transcript import failure_text, transcript
@@ -39,13 +38,7 @@ class JUnitWriter:
         """The file stands as it is: without a last event, its failed case stays."""
 
     def _write(self) -> None:
-        temporary = self._path.with_name(f".{self._path.name}.{os.getpid()}")
-        try:
-            temporary.write_text(to_xml(self._document.runs), encoding="utf-8")
-            temporary.replace(self._path)
-        except OSError as error:
-            temporary.unlink(missing_ok=True)
-            raise UsageError(f"cannot write the JUnit file {self._path}: {error.strerror}; name a file in a writable folder") from error
+        files.replace(self._path, to_xml(self._document.runs), "the JUnit file")
 
 
 def to_xml(runs: Sequence[Mapping[str, Any]]) -> str:

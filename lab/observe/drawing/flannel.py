@@ -53,7 +53,9 @@ class _Flannel:
             end += MARGIN
         heading = say("flannel_heading", self.language, backend=self.graph.backend)
         made = finished(self.graph, self.language, "flannel", self.sheet, self.width, end, heading)
-        return replace(made, description=". ".join(f"{number} {hop.machine} {hop.interface}: {hop.text}" for number, hop in enumerate(self.way.hops, 1)))
+        return replace(
+            made, description=". ".join(f"{number} {hop.machine} {hop.interface}: {hop.text}" for number, hop in enumerate(self.way.hops, 1))
+        )
 
     def _on(self, hop: Hop, side: int) -> bool:
         pod = self.way.target if side else self.way.source

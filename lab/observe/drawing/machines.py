@@ -84,14 +84,16 @@ class _Node:
     def _row(self, kind: str, interface: str, text: str, width: float, indent: float = 0.0) -> Box:
         line = Line(fitted(text, "mono", width - 2 * PAD), "mono" if interface else "word")
         ident = self.sheet.name("if" if interface else kind, self.node.name, interface)
-        machine = self.node.name if interface or kind in ("rules", "daemon") else ""
-        place = interface or {"rules": "(rules)", "daemon": "(flanneld)"}.get(kind, "")
+        machine = self.node.name if interface or kind in ("rules", "daemon", "daemon-gone") else ""
+        place = interface or {"rules": "(rules)"}.get(kind, "(flanneld)")
         box = Box(ident, kind, self.x + indent, self.y, width, ROW, (line,), self.box.id, machine, place, text)
         self.y += ROW + GAP
         return self.sheet.box(box)
 
     def _flanneld(self) -> Box:
         backend = self.graph.backend
+        if "flanneld" not in self.node.daemons:
+            return self._row("daemon-gone", "", say("flanneld_gone", self.language), self.inner - GUTTER)
         key = {"udp": "carries", "vxlan": "fills", "host-gw": "routes", "alloc": "leases"}.get(backend, "cloudly")
         return self._row("daemon", "", say(key, self.language, port=self.graph.port), self.inner - GUTTER)
 

@@ -69,7 +69,9 @@ class _Service:
         master = next((node.name for node in self.graph.nodes if node.role == "master"), "")
         api = self._put("daemon", "apiserver", x, TOP, width, DAEMON, Line("apiserver", "name"), Line(master, "small"))
         inside = top + 34.0
-        proxy = self._put("daemon", "kube-proxy", x, inside, width, DAEMON, Line("kube-proxy", "name"), Line(self._says("writes"), "small"), parent=panel.id)
+        proxy = self._put(
+            "daemon", "kube-proxy", x, inside, width, DAEMON, Line("kube-proxy", "name"), Line(self._says("writes"), "small"), parent=panel.id
+        )
         self.sheet.link("control", api, proxy, [(api.middle[0], api.bottom), (proxy.middle[0], proxy.y)], arrow=True)
         text = self._says("watches")
         self.sheet.label(Label(text, api.middle[0] + 8.0, api.bottom + 19.0, "small"))
@@ -86,7 +88,12 @@ class _Service:
         entry = self._rules_box(choice.entry, choice.match, x, middle - CHAIN - 17.0, MIDDLE, panel)
         chain = choice.chain or self._says("in_turn" if self.graph.proxy_mode == "userspace" else "service_chain")
         chosen = self._rules_box(chain, self._how(choice), x, middle + 17.0, MIDDLE, panel)
-        points = [(client.right, client.middle[1]), (panel.x - SIDE / 2, client.middle[1]), (panel.x - SIDE / 2, entry.middle[1]), (entry.x, entry.middle[1])]
+        points = [
+            (client.right, client.middle[1]),
+            (panel.x - SIDE / 2, client.middle[1]),
+            (panel.x - SIDE / 2, entry.middle[1]),
+            (entry.x, entry.middle[1]),
+        ]
         self.sheet.link("path", client, entry, points, arrow=True)
         if choice is self.found[0]:
             down = entry.middle[0]
@@ -148,5 +155,3 @@ class _Service:
 
     def _says(self, key: str) -> str:
         return say(key, self.language)
-
-

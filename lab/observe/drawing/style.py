@@ -40,6 +40,7 @@ SHAPES = """
 .lab-picture .pod-waiting>rect{fill:none;stroke:var(--pod-edge);stroke-dasharray:4 3}
 .lab-picture .device>rect{fill:var(--device);stroke:var(--device-edge)}
 .lab-picture .daemon>rect{fill:var(--daemon);stroke:var(--daemon-edge)}
+.lab-picture .daemon-gone>rect{fill:none;stroke:var(--bad);stroke-dasharray:4 3}
 .lab-picture .bridge>rect{fill:var(--bridge);stroke:var(--bridge-edge)}
 .lab-picture .rules>rect{fill:var(--rules);stroke:var(--rules-edge)}
 .lab-picture .service>rect{fill:var(--service);stroke:var(--rules-edge);stroke-dasharray:5 4}

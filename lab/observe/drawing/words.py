@@ -24,6 +24,7 @@ WORDS = {
     "fills": Text("flanneld fills its tables", "flanneld 填写它的表"),
     "routes": Text("flanneld writes routes", "flanneld 写路由"),
     "cloudly": Text("flanneld writes the cloud's routes", "flanneld 写云的路由"),
+    "flanneld_gone": Text("flanneld does not run", "flanneld 没有运行"),
     "leases": Text("flanneld leases a subnet only", "flanneld 只租子网"),
     "device_udp": Text("TUN, to flanneld", "TUN，通向 flanneld"),
     "device_vxlan": Text("VXLAN, UDP :{port}", "VXLAN，UDP :{port}"),
@@ -36,9 +37,9 @@ WORDS = {
     "not_ready": Text("not ready", "未就绪"),
     "waiting": Text("Pods that the scheduler places at boot", "启动时由调度器安排的 Pod"),
     "virtual": Text("Services: on no machine, only in kube-proxy's rules on every node", "Service：不在任何机器上，只在每个节点的 kube-proxy 规则里"),
-    "endpoints": Text("{n} pods behind it", "后面有 {n} 个 Pod"),
-    "endpoint": Text("1 pod behind it", "后面有 1 个 Pod"),
-    "no_endpoints": Text("no pod behind it", "后面没有 Pod"),
+    "endpoints": Text("{n} back ends", "{n} 个后端"),
+    "endpoint": Text("1 back end", "1 个后端"),
+    "no_endpoints": Text("no back end", "没有后端"),
     "headless": Text("no address of its own", "没有自己的地址"),
     "address_at_boot": Text("address chosen at boot", "启动时分配地址"),
     "switch": Text("switch of {network}", "交换机 {network}"),
@@ -89,10 +90,12 @@ WORDS = {
     "hop_router_lost": Text("knows no way to pods' addresses", "不认识 Pod 的地址"),
     "hop_switch": Text("one layer 2: no router between", "同一个二层网络：中间没有路由器"),
     "lost_alloc": Text(
-        "alloc leases subnets only: nobody carries the packet, and no router knows its address.", "alloc 只租子网：没有人运送这个包，也没有路由器认识它的地址。"
+        "alloc leases subnets only: nobody carries the packet, and no router knows its address.",
+        "alloc 只租子网：没有人运送这个包，也没有路由器认识它的地址。",
     ),
     "lost_host_gw": Text(
-        "host-gw names the other node as a gateway, and a gateway must be on the same layer 2.", "host-gw 把对方节点当作网关，而网关必须在同一个二层网络里。"
+        "host-gw names the other node as a gateway, and a gateway must be on the same layer 2.",
+        "host-gw 把对方节点当作网关，而网关必须在同一个二层网络里。",
     ),
     "never_arrives": Text("the packet never comes here", "包到不了这里"),
     "payload": Text("payload", "载荷"),
