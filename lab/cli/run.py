@@ -17,7 +17,7 @@ from lab.model.manifests import Objects
 from lab.model.pins import Pin
 from lab.model.topology import BACKEND_OPTIONS, PROXY_MODES, Topology
 from lab.scenario import loader, runner
-from lab.scenario.events import Emit
+from lab.scenario.events import Emit, Pictured
 from lab.scenario.model import Scenario
 
 
@@ -33,6 +33,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--lang", choices=("en", "zh"), default=terminal.language(), help="language of the texts")
     parser.add_argument("--format", choices=("text", "json"), default="text", help="json: one document on stdout, nothing else")
     parser.add_argument("--junit", metavar="FILE", help="write a JUnit XML report")
+    parser.add_argument("--html", metavar="FILE", help="write a report for people: one HTML file that needs nothing else")
     parser.add_argument("-v", "--verbose", action="store_true", help="show long outputs in full")
     parser.set_defaults(run=run)
 
@@ -108,7 +109,9 @@ def _run_one(scenario: Scenario, what: wanted.Wanted, args: argparse.Namespace, 
 def _inside(scenario: Scenario, what: wanted.Wanted, args: argparse.Namespace, events: recording.Recording) -> int:
     """The lab process: everything here happens in the sandbox, and ends with it."""
     from lab.cluster.boot import boot
+    from lab.cluster.state import graph_of
     from lab.fabric.mininet import interact
+    from lab.observe import graph
 
     screen = terminal.writer(args) if args.format == "text" else None
     gone: list[terminal.OutputGone] = []
@@ -124,7 +127,12 @@ def _inside(scenario: Scenario, what: wanted.Wanted, args: argparse.Namespace, e
 
     @contextlib.contextmanager
     def booted(progress: Callable[[str, float | None], None]) -> Iterator[Any]:
-        yield boot(what, progress)
+        if args.html:
+            events(Pictured(graph.to_data(graph.planned(what.topology, what.objects, what.pins))))
+        cluster = boot(what, progress)
+        if args.html:
+            events(Pictured(graph.to_data(graph_of(cluster))))
+        yield cluster
 
     def mininet(cluster: Any) -> None:
         print(terminal.CLI_HINT[args.lang], flush=True)

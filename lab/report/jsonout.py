@@ -1,7 +1,7 @@
 """A run as one JSON document, for programs.
 
     {"schema": 1, "lab": "0.1.0",
-     "runs": [{"scenario", "folder", "title": {"en", "zh"}, "topology",
+     "runs": [{"scenario", "folder", "title": {"en", "zh"}, "topology", "intro",
                "boot": [{"what", "seconds"}], "boot_seconds",
                "steps": [{"key", "number", "title", "why", "status", "reason", "seconds", "repeat",
                           "commands": [{"number", "where", "prompt", "command", "status", "stdout", "stderr", "seconds", "attempts"}],
@@ -32,6 +32,7 @@ from lab.scenario.events import (
     Event,
     Evidence,
     Noted,
+    Pictured,
     RunEnded,
     RunStarted,
     Shown,
@@ -44,10 +45,11 @@ UNFINISHED = {"en": "the run ended without its last event", "zh": "运行没有�
 
 
 class Document:
-    """Events gathered into the plain data of the document."""
+    """Events gathered into the plain data of the document. `graphs` are not in it: by a run's place, how its lab was last pictured."""
 
     def __init__(self) -> None:
         self.runs: list[dict[str, Any]] = []
+        self.graphs: dict[int, dict[str, Any]] = {}
         self._step: dict[str, Any] = {}
 
     def add(self, event: Event) -> None:
@@ -59,6 +61,8 @@ class Document:
                 self.run["boot"].append({"what": event.what, "seconds": event.seconds})
         elif isinstance(event, Booted):
             self.run["boot_seconds"] = event.seconds
+        elif isinstance(event, Pictured):
+            self.graphs[len(self.runs) - 1] = event.graph
         elif isinstance(event, StepStarted):
             self._step_started(event)
         elif isinstance(event, StepEnded):
@@ -79,6 +83,7 @@ class Document:
 
     def _run_started(self, event: RunStarted) -> None:
         head = {"scenario": event.scenario, "folder": event.folder, "title": asdict(event.title), "topology": event.topology}
+        head["intro"] = asdict(event.intro)
         summary = {"ok": False, "aborted": UNFINISHED}
         self.runs.append({**head, "boot": [], "boot_seconds": None, "steps": [], "summary": summary})
 
