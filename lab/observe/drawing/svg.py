@@ -16,12 +16,13 @@ CENTRED = ("router", "card", "service", "number", "hop")
 _CONTAINERS = ("node", "panel", "area")
 
 
-def render(picture: Picture, prefix: str = "", standalone: bool = True, extra: str = "") -> str:
+def render(picture: Picture, prefix: str = "", standalone: bool = True, extra: str = "", style: str = "") -> str:
     """The picture's text.
 
     prefix       put before every id, so that several pictures fit into one page
     standalone   with its own style; without, the page has to bring `STYLE`
     extra        more markup on top of everything
+    style        more style, for a picture that stands alone
     """
     size = f"{_number(picture.width)} {_number(picture.height)}"
     head = (
@@ -29,7 +30,7 @@ def render(picture: Picture, prefix: str = "", standalone: bool = True, extra: s
         f'height="{_number(picture.height)}" role="img" aria-labelledby="{prefix}title {prefix}desc" data-view={attribute(picture.view)}>\n'
         f'<title id="{prefix}title">{text(picture.title)}</title>\n<desc id="{prefix}desc">{text(picture.description)}</desc>\n'
     )
-    style = f"<style>{STYLE}</style>\n" if standalone else ""
+    sheet = f"<style>{STYLE}{style}</style>\n" if standalone else ""
     arrows = sorted({link.kind for link in picture.links if link.arrow})
     marker = f"<defs>{''.join(_marker(kind, prefix) for kind in arrows)}</defs>\n" if arrows else ""
     containers = {box.parent for box in picture.boxes}
@@ -37,7 +38,7 @@ def render(picture: Picture, prefix: str = "", standalone: bool = True, extra: s
     over = [_box(box, prefix, False) for box in picture.boxes if box.id not in containers and box.kind not in _CONTAINERS]
     paper = '<rect class="paper" width="100%" height="100%"/>\n' if standalone else ""
     parts = [*under, *(_link(link, prefix) for link in picture.links), *over, *(_label(label) for label in picture.labels)]
-    return head + style + marker + paper + "".join(parts) + extra + "</svg>\n"
+    return head + sheet + marker + paper + "".join(parts) + extra + "</svg>\n"
 
 
 def _marker(kind: str, prefix: str) -> str:

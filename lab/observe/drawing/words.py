@@ -107,6 +107,13 @@ WORDS = {
     "on_the_wire_plain": Text("between the nodes, as the pod sent it", "节点之间的包，与 Pod 发出时相同"),
     "pod_mtu": Text("MTU of a pod: {mtu}", "Pod 的 MTU：{mtu}"),
     "leases_in_etcd": Text("etcd: whose subnet is where", "etcd：哪个子网在哪个节点"),
+    "journey": Text("Journey: {source} → {target}", "旅程：{source} → {target}"),
+    "leg_there": Text("there", "去程"),
+    "leg_back": Text("back", "回程"),
+    "leg_error": Text("error", "差错报文"),
+    "direction_in": Text("comes in", "进入"),
+    "direction_out": Text("goes out", "离开"),
+    "rules_met": Text("rules met:", "遇到的规则："),
 }
 
 
