@@ -33,6 +33,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument(
         "--service", metavar="NAME", help="which service --view service shows, as NAME or NAMESPACE/NAME; needed when there are several"
     )
+    parser.add_argument("--journey", metavar="FILE", help="draw a packet's journey, as JSON, onto the cluster; SVG only")
     run_verb.add_choices(parser)
     parser.add_argument("--format", choices=FORMATS, help="by default that of FILE's ending, else text")
     parser.add_argument("--output", "-o", metavar="FILE", help="write there instead of to standard output")
@@ -71,8 +72,10 @@ def graph_of(args: argparse.Namespace) -> Graph:
 
 def drawn(what: Graph, args: argparse.Namespace) -> str:
     """The picture's text in the format that is asked for. Raises UsageError for a view that there is nothing to show in."""
+    kind = args.format or ("svg" if args.journey else _by_ending(args.output))
+    if args.journey:
+        return _journey(what, kind, args)
     service = _service(what, args)
-    kind = args.format or _by_ending(args.output)
     if kind == "text":
         return _text(what, service, args)
     picture = _picture(what, service, args)
@@ -83,6 +86,22 @@ def drawn(what: Graph, args: argparse.Namespace) -> str:
     from lab.observe.drawing import dot, svg
 
     return dot.render(picture) if kind == "dot" else svg.render(picture)
+
+
+def _journey(what: Graph, kind: str, args: argparse.Namespace) -> str:
+    """A journey on the picture of its cluster. Raises UsageError for a file that is none."""
+    if kind != "svg" or args.view not in (None, "cluster") or args.service:
+        raise UsageError("--journey is drawn onto the whole cluster, as SVG only")
+    from lab.observe.drawing import journey
+
+    try:
+        data = json.loads(Path(args.journey).read_text(encoding="utf-8"))
+        return journey.render(what, data, args.lang)
+    except OSError as error:
+        raise UsageError(f"cannot read the journey {args.journey}: {error.strerror}") from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        text = f"{args.journey} holds no journey as JSON ({type(error).__name__}: {error})"
+        raise UsageError(text) from error
 
 
 def _by_ending(path: str | None) -> str:

@@ -13,10 +13,12 @@ from typing import Any
 
 from lab import __version__
 from lab.errors import UsageError
+from lab.model.columns import visible
 from lab.model.markup import attribute, text
 from lab.observe import graph as model
 from lab.observe.drawing import cluster, flannel, service, svg
 from lab.report import htmlstyle
+from lab.report.htmljourney import Journeys
 from lab.report.htmltext import LANGUAGES, bar, both, check, command, entry, identifier, time, word
 from lab.report.words import Language, say, seconds, stage
 
@@ -29,8 +31,10 @@ MOST_SERVICES = 6
 def page(runs: Sequence[Run], graphs: Mapping[int, Mapping[str, Any]], language: Language) -> str:
     """The whole file. `graphs`: by a run's place among the runs, its lab as data of lab.observe.graph; `language`: the one it opens in."""
     title = ", ".join(run["scenario"] for run in runs[:3]) + ("…" if len(runs) > 3 else "")
-    style = htmlstyle.sheet()
-    sections = "".join(_run(run, place, graphs.get(place)) for place, run in enumerate(runs)) or _nothing()
+    known = [model.from_data(graphs[place]) if place in graphs else None for place in range(len(runs))]
+    journeys = [Journeys(graph, f"run{place}") for place, graph in enumerate(known)]
+    sections = "".join(_run(run, place, journeys[place]) for place, run in enumerate(runs)) or _nothing()
+    style = htmlstyle.sheet() + "".join(part for one in journeys for part in one.styles)
     words = f"{title} – {say('html_title', language)}" if runs else say("html_title", language)
     return f"""<!DOCTYPE html>
 <html lang="{"zh-CN" if language == "zh" else "en"}">
@@ -101,9 +105,9 @@ def _told(run: Run) -> list[Mapping[str, Any]]:
     return [step for step in run["steps"] if step.get("title")]
 
 
-def _run(run: Run, place: int, graph: Mapping[str, Any] | None) -> str:
-    pictures = _pictures(graph, f"run{place}") if graph else ""
-    steps = "".join(_step(step, f"run{place}") for step in _told(run))
+def _run(run: Run, place: int, journeys: Journeys) -> str:
+    pictures = _pictures(journeys.graph, f"run{place}") if journeys.graph else ""
+    steps = "".join(_step(step, f"run{place}", journeys) for step in _told(run))
     return (
         f'<section class="run" id="run{place}">\n<h1>{text(run["scenario"])}: {entry(run["title"])}</h1>\n'
         f'<p class="lead">{entry(run.get("intro"))}</p>\n{_verdict(run)}{pictures}{_overview(run, place)}{_boot(run)}\n{steps}</section>\n'
@@ -127,9 +131,8 @@ def _verdict(run: Run) -> str:
     return f'<div class="verdict {kind}"><strong>{title}</strong>{"".join(f"<span>{fact}</span>" for fact in facts)}</div>\n'
 
 
-def _pictures(data: Mapping[str, Any], prefix: str) -> str:
+def _pictures(graph: model.Graph, prefix: str) -> str:
     """The cluster, and behind folds its services and the way between two nodes."""
-    graph = model.from_data(data)
     head = word("cluster" if graph.live else "planned_cluster")
     whole = _figure(f"{prefix}-cluster", {lang: svg.render(cluster.picture(graph, lang), f"{prefix}-c-{lang}-", False) for lang in LANGUAGES})
     parts = [f"<h2>{head}</h2>\n{whole}"]
@@ -183,35 +186,36 @@ def _boot(run: Run) -> str:
     return f"<h2>{word('boot_times')}</h2>\n<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>\n"
 
 
-def _step(step: Mapping[str, Any], prefix: str) -> str:
+def _step(step: Mapping[str, Any], prefix: str, journeys: Journeys) -> str:
     bad = step["status"] in ("failed", "error", None)
     status = word(step["status"]) if step["status"] else word("not_run")
     repeat = f" · {word('repeated', n=step['repeat'])}" if step.get("repeat") else ""
-    head = (
-        f"{_mark(step['status'])}<h3>{step['number']}. {entry(step['title'])}</h3>"
-        f'<span class="time">{status}{repeat} · {time(step["seconds"])}</span>'
-    )
+    took = "" if step["status"] == "skipped" else f" · {time(step['seconds'])}"
+    head = f'{_mark(step["status"])}<h3>{step["number"]}. {entry(step["title"])}</h3><span class="time">{status}{repeat}{took}</span>'
     why = f'<p class="why">{entry(step["why"])}</p>\n' if step["why"]["en"] else ""
     reason = f'<p class="reason">{entry(step["reason"])}</p>\n' if step.get("reason") else ""
-    inner = f"{why}{''.join(_inside(step))}{reason}{_evidence(step)}"
+    inner = f"{why}{''.join(_inside(step, journeys))}{reason}{_evidence(step)}"
     name, kind = identifier(prefix, step["key"]), "step bad" if bad else "step"
     return f'<article class="{kind}" id={name}><header>{head}</header><div class="inside">{inner}</div></article>\n'
 
 
-def _inside(step: Mapping[str, Any]) -> Iterator[str]:
+def _inside(step: Mapping[str, Any], journeys: Journeys) -> Iterator[str]:
     """What happened in a step, in order: each command with what came after it, then the checks that judge none alone."""
-    yield from _after(step, 0)
+    yield from _after(step, 0, journeys)
     for one in step["commands"]:
         yield command(one)
         yield _checks(step, one["number"])
-        yield from _after(step, one["number"])
+        yield from _after(step, one["number"], journeys)
     yield _checks(step, 0)
 
 
-def _after(step: Mapping[str, Any], number: int) -> Iterator[str]:
+def _after(step: Mapping[str, Any], number: int, journeys: Journeys) -> Iterator[str]:
+    for one in step["journeys"]:
+        if one["after"] == number:
+            yield journeys.draw(one["journey"])
     for one in step["shown"]:
         if one["after"] == number:
-            yield f'<p class="shown">{entry(one["title"])}</p><pre>{text(chr(10).join(one["lines"]))}</pre>\n'
+            yield f'<p class="shown">{entry(one["title"])}</p><pre>{text(visible(chr(10).join(one["lines"])))}</pre>\n'
     for one in step["notes"]:
         if one["after"] == number:
             yield f'<p class="note">{entry(one["text"])}</p>\n'

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from lab.observe.drawing.journey import STYLE as JOURNEYS
 from lab.observe.drawing.style import DARK, EMBEDDED, LIGHT
 
 _PAGE = """
@@ -82,12 +83,18 @@ dl.pair dt{color:var(--muted)}
 dl.pair dd{margin:0}
 dl.pair pre{margin:0}
 .reason{color:var(--bad)}
+.journey label{cursor:pointer;display:inline-block;margin:.3rem 0;padding:.1rem .7rem;font-size:.85rem}
+.journey label{border:1px solid var(--node-edge);border-radius:1rem}
+.pause:checked+label{background:var(--path);color:var(--paper)}
+.pause:focus-visible+label{outline:3px solid var(--path)}
+.pause:checked~.figure *{animation-play-state:paused!important}
+code{font:12px/1.45 ui-monospace,"DejaVu Sans Mono",Menlo,Consolas,monospace;overflow-wrap:anywhere}
 .shown{font-weight:600;margin:.8rem 0 0}
 @media (max-width:60rem){.page{grid-template-columns:minmax(0,1fr)}nav{position:static;max-height:none;padding:3rem 1rem 0}main{padding:1rem}}
 @media print{
 @page{margin:14mm}
 body{font-size:10pt}
-nav,.languages,.skip,.pick{display:none}
+nav,.languages,.skip,.pick,.journey label{display:none}
 .page{display:block;max-width:none}
 main{padding:0}
 a{color:inherit;text-decoration:none}
@@ -107,4 +114,4 @@ details::details-content{content-visibility:visible;block-size:auto}
 def sheet() -> str:
     """The whole style sheet, on one line."""
     dark = f"@media screen and (prefers-color-scheme:dark){{:root{{{DARK}color-scheme:dark}}}}"
-    return f":root{{{LIGHT}color-scheme:light}}{dark}{EMBEDDED}{_PAGE}".replace("\n", "")
+    return f":root{{{LIGHT}color-scheme:light}}{dark}{EMBEDDED}{JOURNEYS}{_PAGE}".replace("\n", "")

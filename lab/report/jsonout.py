@@ -8,6 +8,7 @@
                           "checks": [{"command", "name", "ok", "kind", "expected", "actual", "diff"}],
                           "notes": [{"after", "text"}],
                           "shown": [{"after", "title", "lines"}],
+                          "journeys": [{"after", "journey"}],
                           "evidence": [{"where", "prompt", "command", "status", "stdout", "stderr"}]}],
                "summary": {"ok", "passed", "failed", "skipped", "error", "checks", "failed_checks", "seconds", "aborted"}}]}
 
@@ -38,6 +39,7 @@ from lab.scenario.events import (
     Shown,
     StepEnded,
     StepStarted,
+    Travelled,
 )
 
 SCHEMA = 1
@@ -97,14 +99,15 @@ class Document:
 
     def _step_started(self, event: StepStarted) -> None:
         self._step = self._entry(event.key)
-        self._step.update(asdict(event), status=None, reason=None, seconds=None, commands=[], checks=[], notes=[], shown=[], evidence=[])
+        self._step.update(asdict(event), status=None, reason=None, seconds=None, commands=[], checks=[], notes=[], shown=[])
+        self._step.update(journeys=[], evidence=[])
         del self._step["total"]
 
     def _step_ended(self, event: StepEnded) -> None:
         reason = asdict(event.reason) if event.reason.en else None
         self._entry(event.key).update(status=event.status, reason=reason, seconds=event.seconds)
 
-    def _in_step(self, event: CommandStarted | CommandRan | Noted | Shown | Checked | Evidence) -> None:
+    def _in_step(self, event: CommandStarted | CommandRan | Noted | Shown | Travelled | Checked | Evidence) -> None:
         if isinstance(event, CommandStarted):
             unknown = {"status": None, "stdout": "", "stderr": "", "seconds": None, "attempts": 0}
             self._step["commands"].append(asdict(event) | unknown)
@@ -114,6 +117,8 @@ class Document:
             self._step["notes"].append({"after": event.after, "text": asdict(event.text)})
         elif isinstance(event, Shown):
             self._step["shown"].append({"after": event.after, "title": asdict(event.title), "lines": list(event.lines)})
+        elif isinstance(event, Travelled):
+            self._step["journeys"].append(asdict(event))
         elif isinstance(event, Evidence):
             self._step["evidence"].append(asdict(event))
         else:

@@ -25,6 +25,7 @@ from lab.scenario.events import (
     Shown,
     StepEnded,
     StepStarted,
+    Travelled,
 )
 
 HEAD, TAIL = 14, 6
@@ -77,6 +78,7 @@ class TerminalWriter:
             CommandRan: self._command_ran,
             Noted: self._noted,
             Shown: self._shown,
+            Travelled: lambda event: None,
             Checked: self._checked,
             Evidence: self._evidence,
             StepEnded: self._step_ended,

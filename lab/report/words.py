@@ -91,6 +91,8 @@ WORDS |= {
     "repeated": Text("repeated {n} times; this is the last", "重做 {n} 次；这是最后一次"),
     "not_run": Text("it did not come to an end", "没有执行完"),
     "journey": Text("Journey: {source} → {target}", "旅程：{source} → {target}"),
+    "pause": Text("Pause", "暂停"),
+    "all_stops": Text("Every stop", "每一站"),
 }
 
 WORDS["status_check"] = Text("expected exit status", "预期退出状态")

@@ -1,7 +1,7 @@
 """What happens during a run, as frozen data. The runner emits these; writers (lab.report) turn them into what people read.
 
 The order in one run: RunStarted, BootProgress... (and Pictured where a report wants it), Booted, then per step StepStarted, (CommandStarted,
-CommandRan | Noted | Shown | Checked)..., Evidence... if it failed, StepEnded, and RunEnded last. A step that the learner repeats starts
+CommandRan | Noted | Shown | Travelled | Checked)..., Evidence... if it failed, StepEnded, and RunEnded last. A step that the learner repeats starts
 and ends again; its last end counts.
 """
 
@@ -118,6 +118,14 @@ class Shown:
 
 
 @dataclass(frozen=True)
+class Travelled:
+    """A packet's journey was taken. `journey`: what `lab trace --format json` prints; `after` as with Shown."""
+
+    journey: dict[str, Any]
+    after: int
+
+
+@dataclass(frozen=True)
 class Checked:
     """A check was made. `command` is the number of the command it judges, 0 when it judges none alone."""
 
@@ -191,6 +199,7 @@ Event = (
     | CommandRan
     | Noted
     | Shown
+    | Travelled
     | Checked
     | Evidence
     | StepEnded
