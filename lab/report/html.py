@@ -23,11 +23,14 @@ class HtmlWriter:
     def __init__(self, path: str | Path, language: Language = "en") -> None:
         self._path, self._language = Path(path), language
         self._document = Document()
+        self._parts: list[htmlpage.Section] = []
         self._write()
 
     def __call__(self, event: Event) -> None:
         """Take one more event in."""
         self._document.add(event)
+        if isinstance(event, RunEnded):
+            self._parts.append(self._section(len(self._parts)))
         if isinstance(event, RunStarted | RunEnded):
             self._write()
 
@@ -35,6 +38,11 @@ class HtmlWriter:
         """Write what is there: a run without a last event says so."""
         self._write()
 
+    def _section(self, place: int) -> htmlpage.Section:
+        return htmlpage.section(self._document.runs[place], place, self._document.graphs.get(place))
+
     def _write(self) -> None:
-        page = htmlpage.page(self._document.runs, self._document.graphs, self._language)
+        """Only the run that goes on is drawn anew: those that ended do not change any more."""
+        going_on = [self._section(place) for place in range(len(self._parts), len(self._document.runs))]
+        page = htmlpage.page(self._document.runs, [*self._parts, *going_on], self._language)
         files.replace(self._path, page, "the HTML report")

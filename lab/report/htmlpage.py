@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from lab import __version__
@@ -28,13 +29,26 @@ MOST_SERVICES = 6
 """Services of a run that get a picture of their own."""
 
 
-def page(runs: Sequence[Run], graphs: Mapping[int, Mapping[str, Any]], language: Language) -> str:
-    """The whole file. `graphs`: by a run's place among the runs, its lab as data of lab.observe.graph; `language`: the one it opens in."""
+@dataclass(frozen=True)
+class Section:
+    """A run's part of the page, and what the page's style sheet has to have for it."""
+
+    markup: str
+    style: str
+
+
+def section(run: Run, place: int, graph: Mapping[str, Any] | None) -> Section:
+    """A run's part. `place`: its number among the runs; `graph`: its lab as data of lab.observe.graph."""
+    journeys = Journeys(model.from_data(graph) if graph else None, f"run{place}")
+    markup = _run(run, place, journeys)
+    return Section(markup, "".join(journeys.styles))
+
+
+def page(runs: Sequence[Run], parts: Sequence[Section], language: Language) -> str:
+    """The whole file. `parts`: one for each run; `language`: the one that it opens in."""
     title = ", ".join(run["scenario"] for run in runs[:3]) + ("…" if len(runs) > 3 else "")
-    known = [model.from_data(graphs[place]) if place in graphs else None for place in range(len(runs))]
-    journeys = [Journeys(graph, f"run{place}") for place, graph in enumerate(known)]
-    sections = "".join(_run(run, place, journeys[place]) for place, run in enumerate(runs)) or _nothing()
-    style = htmlstyle.sheet() + "".join(part for one in journeys for part in one.styles)
+    sections = "".join(part.markup for part in parts) or _nothing()
+    style = htmlstyle.sheet() + "".join(part.style for part in parts)
     words = f"{title} – {say('html_title', language)}" if runs else say("html_title", language)
     return f"""<!DOCTYPE html>
 <html lang="{"zh-CN" if language == "zh" else "en"}">

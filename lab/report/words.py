@@ -86,7 +86,7 @@ WORDS |= {
     "verdict_aborted": Text("Cut short: {reason}", "中断：{reason}"),
     "whole_output": Text("{n} more lines", "还有 {n} 行"),
     "evidence_of": Text("What {where} looked like then", "当时 {where} 的样子"),
-    "no_run": Text("Nothing has run yet.", "还没有任何运行。"),
+    "no_run": Text("The run has not ended. If nothing runs any more, it was killed.", "运行尚未结束。如果已经没有进程在运行，说明它被杀死了。"),
     "written_by": Text("Written by lab {version}.", "由 lab {version} 生成。"),
     "repeated": Text("repeated {n} times; this is the last", "重做 {n} 次；这是最后一次"),
     "not_run": Text("it did not come to an end", "没有执行完"),
