@@ -45,10 +45,7 @@ class _Cluster:
     def picture(self) -> Picture:
         rows = self._rows()
         wide = max(len(row) for row in rows) * (self.shape.width + BETWEEN) - BETWEEN
-        waiting = self.frame.waiting_width()
-        left = self.frame.outside_width(self.outside)
-        self.width = max(wide, left + 180.0 + waiting, 560.0) + 2 * MARGIN
-        center = max(self.width / 2, MARGIN + left + 90.0)
+        center, self.width = self.frame.placed(max(wide, 560.0) + 2 * MARGIN, self.outside)
         bottom = self.frame.band(self.outside, center, MARGIN, TOP, self.width - MARGIN)
         self.under = bottom + 5.0
         y = bottom + 12.0

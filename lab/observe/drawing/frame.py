@@ -48,16 +48,28 @@ class Frame:
         """How much room at the left of the router its clients need."""
         return max((block_width(self._client_lines(one)) for one in clients), default=-ASIDE) + ASIDE
 
+    def _router_lines(self) -> tuple[Line, ...]:
+        words = [say("router", self.language)] + ([say("cloud", self.language)] if self.graph.backend in ("aws-vpc", "gce") else [])
+        return (Line(fitted(self.graph.router, "name", 300.0), "name"), *(Line(word, "small") for word in words))
+
+    def router_width(self) -> float:
+        """How wide the router is; 0 without one."""
+        return block_width(self._router_lines()) + 12.0 if self.graph.router else 0.0
+
+    def placed(self, wide: float, clients: Sequence[model.Machine]) -> tuple[float, float]:
+        """Where the router's middle is, and how wide the picture: at least `wide`, with room for what stands beside the router."""
+        half = self.router_width() / 2
+        center = max(wide / 2, MARGIN + self.outside_width(clients) + half)
+        return center, max(wide, center + half + self.waiting_width() + MARGIN)
+
     def band(self, clients: Sequence[model.Machine], center: float, left: float, y: float, right: float) -> float:
         """Clients outside, the router, and pods that have no node yet, from left to right; returns where the band ends."""
         bottom = y + BAND
         if self.graph.router:
-            cloud = self.graph.backend in ("aws-vpc", "gce")
-            words = [say("router", self.language), *([say("cloud", self.language)] if cloud else [])]
-            lines = (Line(self.graph.router, "name"), *(Line(word, "small") for word in words))
-            width = block_width(lines) + 12.0
+            lines, width = self._router_lines(), self.router_width()
             name = self.sheet.name("router", self.graph.router)
-            self.router = Box(name, "router", center - width / 2, y, width, BAND + (10.0 if cloud else 0.0), lines, machine=self.graph.router)
+            height = BAND + 15.0 * (len(lines) - 2)
+            self.router = Box(name, "router", center - width / 2, y, width, height, lines, machine=self.graph.router)
             bottom = self.sheet.box(self.router).bottom
         for segment in self.graph.segments:
             members = [one for one in clients if one.segment == segment.number]

@@ -24,9 +24,8 @@ def picture(graph: model.Graph, language: Language = "en") -> Picture:
     shown = replace(graph, services=graph.services[:MOST_SERVICES])
     frame = Frame(shown, sheet, language)
     outside = [one for one in graph.clients if one.segment not in within]
-    left = frame.outside_width(outside)
-    width = max(ACROSS * (CELL + SPACE) + 3 * SPACE, left + 200.0 + frame.waiting_width()) + 2 * MARGIN
-    y = frame.band(outside, max(width / 2, MARGIN + left + 90.0), MARGIN, TOP, width - MARGIN) + 36.0
+    center, width = frame.placed(ACROSS * (CELL + SPACE) + 3 * SPACE + 2 * MARGIN, outside)
+    y = frame.band(outside, center, MARGIN, TOP, width - MARGIN) + 36.0
     alone = [one for one in graph.machines if one.segment in within and not graph.segment(one).switch]
     trunk = (frame.router.middle[0] if frame.router else 0.0, y - 24.0)
     for segment in graph.segments:
