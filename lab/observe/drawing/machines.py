@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from lab.observe import graph as model
-from lab.observe.drawing.picture import LINE, PAD, Box, Line, Sheet, filled, fitted, text_width
+from lab.observe.drawing.picture import LINE, PAD, Box, Line, Sheet, Style, filled, fitted, text_width
 from lab.observe.drawing.words import Language, say
 
 TAB, ROW, GAP, INSET = 24.0, 26.0, 13.0, 12.0
@@ -82,7 +82,8 @@ class _Node:
         return self.card
 
     def _row(self, kind: str, interface: str, text: str, width: float, indent: float = 0.0) -> Box:
-        line = Line(fitted(text, "mono", width - 2 * PAD), "mono" if interface else "word")
+        style: Style = "mono" if interface else "word"
+        line = Line(fitted(text, style, width - 2 * PAD), style)
         ident = self.sheet.name("if" if interface else kind, self.node.name, interface)
         machine = self.node.name if interface or kind in ("rules", "daemon", "daemon-gone") else ""
         place = interface or {"rules": "(rules)"}.get(kind, "(flanneld)")
