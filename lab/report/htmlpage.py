@@ -47,7 +47,7 @@ def section(run: Run, place: int, graph: Mapping[str, Any] | None) -> Section:
 def page(runs: Sequence[Run], parts: Sequence[Section], language: Language) -> str:
     """The whole file. `parts`: one for each run; `language`: the one that it opens in."""
     title = ", ".join(run["scenario"] for run in runs[:3]) + ("…" if len(runs) > 3 else "")
-    sections = "".join(part.markup for part in parts) or _nothing()
+    sections = _whole(runs) + "".join(part.markup for part in parts) or _nothing()
     style = htmlstyle.sheet() + "".join(part.style for part in parts)
     words = f"{title} – {say('html_title', language)}" if runs else say("html_title", language)
     return f"""<!DOCTYPE html>
@@ -73,6 +73,25 @@ def page(runs: Sequence[Run], parts: Sequence[Section], language: Language) -> s
 </body>
 </html>
 """
+
+
+def _whole(runs: Sequence[Run]) -> str:
+    """Several runs at one glance; nothing for a single one."""
+    if len(runs) < 2:
+        return ""
+    held = sum(run["summary"]["ok"] for run in runs)
+    rows = []
+    for place, run in enumerate(runs):
+        summary = run["summary"]
+        checks = summary.get("checks", 0)
+        counted = f"{checks - summary.get('failed_checks', 0)}/{checks}"
+        link = f'<a href="#run{place}">{text(run["scenario"])}</a>'
+        cells = f'<td>{_mark("passed" if summary["ok"] else "failed")} {link}</td><td>{entry(run["title"])}</td>'
+        rows.append(f'<tr>{cells}<td class="number">{counted}</td><td class="number">{time(summary.get("seconds"))}</td></tr>')
+    head = f'<th>{word("head_scenario")}</th><th></th><th class="number">{word("head_checks")}</th><th class="number">{word("head_time")}</th>'
+    verdict = f'<p class="lead">{word("scenarios_held", held=held, n=len(runs))}</p>'
+    table = f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
+    return f'<section class="run"><h1>{word("html_title")}</h1>\n{verdict}{table}</section>\n'
 
 
 def _policy(style: str) -> str:

@@ -91,6 +91,7 @@ dl.pair pre{margin:0}
 code{font:12px/1.45 ui-monospace,"DejaVu Sans Mono",Menlo,Consolas,monospace;overflow-wrap:anywhere}
 .shown{font-weight:600;margin:.8rem 0 0}
 @media (max-width:60rem){.page{grid-template-columns:minmax(0,1fr)}nav{position:static;max-height:none;padding:3rem 1rem 0}main{padding:1rem}}
+@media (max-width:60rem){h1{margin-right:0}}
 @media print{
 @page{margin:14mm}
 body{font-size:10pt}

@@ -86,6 +86,8 @@ WORDS |= {
     "verdict_aborted": Text("Cut short: {reason}", "中断：{reason}"),
     "whole_output": Text("{n} more lines", "还有 {n} 行"),
     "evidence_of": Text("What {where} looked like then", "当时 {where} 的样子"),
+    "scenarios_held": Text("{held} of {n} scenarios held", "{n} 个场景中 {held} 个全部成立"),
+    "head_scenario": Text("Scenario", "场景"),
     "no_run": Text("The run has not ended. If nothing runs any more, it was killed.", "运行尚未结束。如果已经没有进程在运行，说明它被杀死了。"),
     "written_by": Text("Written by lab {version}.", "由 lab {version} 生成。"),
     "repeated": Text("repeated {n} times; this is the last", "重做 {n} 次；这是最后一次"),

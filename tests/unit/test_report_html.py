@@ -174,6 +174,7 @@ def test_several_runs_share_a_file(tmp_path: Path) -> None:
     page = Page(text)
     assert [one for one in page.values("id") if re.fullmatch(r"run\d", one)] == ["run0", "run1", "run2"]
     assert len(page.values("id")) == len(set(page.values("id")))
+    assert "1 of 3 scenarios held" in text and "3 个场景中 1 个全部成立" in text
     assert text.count('class="verdict bad"') == 2 and text.count('class="verdict good"') == 1
 
 

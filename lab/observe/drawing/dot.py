@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from lab.model.markup import FORBIDDEN
 from lab.observe.drawing.picture import Box, Picture
 
 STYLES = {"control": "dotted", "service": "dashed"}
@@ -49,7 +50,7 @@ def _stand_in(name: str, inner: dict[str, list[Box]]) -> str:
 
 
 def _escaped(text: str) -> str:
-    return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", " ")
+    return FORBIDDEN.sub("\ufffd", text).replace("\\", "\\\\").replace('"', '\\"').replace("\n", " ")
 
 
 def _quoted(text: str) -> str:
