@@ -243,12 +243,12 @@ def _inside(step: Mapping[str, Any], journeys: Journeys) -> Iterator[str]:
 
 
 def _after(step: Mapping[str, Any], number: int, journeys: Journeys) -> Iterator[str]:
-    for one in step["journeys"]:
-        if one["after"] == number:
-            yield journeys.draw(one["journey"])
     for one in step["shown"]:
         if one["after"] == number:
             yield f'<p class="shown">{entry(one["title"])}</p><pre>{text(visible(chr(10).join(one["lines"])))}</pre>\n'
+    for one in step["journeys"]:
+        if one["after"] == number:
+            yield journeys.draw(one["journey"])
     for one in step["notes"]:
         if one["after"] == number:
             yield f'<p class="note">{entry(one["text"])}</p>\n'
