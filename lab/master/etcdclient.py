@@ -18,6 +18,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from lab.errors import LabError, UsageError
+from lab.master import connections
 
 TIMEOUT = 5.0
 """Seconds that one endpoint may take to connect, and to answer."""
@@ -80,7 +81,7 @@ class Changes:
 
 
 class EtcdClient:
-    """Talks to one etcd cluster. Holds no connection between calls, so one client may serve several threads.
+    """Talks to one etcd cluster. Several threads may use one client: each call takes a connection for itself, and leaves it to the next.
 
     endpoints   URLs such as http://10.229.43.65:2379; UsageError when one is no http URL
     timeout     seconds for each endpoint and step of a call
@@ -94,6 +95,7 @@ class EtcdClient:
         self.timeout = timeout
         self._addresses = [_address(endpoint) for endpoint in endpoints]
         self._api = _API_VERSIONS[0]
+        self._idle = connections.Idle()
 
     def range(self, key: str, prefix: bool = False) -> Snapshot:
         """One key, or with `prefix` all keys that begin with it, and the store's revision. A linearizable read."""
@@ -174,9 +176,9 @@ class EtcdClient:
         try:
             text = response.read()
         except (OSError, http.client.HTTPException) as error:
-            raise EtcdUnreachable(f"etcd's answer to {path} broke off: {error or type(error).__name__}") from error
-        finally:
             connection.close()
+            raise EtcdUnreachable(f"etcd's answer to {path} broke off: {error or type(error).__name__}") from error
+        self._idle.put(connection)
         return _message(text)
 
     def _open(self, path: str, body: dict[str, Any]) -> tuple[http.client.HTTPConnection, http.client.HTTPResponse]:
@@ -196,7 +198,7 @@ class EtcdClient:
     def _post(
         self, address: tuple[str, int], path: str, body: dict[str, Any]
     ) -> tuple[http.client.HTTPConnection, http.client.HTTPResponse]:
-        connection = http.client.HTTPConnection(*address, timeout=self.timeout)
+        connection = self._idle.take(*address) or http.client.HTTPConnection(*address, timeout=self.timeout)
         try:
             connection.request("POST", self._api + path, json.dumps(body), {"Content-Type": "application/json"})
             response = connection.getresponse()
