@@ -117,16 +117,19 @@ class EtcdClient:
 
     def create(self, key: str, value: str, lease: int = 0) -> int:
         """Write a key only if it does not exist. Returns the new revision, 0 if the key was there already."""
-        absent = {"key": _encode(key), "target": "VERSION", "result": "EQUAL", "version": "0"}
-        return self._conditionally(absent, {"request_put": _put(key, value, lease)})
+        return self._conditionally([_absent(key)], [{"request_put": _put(key, value, lease)}])
+
+    def create_all(self, pairs: Sequence[tuple[str, str]]) -> int:
+        """Write keys, at most 128, only if none of them exists: all at one revision, which is returned; 0 if any was there already."""
+        return self._conditionally([_absent(key) for key, _ in pairs], [{"request_put": _put(key, value, 0)} for key, value in pairs])
 
     def replace(self, key: str, value: str, mod_revision: int, lease: int = 0) -> int:
         """Write a key only if its last change is `mod_revision`. Returns the new revision, 0 if somebody was faster."""
-        return self._conditionally(_unchanged(key, mod_revision), {"request_put": _put(key, value, lease)})
+        return self._conditionally([_unchanged(key, mod_revision)], [{"request_put": _put(key, value, lease)}])
 
     def delete_unchanged(self, key: str, mod_revision: int) -> int:
         """Delete a key only if its last change is `mod_revision`. Returns the new revision, 0 if somebody was faster."""
-        return self._conditionally(_unchanged(key, mod_revision), {"request_delete_range": _span(key, False)})
+        return self._conditionally([_unchanged(key, mod_revision)], [{"request_delete_range": _span(key, False)}])
 
     def grant(self, ttl: int) -> int:
         """A new lease of `ttl` seconds; returns its number. Keys put with it vanish when it runs out."""
@@ -167,8 +170,8 @@ class EtcdClient:
         watch.wait_for_ever()
         return watch
 
-    def _conditionally(self, condition: dict[str, Any], then: dict[str, Any]) -> int:
-        answer = self._call("/kv/txn", {"compare": [condition], "success": [then]})
+    def _conditionally(self, conditions: list[dict[str, Any]], then: list[dict[str, Any]]) -> int:
+        answer = self._call("/kv/txn", {"compare": conditions, "success": then})
         return _revision(answer) if answer.get("succeeded") else 0
 
     def _call(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
@@ -296,6 +299,10 @@ def _after(prefix: str) -> str:
 
 def _put(key: str, value: str, lease: int) -> dict[str, Any]:
     return {"key": _encode(key), "value": _encode(value), "lease": str(lease)}
+
+
+def _absent(key: str) -> dict[str, Any]:
+    return {"key": _encode(key), "target": "VERSION", "result": "EQUAL", "version": "0"}
 
 
 def _unchanged(key: str, mod_revision: int) -> dict[str, Any]:
