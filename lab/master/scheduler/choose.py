@@ -42,8 +42,12 @@ def reconcile(key: Key, world: World, name: str = NAME) -> list[Action]:
 def sorted_out(pod: Object, world: World) -> tuple[list[Object], list[str]]:
     """The nodes that can take a pod, and for each other node the first reason against it."""
     fitting, reasons = [], []
+    there: dict[str, list[Object]] = {}
+    for one in world.all("pods"):
+        if (where := one["spec"].get("nodeName")) and _holds_room(one):
+            there.setdefault(where, []).append(one)
     for node in world.all("nodes"):
-        reason = objection(pod, node, _on(node["metadata"]["name"], world))
+        reason = objection(pod, node, there.get(node["metadata"]["name"], []))
         if reason:
             reasons.append(reason)
         else:
@@ -65,7 +69,8 @@ def objection(pod: Object, node: Object, there: list[Object]) -> str:
     wanted = (spec.get("nodeSelector") or {}).items() <= labels_of(node).items()
     if not wanted or not _has_affinity(pod, node):
         return "node(s) didn't match Pod's node affinity/selector"
-    if _host_ports(pod) & frozenset(port for one in there for port in _host_ports(one)):
+    ports = _host_ports(pod)
+    if ports and ports & frozenset(port for one in there for port in _host_ports(one)):
         return "node(s) didn't have free ports for the requested pod ports"
     return _shortage(pod, node, there)
 
@@ -116,7 +121,7 @@ def scheduler(name: str = NAME) -> Controller:
     def of_pod(world: World, pod: Object) -> Iterable[Key]:
         if _waits(pod, name):
             return [key_of(pod)]
-        is_room = not is_active(pod) or key_of(pod)[1] not in {one["metadata"]["name"] for one in world.all("pods", key_of(pod)[0])}
+        is_room = not is_active(pod) or world.get("pods", key_of(pod)[1], key_of(pod)[0]) is None
         return waiting(world, pod) if is_room else []
 
     return Controller(name, {"pods": of_pod, "nodes": waiting}, functools.partial(reconcile, name=name))
@@ -125,10 +130,6 @@ def scheduler(name: str = NAME) -> Controller:
 def _waits(pod: Object, name: str) -> bool:
     spec = pod["spec"]
     return not spec.get("nodeName") and (spec.get("schedulerName") or NAME) == name and is_active(pod) and not going(pod)
-
-
-def _on(node: str, world: World) -> list[Object]:
-    return [pod for pod in world.all("pods") if pod["spec"].get("nodeName") == node and _holds_room(pod)]
 
 
 def _holds_room(pod: Object) -> bool:
