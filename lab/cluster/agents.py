@@ -24,6 +24,8 @@ def import_daemons() -> None:
     import lab.kubelet.daemon
     import lab.kubelet.runtime
     import lab.kubeproxy.daemon
+    import lab.kubeproxy.incremental
+    import lab.kubeproxy.iptables  # the mode that most have
     import lab.master.scheduler.daemon  # noqa: F401 (it brings the controllers)
 
 
