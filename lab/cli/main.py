@@ -22,6 +22,7 @@ VERBS = {
     "get": "lab.cli.get",
     "exec": "lab.cli.exec",
     "shell": "lab.cli.shell",
+    "trace": "lab.cli.trace",
     "kubectl": "lab.cli.kubectl",
     "plan": "lab.cli.plan",
     "doctor": "lab.cli.doctor",

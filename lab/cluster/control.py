@@ -52,6 +52,9 @@ def _answer(connection: socket.socket, cluster: Cluster) -> None:
             borrowed = [os.open(f"/proc/self/ns/{kind}", os.O_RDONLY | os.O_CLOEXEC) for kind in _SANDBOX_KINDS]
             descriptors = borrowed + [host.namespace.fds[kind] for kind in _MACHINE_KINDS]
             answer: dict[str, Any] = {"name": host.name, "kind": host.kind, "prompt": host.prompt}
+        elif request.get("verb") == "trace":
+            borrowed = descriptors = [_traced(cluster, request)]
+            answer = {}
         elif request.get("verb") == "inspect":
             answer = inspect(cluster)
         elif request.get("verb") == "table":
@@ -61,11 +64,27 @@ def _answer(connection: socket.socket, cluster: Cluster) -> None:
             raise UsageError(f"unknown request {request!r}")
     except LabError as error:
         answer = {"error": str(error), "status": error.status}
-    except (ValueError, AttributeError) as error:
+    except (ValueError, AttributeError, TypeError) as error:
         answer = {"error": f"not a request: {error}", "status": 2}
     socket.send_fds(connection, [json.dumps(answer).encode()], descriptors)
     for descriptor in borrowed:
         os.close(descriptor)
+
+
+def _traced(cluster: Cluster, request: dict[str, Any]) -> int:
+    """Take a trace. Its recording is too long for a datagram: it goes by a file in memory, whose descriptor is passed."""
+    from lab.cluster import tracing
+
+    patience = request.get("patience")
+    wish = tracing.Wish(
+        str(request.get("source")), str(request.get("target")), tracing.protocol_of(request.get("protocol")), int(request.get("size") or 0),
+        bool(request.get("dontFragment")), tracing.PATIENCE if patience is None else float(patience), bool(request.get("rules", True)),
+    )  # fmt: skip
+    text = json.dumps(cluster.record_trace(wish).to_json()).encode()
+    descriptor = os.memfd_create("lab-trace", os.MFD_CLOEXEC)
+    with os.fdopen(os.dup(descriptor), "wb") as file:
+        file.write(text)
+    return descriptor
 
 
 def resolve(cluster: Cluster, who: str) -> str:
