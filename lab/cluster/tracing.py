@@ -5,12 +5,11 @@ Everything is taken away again at the end, also when the trace is interrupted; o
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from lab.cluster import control, targets
 from lab.errors import LabError, UsageError
@@ -20,10 +19,10 @@ from lab.fabric.namespace import Namespace
 from lab.kubeproxy import names
 from lab.kubeproxy.backends import ServicePortView, view
 from lab.observe.decode import Tunnel
-from lab.observe.trace import filters, nfnetlink
+from lab.observe.trace import bundles, filters, nfnetlink, rtnetlink
 from lab.observe.trace.correlate import correlate, questions
 from lab.observe.trace.probe import NUMBERS, Probe, Protocol, nft_matches
-from lab.observe.trace.recording import Card, Machine, Names, Question, Recording
+from lab.observe.trace.recording import Machine, Names, Recording
 from lab.observe.trace.rulelog import Pass
 from lab.observe.trace.sender import Sender
 from lab.observe.trace.taps import Taps
@@ -75,7 +74,7 @@ def record(cluster: Cluster, wish: Wish, tunnels: dict[int, Tunnel]) -> Recordin
     able, unable = _watchable(machines) if wish.rules else ({}, {})
     with Sender(source.namespace, target.protocol, target.address, target.port, wish.size, wish.dont_fragment) as sender:
         matches = [*nft_matches(sender.probe, dict(tunnels))]
-        with Tracers(able, matches) as tracers, Taps(machines, filters.program(sender.probe, tunnels)) as taps:
+        with Tracers(able, matches) as tracers, Taps(machines, filters.program(sender.probe, tunnels), bundles.marks(sender.probe)) as taps:
             start = time.time_ns()
             sender.send()
             if not sender.failed:
@@ -83,9 +82,15 @@ def record(cluster: Cluster, wish: Wish, tunnels: dict[int, Tunnel]) -> Recordin
             taps.drain()
             passes = tracers.passes()
             found = Recording(sender.probe, source.name, wish.target, start, sender.outcome, wish.patience, dict(tunnels), _names(cluster))
-            found = replace(found, frames=tuple(sorted(taps.frames, key=lambda one: one.time)))
+            frames = (
+                frame
+                for bundle in taps.frames
+                for frame in bundles.apart(bundle, tunnels)
+                if bundles.worth_keeping(frame, bundles.marks(sender.probe))
+            )
+            found = replace(found, frames=tuple(sorted(frames, key=lambda one: one.time)))
             found = replace(found, machines=_machines(cluster, found, passes, unable | tracers.troubles))
-    return _with_routes(cluster, replace(found, missed=taps.missed))
+    return _explained(cluster, replace(found, missed=taps.missed))
 
 
 def _check(wish: Wish) -> None:
@@ -123,29 +128,13 @@ def _machine(cluster: Cluster, probe: Probe, host: Host, passes: Mapping[str, tu
     name = host.name
     return Machine(
         name, host.kind,
-        cards=_cards(host),
+        cards=rtnetlink.cards(host.namespace),
         daemons=tuple((daemon.name, _state(daemon)) for daemon in cluster.daemons.get(name, {}).values()),
         forwards=_forwards(host.namespace),
         passes=passes.get(name, ()),
         untraced=why.get(name, ""),
         conntrack=_conntrack(host, probe) if host.kind == "node" else (),
-        neighbours=_unanswered(host),
     )  # fmt: skip
-
-
-def _cards(host: Host) -> tuple[Card, ...]:
-    ran = host.run(["ip", "-j", "-d", "address"])
-    links: list[dict[str, Any]] = json.loads(ran.stdout) if ran.status == 0 and ran.stdout.strip() else []
-    return tuple(
-        Card(
-            str(link.get("ifname", "")),
-            tuple(f"{one['local']}/{one['prefixlen']}" for one in link.get("addr_info", ()) if one.get("family") == "inet" and "local" in one),
-            int(link.get("mtu", 0)),
-            str(link.get("master", "")),
-            str(link.get("linkinfo", {}).get("info_kind", "")),
-        )
-        for link in links
-    )
 
 
 def _state(daemon: Daemon) -> str:
@@ -175,23 +164,15 @@ def _conntrack(host: Host, probe: Probe) -> tuple[str, ...]:
     return tuple(" ".join(line.split()) for line in ran.stdout.splitlines() if mark in line)
 
 
-def _unanswered(host: Host) -> tuple[str, ...]:
-    ran = host.run(["ip", "-4", "neigh", "show"])
-    return tuple(line.strip() for line in ran.stdout.splitlines() if line.rstrip().endswith(("INCOMPLETE", "FAILED")))
-
-
-def _with_routes(cluster: Cluster, found: Recording) -> Recording:
-    asked = questions(correlate(found))
-    return replace(found, routes=tuple((question, _route(cluster, question)) for question in asked))
-
-
-def _route(cluster: Cluster, question: Question) -> str:
-    argv = ["ip", "-4", "route", "get", question.destination]
-    argv += ["from", question.source, "iif", question.interface] if question.interface else []
-    ran = cluster.network.nameToNode[question.machine].run(argv)
-    if ran.status != 0:
-        return f"error: {ran.stderr.strip() or ran.stdout.strip()}"
-    return " ".join(ran.stdout.replace("cache", " ").split())
+def _explained(cluster: Cluster, found: Recording) -> Recording:
+    """With the answers to the questions that the journey leaves; where it was lost, also with the neighbours that do not answer."""
+    journey = correlate(found)
+    hosts = cluster.network.nameToNode
+    routes = tuple((question, rtnetlink.route(hosts[question.machine].namespace, question)) for question in questions(journey))
+    if journey.arrived:
+        return replace(found, routes=routes)
+    machines = tuple(replace(one, neighbours=rtnetlink.unanswered(hosts[one.name].namespace)) for one in found.machines)
+    return replace(found, routes=routes, machines=machines)
 
 
 def _names(cluster: Cluster) -> Names:

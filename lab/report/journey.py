@@ -58,7 +58,7 @@ class _Writer:
         before: Packet | None = None
         for hop in leg.hops:
             if not hop.minor or self._verbose:
-                if hop.interface or hop.rules or hop.route:
+                if hop.interface or hop.rules or hop.route or hop.changes:
                     yield self._hop(leg, hop, before)
                 yield from self._changes(hop)
                 yield from self._rules(hop)
@@ -69,10 +69,15 @@ class _Writer:
     def _hop(self, leg: Leg, hop: Hop, before: Packet | None) -> str:
         time = pad(_microseconds(hop.time), _TIME, right=True) + " µs"
         if not hop.interface:
-            return f"{time}  {pad(hop.machine, self._place)}       {self._say('socket' if leg.kind == 'there' else 'kernel')}"
+            return f"{time}  {pad(hop.machine, self._place)}       {self._say(self._socket(leg, hop))}"
         arrow = "→" if hop.direction == "out" else "←"
         head = f"{time}  {pad(_place(hop), self._place)} {arrow} {self._say(hop.direction)} "
         return head + (_headers(hop.packet, before) if hop.packet else "")
+
+    def _socket(self, leg: Leg, hop: Hop) -> str:
+        if hop.direction == "in":
+            return "received"
+        return "socket" if leg.kind == "there" else "kernel"
 
     def _changes(self, hop: Hop) -> Iterator[str]:
         shown = [change for change in hop.changes if "ttl" not in change.kind]

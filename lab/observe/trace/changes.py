@@ -86,10 +86,17 @@ def _ttl(kind: ChangeKind, before: Packet, after: Packet) -> Iterator[Change]:
 
 
 def _cut(before: Packet, after: Packet) -> Iterator[Change]:
-    if before.ip is None or after.ip is None:
-        return
-    cut, whole = (bool(one.ip and (one.ip.more_fragments or one.ip.fragment_offset)) for one in (after, before))
-    if cut and not whole:
-        yield Change("fragmentation", f"{before.ip.length} bytes", f"{after.ip.length} bytes")
-    if whole and not cut:
-        yield Change("reassembly", f"{before.ip.length} bytes", f"{after.ip.length} bytes")
+    """Sizes in bytes, of the layer that is cut."""
+    pieces = (
+        next((layer.ip for layer in after.layers if _is_piece(layer)), None),
+        next((layer.ip for layer in before.layers if _is_piece(layer)), None),
+    )
+    if pieces[0] and not pieces[1]:
+        whole = before.ip if after.ip is pieces[0] or before.inner is None else before.innermost.ip
+        yield Change("fragmentation", str(whole.length if whole else 0), str(pieces[0].length))
+    if pieces[1] and not pieces[0]:
+        yield Change("reassembly", str(pieces[1].length), str(after.innermost.ip.length if after.innermost.ip else 0))
+
+
+def _is_piece(packet: Packet) -> bool:
+    return packet.ip is not None and (packet.ip.more_fragments or packet.ip.fragment_offset > 0)

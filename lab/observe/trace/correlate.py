@@ -57,7 +57,12 @@ def _question(leg: Leg, number: int, hop: Hop) -> Question | None:
     """The question that the machine has to answer behind this hop; None behind a hop that sends the packet out, or passes it on a bridge."""
     following = next((one for one in leg.hops[number + 1 :] if not one.minor), None)
     leaves = following is not None and following.machine == hop.machine and following.direction == "out"
-    if hop.minor or hop.kind == "switch" or (hop.interface and hop.direction == "out" and not (leaves and hop.packet)):
+    if (
+        hop.minor
+        or hop.kind == "switch"
+        or (not hop.interface and hop.direction == "in")
+        or (hop.interface and hop.direction == "out" and not (leaves and hop.packet))
+    ):
         return None
     if hop.direction == "out" and hop.interface and following is not None and following.packet and hop.packet:
         # From a tunnel's device to the wire: what wrapped it asks where to with the outer packet.
@@ -109,6 +114,7 @@ def _leg(recording: Recording, kind: LegKind, seen: Sequence[tuple[Role, Sightin
         hops.insert(0, _socket(recording, kind, hops))
     hops = passes.attached(recording, kind, hops, hits)
     hops = _with_minor(recording, _with_changes(recording, kind, hops))
+    hops += _received(recording, kind, hops)
     routes = dict(recording.routes)
     leg = Leg(kind, tuple(hops))
     done = []
@@ -127,6 +133,19 @@ def _socket(recording: Recording, kind: LegKind, hops: Sequence[Hop]) -> Hop:
     """Where a leg begins: the socket, or the kernel, that sends the packet."""
     name = recording.source if kind == "there" else hops[0].machine
     return Hop(0 if kind == "there" else hops[0].time, name, "", recording.machine(name).kind, "out", None)
+
+
+def _received(recording: Recording, kind: LegKind, hops: Sequence[Hop]) -> list[Hop]:
+    """The socket that the reply comes back to, where the kernel translates it once more after the last interface."""
+    if kind != "back" or not hops or hops[-1].machine != recording.source or hops[-1].direction != "in" or hops[-1].packet is None:
+        return []
+    asked = recording.probe.tuple.reversed
+    seen = changes.ends_of(hops[-1].packet.innermost)
+    if seen is None or hops[-1].packet.wrapped or str(recording.probe.source) == "0.0.0.0":
+        return []
+    ports = (asked.source_port, asked.port) if seen.port else (0, 0)
+    found = tuple(changes.translations(seen, Tuple(asked.protocol, asked.source, ports[0], asked.destination, ports[1]), kind, recording.names))
+    return [Hop(hops[-1].time, recording.source, "", hops[-1].kind, "in", None, found)] if found else []
 
 
 def _with_minor(recording: Recording, hops: Sequence[Hop]) -> list[Hop]:

@@ -8,6 +8,7 @@ import struct
 from pathlib import Path
 
 from lab.fabric.namespace import Namespace
+from lab.observe.trace.rulelog import attributes
 
 _NETFILTER = 12
 _GET_TABLES, _GET_RULES = (10 << 8) | 1, (10 << 8) | 7
@@ -59,7 +60,7 @@ def rules(namespace: Namespace) -> list[bytes]:
 
 def tables(namespace: Namespace) -> list[str]:
     """Names of the IPv4 nftables tables, those of iptables-nft among them; none where the kernel has no nftables."""
-    return [_name(message[20:]) for message in _dump(namespace, _GET_TABLES)]
+    return [dict(attributes(message[20:])).get(_TABLE, b"").rstrip(b"\0").decode("utf-8", "replace") for message in _dump(namespace, _GET_TABLES)]
 
 
 def legacy_tables(namespace: Namespace) -> list[str]:
@@ -96,12 +97,3 @@ def split(data: bytes) -> list[bytes]:
         found.append(data[:length])
         data = data[(length + 3) & ~3 :]
     return found
-
-
-def _name(attributes: bytes) -> str:
-    while len(attributes) >= 4:
-        length, kind = struct.unpack_from("=HH", attributes)
-        if kind & 0x3FFF == _TABLE:
-            return attributes[4:length].rstrip(b"\0").decode("utf-8", "replace")
-        attributes = attributes[max((length + 3) & ~3, 4) :]
-    return ""

@@ -54,6 +54,8 @@ def _behind(recording: Recording, one: Pass, hops: Sequence[Hop], here: Sequence
         cards = (hop.interface, recording.machine(hop.machine).card(hop.interface).master)
         return hop.direction == direction and interface in cards and _looks(one, hop.packet)
 
+    if not one.into and here and _asked(recording, one) and hops[here[0]].packet is None and hops[here[0]].direction == "out":
+        return [here[0]]
     entered = [number for number in here if hops[number].interface and passed(number, one.into, "in")]
     if not one.out:
         return entered
@@ -64,6 +66,12 @@ def _behind(recording: Recording, one: Pass, hops: Sequence[Hop], here: Sequence
     if last.packet is not None:
         return [here[-1]] if last.direction == "in" and _looks(one, last.packet) else []
     return [here[-1]] if one.protocol == NUMBERS[recording.probe.protocol] and recording.probe.source_port in one.ports else []
+
+
+def _asked(recording: Recording, one: Pass) -> bool:
+    """Whether a pass is of the probe as its socket sent it: netfilter's OUTPUT, where the way out is still that of the untranslated address."""
+    probe = recording.probe
+    return (one.protocol, one.ports[0], one.destination) == (NUMBERS[probe.protocol], probe.source_port, str(probe.destination))
 
 
 def _answers(one: Pass, kind: LegKind) -> bool:

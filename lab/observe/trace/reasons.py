@@ -19,7 +19,7 @@ _DROPS = ("drop", "policy drop", "DROP", "REJECT", "reject")
 
 def loss(recording: Recording, journey: Journey) -> Loss | None:
     """Where and why the journey ended early; None when the reply came back."""
-    back = journey.leg("back")
+    back = tuple(hop for hop in journey.leg("back") if hop.packet is not None)
     if back and _came_home(recording, back[-1]):
         return _refused(journey, back)
     leg = back or journey.leg("there")
@@ -27,8 +27,21 @@ def loss(recording: Recording, journey: Journey) -> Loss | None:
     for reason in _REASONS:
         found = reason(recording, journey, last)
         if found is not None:
-            return found
+            return _root(recording, journey, found)
     return _unknown(recording, last, bool(back))
+
+
+def _root(recording: Recording, journey: Journey, found: Loss) -> Loss:
+    """A missing route is what a dead flanneld leaves behind: with it goes its device, and with that the route to the pods' network."""
+    if found.kind != "no-route":
+        return found
+    passed = [hop.machine for hop in journey.leg("there")]
+    for name in dict.fromkeys(passed):
+        if dict(recording.machine(name).daemons).get("flanneld") == "dead" and not any(c.name == "flannel0" for c in recording.machine(name).cards):
+            text = Text(f"flanneld on {name} is dead, and its route to the pods with it; so {found.text.en}",
+                        f"{name} 上的 flanneld 已死，通往 Pod 的路由也随之消失；于是 {found.text.zh}")  # fmt: skip
+            return Loss("flanneld", name, "flannel0", text)
+    return found
 
 
 def _came_home(recording: Recording, last: Hop) -> bool:
@@ -120,13 +133,25 @@ def _told(recording: Recording, who: str, hop: Hop, icmp: Icmp) -> Loss:
         text = Text(f"{who} refused: nothing listens on UDP port {port} there", f"{who} 拒绝：那里没有程序监听 UDP 端口 {port}")
         return Loss("no-listener", who, hop.interface, text)
     if icmp.code == 0:
-        goal = recording.probe.destination
-        return Loss("no-route", who, hop.interface, Text(f"{who} has no route to the destination ({goal})", f"{who} 没有去往目的地（{goal}）的路由"))
+        return _no_route(recording, who, hop.interface)
     if icmp.code == 1:
-        return _arp_loss(who, hop.interface, str(recording.probe.destination))
+        waiting = recording.machine(who).neighbours
+        return _arp_loss(who, hop.interface, waiting[0].split()[0]) if waiting else _no_route(recording, who, hop.interface)
     words = {9: "network prohibited", 10: "host prohibited", 13: "administratively prohibited"}
     what = words.get(icmp.code, f"ICMP unreachable, code {icmp.code}")
     return Loss("reject", who, hop.interface, Text(f"{who} rejected it: {what}", f"{who} 拒绝了它：{what}"))
+
+
+def _no_route(recording: Recording, who: str, interface: str) -> Loss:
+    goal = str(recording.probe.destination)
+    services = [name for spot, name in recording.names.services.items() if spot.rpartition(":")[0] == goal]
+    if services:
+        what = f"{recording.probe.protocol.upper()}{f' port {recording.probe.port}' if recording.probe.port else ''}"
+        text = Text(f"{goal} is the cluster IP of {services[0]}, which no machine has; no rule rewrites {what}, and {who} has no route to it",
+                    f"{goal} 是 {services[0]} 的集群 IP，没有任何机器拥有它；没有规则改写 {what}，而 {who} 没有去往它的路由")  # fmt: skip
+    else:
+        text = Text(f"{who} has no route to {goal}", f"{who} 没有去往 {goal} 的路由")
+    return Loss("no-route", who, interface, text)
 
 
 def _by_kernel(recording: Recording, journey: Journey, last: Hop) -> Loss | None:

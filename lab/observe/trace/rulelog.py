@@ -71,15 +71,15 @@ def passes(messages: Iterable[bytes], interfaces: Mapping[int, str]) -> list[Pas
     found: list[Pass] = []
     last = b""
     for message in messages:
-        attributes = dict(_attributes(message[20:])) if len(message) >= 20 and _kind(message) == _TRACE_MESSAGE else {}
-        if not attributes:
+        told = dict(attributes(message[20:])) if len(message) >= 20 and _kind(message) == _TRACE_MESSAGE else {}
+        if not told:
             continue
-        if _NETWORK in attributes or attributes.get(_ID, b"") != last or not found:
-            found.append(_begun(attributes, interfaces))
-        last = attributes.get(_ID, b"")
+        if _NETWORK in told or told.get(_ID, b"") != last or not found:
+            found.append(_begun(told, interfaces))
+        last = told.get(_ID, b"")
         # Without a handle, and no policy: the end of a chain, which decides nothing.
-        if _HANDLE in attributes or _POLICY in attributes:
-            found[-1] = replace(found[-1], hits=(*found[-1].hits, _hit(attributes)))
+        if _HANDLE in told or _POLICY in told:
+            found[-1] = replace(found[-1], hits=(*found[-1].hits, _hit(told)))
     return [one for one in found if one.hits and one.hits[0].table != TABLE]
 
 
@@ -88,9 +88,9 @@ def handles(messages: Iterable[bytes]) -> dict[tuple[str, str], list[int]]:
     found: dict[tuple[str, str], list[int]] = {}
     for message in messages:
         if _kind(message) == _RULE_MESSAGE:
-            attributes = dict(_attributes(message[20:]))
-            key = (_text(attributes.get(_RULE_TABLE, b"")), _text(attributes.get(_RULE_CHAIN, b"")))
-            found.setdefault(key, []).append(int.from_bytes(attributes.get(_RULE_HANDLE, b""), "big"))
+            told = dict(attributes(message[20:]))
+            key = (_text(told.get(_RULE_TABLE, b"")), _text(told.get(_RULE_CHAIN, b"")))
+            found.setdefault(key, []).append(int.from_bytes(told.get(_RULE_HANDLE, b""), "big"))
     return found
 
 
@@ -144,9 +144,9 @@ def _kind(message: bytes) -> int:
     return int(struct.unpack_from("=H", message, 4)[0])
 
 
-def _begun(attributes: Mapping[int, bytes], interfaces: Mapping[int, str]) -> Pass:
-    packet = decode(attributes.get(_NETWORK, b"") + attributes.get(_TRANSPORT, b""), "ip", {})
-    into, out = (interfaces.get(int.from_bytes(attributes.get(one, b""), "big"), "") for one in (_INTO, _OUT))
+def _begun(told: Mapping[int, bytes], interfaces: Mapping[int, str]) -> Pass:
+    packet = decode(told.get(_NETWORK, b"") + told.get(_TRANSPORT, b""), "ip", {})
+    into, out = (interfaces.get(int.from_bytes(told.get(one, b""), "big"), "") for one in (_INTO, _OUT))
     if packet.ip is None:
         return Pass(into, out, "", "", 0, (0, 0), ())
     flags = packet.transport.flags if isinstance(packet.transport, Tcp) else ()
@@ -160,13 +160,13 @@ def _ports(packet: Packet) -> tuple[int, int]:
     return (transport.identifier, transport.identifier) if isinstance(transport, Icmp) else (0, 0)
 
 
-def _hit(attributes: Mapping[int, bytes]) -> Hit:
-    table, chain = _text(attributes.get(_NAME, b"")), _text(attributes.get(_CHAIN, b""))
-    if int.from_bytes(attributes.get(_TYPE, b""), "big") == _KIND_POLICY:
-        return Hit(table, chain, 0, f"policy {_code(attributes.get(_POLICY, b''))}")
-    verdict = dict(_attributes(attributes.get(_VERDICT, b"")))
+def _hit(told: Mapping[int, bytes]) -> Hit:
+    table, chain = _text(told.get(_NAME, b"")), _text(told.get(_CHAIN, b""))
+    if int.from_bytes(told.get(_TYPE, b""), "big") == _KIND_POLICY:
+        return Hit(table, chain, 0, f"policy {_code(told.get(_POLICY, b''))}")
+    verdict = dict(attributes(told.get(_VERDICT, b"")))
     words = f"{_code(verdict.get(1, b''))} {_text(verdict.get(2, b''))}".strip()
-    return Hit(table, chain, int.from_bytes(attributes.get(_HANDLE, b""), "big"), words)
+    return Hit(table, chain, int.from_bytes(told.get(_HANDLE, b""), "big"), words)
 
 
 def _code(data: bytes) -> str:
@@ -177,7 +177,7 @@ def _text(data: bytes) -> str:
     return data.rstrip(b"\0").decode("utf-8", "replace")
 
 
-def _attributes(data: bytes) -> Iterator[tuple[int, bytes]]:
+def attributes(data: bytes) -> Iterator[tuple[int, bytes]]:
     """The netlink attributes of some bytes: type without its flags, and value."""
     while len(data) >= 4:
         length, kind = struct.unpack_from("=HH", data)

@@ -8,13 +8,14 @@ import selectors
 import socket
 import struct
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from types import TracebackType
 
 from lab.fabric.namespace import Namespace
 from lab.observe import capture
 from lab.observe.decode import Link
 from lab.observe.sighting import Direction, Place
+from lab.observe.trace import bundles
 from lab.observe.trace.recording import Frame
 from lab.observe.trace.sender import Sender
 
@@ -26,11 +27,13 @@ class Taps:
 
     machines   name -> namespace
     program    lab.observe.trace.filters.program
+    marks      lab.observe.trace.bundles.marks
     """
 
-    def __init__(self, machines: Mapping[str, Namespace], program: bytes) -> None:
+    def __init__(self, machines: Mapping[str, Namespace], program: bytes, marks: Collection[bytes]) -> None:
         self._machines = machines
         self._program = program
+        self._marks = marks
         self._sockets: dict[socket.socket, str] = {}
         self._selector = selectors.DefaultSelector()
         self._pilot: socket.socket | None = None
@@ -81,7 +84,9 @@ class Taps:
                 return
             link: Link = "ethernet" if address[3] in capture.ETHERNET_TYPES else "ip"
             direction: Direction = "out" if address[2] == capture.OUTGOING else "in"
-            self.frames.append(Frame(capture.stamp(extra), Place(self._sockets[opened], address[0]), direction, link, data))
+            frame = Frame(capture.stamp(extra), Place(self._sockets[opened], address[0]), direction, link, data)
+            if bundles.worth_keeping(frame, self._marks):
+                self.frames.append(frame)
 
     def _close(self) -> None:
         for opened in self._sockets:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
@@ -18,6 +19,8 @@ from lab.fabric.namespace import Namespace
 from lab.observe.trace import nfnetlink, rulelog
 from lab.observe.trace.rulelog import TABLE, Pass
 
+_PATIENCE = 5.0
+"""Seconds for a program that takes some milliseconds."""
 _IPTABLES = ("raw", "mangle", "nat", "filter", "security")
 _RULES = """\
 table ip {table} {{
@@ -58,8 +61,9 @@ class Tracers:
         """Begin to watch. What cannot be watched is in `troubles`, with the reason."""
         text = _RULES.format(table=TABLE, rules="\n".join(f"        {match} meta nftrace set 1" for match in self._matches))
         try:
-            for name, namespace in self._machines.items():
-                self._begin(name, namespace, text)
+            started = [(name, self._begin(name, namespace)) for name, namespace in self._machines.items()]
+            for name, nft in started:
+                self._mark(name, nft, text)
         except BaseException:
             self._end()
             raise
@@ -73,14 +77,23 @@ class Tracers:
         """What marked packets have hit until now, by machine."""
         return {name: self._passes(one) for name, one in self._traced.items()}
 
-    def _begin(self, name: str, namespace: Namespace, text: str) -> None:
+    def _begin(self, name: str, namespace: Namespace) -> subprocess.Popen[bytes] | None:
+        """Listen on a machine, and start the program that will mark there."""
         try:
             with namespace.entered():
                 interfaces = dict(socket.if_nameindex())
             self._traced[name] = _Traced(namespace, nfnetlink.listen(namespace), interfaces)
-            process.must(process.run(namespace, ["nft", "-f", "-"], stdin=text))
+            return process.spawn(namespace, ["nft", "-f", "-"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
         except (LabError, OSError) as error:
             self.troubles[name] = str(error)
+            return None
+
+    def _mark(self, name: str, nft: subprocess.Popen[bytes] | None, text: str) -> None:
+        if nft is None:
+            return
+        trouble = _ended(nft, text.encode())
+        if trouble:
+            self.troubles[name] = f"nft: {trouble}"
 
     def _passes(self, one: _Traced) -> tuple[Pass, ...]:
         found = rulelog.passes(nfnetlink.heard(one.listening), one.interfaces)
@@ -94,11 +107,28 @@ class Tracers:
         return rulelog.with_texts(found, texts)
 
     def _end(self) -> None:
+        ending = []
         for one in self._traced.values():
             one.listening.close()
-            with contextlib.suppress(LabError):  # the machine may have gone meanwhile, and the table with it
-                process.run(one.namespace, ["nft", "delete", "table", "ip", TABLE])
+            with contextlib.suppress(LabError):
+                ending.append(
+                    process.spawn(one.namespace, ["nft", "delete", "table", "ip", TABLE], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+                )
+        for nft in ending:
+            _ended(nft)  # the machine may have gone meanwhile, and the table with it
         self._traced.clear()
+
+
+def _ended(nft: subprocess.Popen[bytes], stdin: bytes | None = None) -> str:
+    """Wait for a program; what it said when it failed, empty when it did not."""
+    try:
+        _, said = nft.communicate(stdin, timeout=_PATIENCE)
+    except BaseException as error:
+        process.kill_group(nft)
+        if not isinstance(error, subprocess.TimeoutExpired):
+            raise
+        return f"it did not end within {_PATIENCE:g} s"
+    return said.decode("utf-8", "replace").strip() if nft.returncode else ""
 
 
 def _texts(namespace: Namespace, table: str, order: Mapping[tuple[str, str], Sequence[int]]) -> dict[tuple[str, int], str]:
