@@ -54,27 +54,27 @@ def _of_leg(leg: Leg) -> Iterator[Question]:
 
 
 def _question(leg: Leg, number: int, hop: Hop) -> Question | None:
-    """The question that the machine has to answer behind this hop; None behind a hop that sends the packet out, or passes it on a bridge."""
+    """What the machine decides behind this hop: where to with what came in, or with what is its own. None where there is no decision."""
     following = next((one for one in leg.hops[number + 1 :] if not one.minor), None)
-    leaves = following is not None and following.machine == hop.machine and following.direction == "out"
-    if (
-        hop.minor
-        or hop.kind == "switch"
-        or (not hop.interface and hop.direction == "in")
-        or (hop.interface and hop.direction == "out" and not (leaves and hop.packet))
-    ):
+    if hop.minor or hop.kind == "switch" or hop.interface == "lo":
         return None
-    if hop.direction == "out" and hop.interface and following is not None and following.packet and hop.packet:
-        # From a tunnel's device to the wire: what wrapped it asks where to with the outer packet.
-        wrapped = following.packet.wrapped and not hop.packet.wrapped
-        return _asked(hop.machine, following.packet, "", "") if wrapped else None
-    arriving = hop.packet or (following.packet if following else None)
-    if arriving is None or arriving.ip is None:
+    after = following.packet if following and following.machine == hop.machine and following.direction == "out" else None
+    if hop.direction == "in":
+        return _incoming(hop, after, following is None)
+    if after is None:
         return None
-    if not leaves or following is None or following.packet is None:
-        return _asked(hop.machine, arriving, str(arriving.ip.source), hop.interface) if hop.interface and following is None else None
-    goal = following.packet if following.packet.wrapped == arriving.wrapped else following.packet.innermost
-    return _asked(hop.machine, goal, str(arriving.ip.source) if hop.interface else "", hop.interface)
+    if hop.packet is None:
+        return _asked(hop.machine, after, "", "")
+    # From a tunnel's device to the wire: what wrapped the packet asks where to with the outer one.
+    return _asked(hop.machine, after, "", "") if after.wrapped and not hop.packet.wrapped else None
+
+
+def _incoming(hop: Hop, after: Packet | None, last: bool) -> Question | None:
+    """What becomes of a packet that came in; netfilter may have changed where it goes before that is decided."""
+    if hop.packet is None or hop.packet.ip is None or (after is None and not last):
+        return None
+    goal = hop.packet if after is None else after if after.wrapped == hop.packet.wrapped else after.innermost
+    return _asked(hop.machine, goal, str(hop.packet.ip.source), hop.interface)
 
 
 def _asked(machine: str, goal: Packet, source: str, interface: str) -> Question | None:

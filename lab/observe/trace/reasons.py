@@ -21,7 +21,7 @@ def loss(recording: Recording, journey: Journey) -> Loss | None:
     """Where and why the journey ended early; None when the reply came back."""
     back = tuple(hop for hop in journey.leg("back") if hop.packet is not None)
     if back and _came_home(recording, back[-1]):
-        return _refused(journey, back)
+        return _refused(recording, journey, back)
     leg = back or journey.leg("there")
     last = leg[-1]
     for reason in _REASONS:
@@ -48,13 +48,13 @@ def _came_home(recording: Recording, last: Hop) -> bool:
     return last.machine == recording.source and last.direction == "in" and bool(last.packet) and not (last.packet and last.packet.wrapped)
 
 
-def _refused(journey: Journey, back: tuple[Hop, ...]) -> Loss | None:
+def _refused(recording: Recording, journey: Journey, back: tuple[Hop, ...]) -> Loss | None:
     """The reply may be a refusal: TCP's RST says that nobody listens on the port."""
     packet = back[-1].packet
     if packet is None or not isinstance(packet.innermost.transport, Tcp) or "RST" not in packet.innermost.transport.flags:
         return None
     who = back[0].machine
-    rejected = _rejecting(journey)
+    rejected = _rejecting(recording, journey, back[-1])
     if rejected is not None:
         return rejected
     port = _asked_port(journey)
@@ -69,24 +69,26 @@ def _asked_port(journey: Journey) -> int:
     return transport.destination if isinstance(transport, Tcp) else journey.probe.port
 
 
-def _by_rule(recording: Recording, journey: Journey, last: Hop) -> Loss | None:
-    return _rejecting(journey)
+def _asked_service(recording: Recording) -> str:
+    """The service whose port was asked for; a node port is one on every address."""
+    probe, services = recording.probe, recording.names.services
+    return services.get(f"{probe.destination}:{probe.port}") or services.get(f":{probe.port}", "")
 
 
-def _rejecting(journey: Journey) -> Loss | None:
+def _rejecting(recording: Recording, journey: Journey, last: Hop) -> Loss | None:
     """The rule that dropped or rejected the packet, on either way."""
     for leg in journey.legs:
         for hop in leg.hops:
             for rule in hop.rules:
                 if rule.verdict in _DROPS or "reject" in rule.verdict.lower():
-                    return _dropped(hop, rule)
+                    return _dropped(recording, hop, rule)
     return None
 
 
-def _dropped(hop: Hop, rule: RuleHit) -> Loss:
+def _dropped(recording: Recording, hop: Hop, rule: RuleHit) -> Loss:
     where = f"{rule.table} {rule.chain}"
-    if "has no endpoints" in rule.rule or "no-endpoint" in rule.rule or rule.chain == "reject-chain":
-        service = next((word.strip('":') for word in rule.rule.split() if "/" in word and not word[0].isdigit()), "")
+    service = _asked_service(recording)
+    if service and service in recording.names.empty:
         text = Text(f"the service {service} has no endpoints: {hop.machine} rejects the packet in {where}",
                     f"服务 {service} 没有端点：{hop.machine} 在 {where} 拒绝了这个包")  # fmt: skip
         return Loss("no-endpoints", hop.machine, hop.interface, text, rule)
@@ -145,6 +147,10 @@ def _told(recording: Recording, who: str, hop: Hop, icmp: Icmp) -> Loss:
 def _no_route(recording: Recording, who: str, interface: str) -> Loss:
     goal = str(recording.probe.destination)
     services = [name for spot, name in recording.names.services.items() if spot.rpartition(":")[0] == goal]
+    if services and services[0] in recording.names.empty:
+        text = Text(f"the service {services[0]} has no endpoints, so no rule rewrites the packet; and {who} has no route to its cluster IP {goal}",
+                    f"服务 {services[0]} 没有端点，所以没有规则改写这个包；而 {who} 没有去往其集群 IP {goal} 的路由")  # fmt: skip
+        return Loss("no-endpoints", who, interface, text)
     if services:
         what = f"{recording.probe.protocol.upper()}{f' port {recording.probe.port}' if recording.probe.port else ''}"
         text = Text(f"{goal} is the cluster IP of {services[0]}, which no machine has; no rule rewrites {what}, and {who} has no route to it",
@@ -258,4 +264,4 @@ def _unknown(recording: Recording, last: Hop, answered: bool) -> Loss:
 
 
 Reason = Callable[[Recording, Journey, Hop], "Loss | None"]
-_REASONS: tuple[Reason, ...] = (_by_rule, _by_error, _by_kernel, _by_flanneld, _by_routing, _by_owner, _by_neighbour)
+_REASONS: tuple[Reason, ...] = (_rejecting, _by_error, _by_kernel, _by_flanneld, _by_routing, _by_owner, _by_neighbour)

@@ -69,17 +69,18 @@ def passes(messages: Iterable[bytes], interfaces: Mapping[int, str]) -> list[Pas
     interfaces   the machine's, index -> name
     """
     found: list[Pass] = []
-    last = b""
+    latest: dict[bytes, int] = {}
     for message in messages:
         told = dict(attributes(message[20:])) if len(message) >= 20 and _kind(message) == _TRACE_MESSAGE else {}
-        if not told:
-            continue
-        if _NETWORK in told or told.get(_ID, b"") != last or not found:
+        identity = told.get(_ID, b"")
+        # A packet that rejects another one goes its way before the other's message comes: only the id tells them apart.
+        if _NETWORK in told:
+            latest[identity] = len(found)
             found.append(_begun(told, interfaces))
-        last = told.get(_ID, b"")
+        number = latest.get(identity)
         # Without a handle, and no policy: the end of a chain, which decides nothing.
-        if _HANDLE in told or _POLICY in told:
-            found[-1] = replace(found[-1], hits=(*found[-1].hits, _hit(told)))
+        if number is not None and (_HANDLE in told or _POLICY in told):
+            found[number] = replace(found[number], hits=(*found[number].hits, _hit(told)))
     return [one for one in found if one.hits and one.hits[0].table != TABLE]
 
 
