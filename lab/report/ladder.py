@@ -18,7 +18,8 @@ _COLUMN, _ROW, _LINE = 104, 30, 15
 _LEFT, _TOP, _NOTES = 92, 118, 690
 _LONGEST = 96
 _STYLE = (
-    "svg{--paper:#fff;--ink:#1b2430;--muted:#5b6878;--edge:#c3ccd8;--panel:#f4f6f9;--there:#1769c4;--back:#1a7f43;--error:#c22f3d;--changed:#9a6200}"
+    "svg{--paper:#fff;--ink:#1b2430;--muted:#5b6878;--edge:#c3ccd8;--panel:#f4f6f9;"
+    "--there:#1769c4;--back:#1a7f43;--error:#c22f3d;--changed:#9a6200}"
     "@media (prefers-color-scheme:dark){svg{--paper:#12171e;--ink:#e4eaf1;--muted:#9aa8b8;--edge:#3a4757;--panel:#1a212a;--there:#6db1ff;"
     "--back:#5fce8b;--error:#ff7c86;--changed:#e0a23a}}"
     '.paper{fill:var(--paper)}text{font:11px ui-monospace,"DejaVu Sans Mono",Menlo,Consolas,"Noto Sans CJK SC",monospace;fill:var(--ink);white-space:pre}'
