@@ -55,7 +55,10 @@ def test_a_service_request_between_nodes_shows_everything_on_its_way() -> None:
     ttls = [hop.packet.innermost.ip.ttl for hop in found.leg("there") if hop.packet and hop.packet.innermost.ip]
     assert ttls == [64, 64, 64, 63, 62, 62, 62, 62, 61, 60, 60, 60]
     assert [entry.nat for entry in found.conntrack] == [True, False]
-    assert {hop.route for hop in found.leg("there") if hop.machine == NODE1} >= {"10.244.2.199 dev flannel0", "10.229.45.161 via 10.229.52.1 dev eth0"}
+    assert {hop.route for hop in found.leg("there") if hop.machine == NODE1} >= {
+        "10.244.2.199 dev flannel0",
+        "10.229.45.161 via 10.229.52.1 dev eth0",
+    }
 
 
 def test_the_same_with_vxlan_and_with_nftables() -> None:
