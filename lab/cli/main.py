@@ -24,6 +24,10 @@ VERBS = {
     "shell": "lab.cli.shell",
     "trace": "lab.cli.trace",
     "kubectl": "lab.cli.kubectl",
+    "daemon": "lab.cli.daemon",
+    "goto": "lab.cli.goto",
+    "challenge": "lab.cli.challenge",
+    "check": "lab.cli.check",
     "plan": "lab.cli.plan",
     "doctor": "lab.cli.doctor",
 }

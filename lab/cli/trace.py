@@ -58,9 +58,8 @@ def run(args: argparse.Namespace) -> int:
         "verb": "trace", "source": args.source, "target": args.target, "protocol": args.protocol,
         "size": args.size, "dontFragment": args.df, "patience": args.timeout, "rules": not args.no_rules,
     }  # fmt: skip
-    _, descriptors = control.ask(registry.pick(args.name).socket, request)
+    _, descriptors = control.ask(registry.pick(args.name).socket, request, timeout=30.0)
     with os.fdopen(descriptors[0], encoding="utf-8") as answer:
-        answer.seek(0)
         recording = from_json(json.load(answer))
     journey = correlate(recording)
     if args.pcap:

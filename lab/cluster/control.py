@@ -7,10 +7,15 @@ namespaces of a machine. The caller joins them and runs the command itself, so t
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 import socket
+import traceback
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from lab.errors import LabError, UsageError
@@ -19,6 +24,9 @@ from lab.master.client import TABLE
 
 if TYPE_CHECKING:  # the asking side must not pay for importing Mininet
     from lab.cluster.facade import Cluster
+
+DEFECT = 70
+"""The status of what is the lab's own fault; EX_SOFTWARE of sysexits.h."""
 
 _LIMIT = 1 << 20
 _SANDBOX_KINDS = ("user", "ipc", "pid")
@@ -32,16 +40,63 @@ def listen(path: Path) -> socket.socket:
     return unixsocket.listen(path, socket.SOCK_SEQPACKET, 16)
 
 
-def serve(server: socket.socket, cluster: Cluster) -> None:
-    """Answer requests until the process is told to end."""
+_NO_STEPS = "this lab was not made from a scenario, so it has no steps; `lab up SCENARIO` boots one that has"
+_NO_CHALLENGE = "this lab is no challenge; `lab challenge` lists them"
+_REFUSALS = {"steps": _NO_STEPS, "goto": _NO_STEPS, "story": _NO_CHALLENGE, "check": _NO_CHALLENGE, "hint": _NO_CHALLENGE}
+
+Verb = Callable[[Mapping[str, Any]], "dict[str, Any] | Long"]
+
+
+@dataclass(frozen=True)
+class Long:
+    """An answer with lines that are too many for one datagram: they go by a file in memory, whose descriptor is passed."""
+
+    answer: dict[str, Any]
+    lines: Iterable[str]
+
+    def file(self) -> int:
+        """The file, at its beginning; the caller closes it."""
+        number = os.memfd_create("lab-answer", os.MFD_CLOEXEC)
+        with os.fdopen(os.dup(number), "w", encoding="utf-8") as file:
+            file.writelines(f"{line}\n" for line in self.lines)
+        os.lseek(number, 0, os.SEEK_SET)
+        return number
+
+
+def serve(server: socket.socket, cluster: Cluster, verbs: Mapping[str, Verb] = MappingProxyType({})) -> None:
+    """Answer requests until the process is told to end. `verbs`: what this lab can be asked besides the usual."""
+    known: dict[str, Verb] = {"daemon": functools.partial(_daemon, cluster), "trace": functools.partial(_trace, cluster), **verbs}
     while True:
         connection, _ = server.accept()
         with connection, contextlib.suppress(OSError):
             connection.settimeout(5.0)
-            _answer(connection, cluster)
+            _answer(connection, cluster, known)
 
 
-def _answer(connection: socket.socket, cluster: Cluster) -> None:
+def _daemon(cluster: Cluster, request: Mapping[str, Any]) -> dict[str, Any]:
+    """Do something with the daemons of a machine, all of them when none is named, and tell how they are."""
+    machine, action = resolve(cluster, str(request.get("who"))), str(request.get("action", "status"))
+    host = cluster.host(machine)
+    named = request.get("daemon")
+    if named and action != "status":
+        cluster.units.act(host.name, str(named), action)
+    daemons = [str(named)] if named else list(cluster.daemons.get(host.name, {}))
+    return {"machine": host.name, "daemons": [cluster.units.status(host.name, one) for one in daemons]}
+
+
+def _trace(cluster: Cluster, request: Mapping[str, Any]) -> Long:
+    """Take a trace; its recording is the only line of the file."""
+    from lab.cluster import tracing
+
+    patience = request.get("patience")
+    wish = tracing.Wish(
+        str(request.get("source")), str(request.get("target")), tracing.protocol_of(request.get("protocol")), int(request.get("size") or 0),
+        bool(request.get("dontFragment")), tracing.PATIENCE if patience is None else float(patience), bool(request.get("rules", True)),
+    )  # fmt: skip
+    return Long({}, [json.dumps(cluster.record_trace(wish).to_json())])
+
+
+def _answer(connection: socket.socket, cluster: Cluster, verbs: Mapping[str, Verb]) -> None:
     descriptors: list[int] = []
     borrowed: list[int] = []
     try:
@@ -52,39 +107,27 @@ def _answer(connection: socket.socket, cluster: Cluster) -> None:
             borrowed = [os.open(f"/proc/self/ns/{kind}", os.O_RDONLY | os.O_CLOEXEC) for kind in _SANDBOX_KINDS]
             descriptors = borrowed + [host.namespace.fds[kind] for kind in _MACHINE_KINDS]
             answer: dict[str, Any] = {"name": host.name, "kind": host.kind, "prompt": host.prompt}
-        elif request.get("verb") == "trace":
-            borrowed = descriptors = [_traced(cluster, request)]
-            answer = {}
         elif request.get("verb") == "inspect":
             answer = inspect(cluster)
         elif request.get("verb") == "table":
             table = cluster.api.request("GET", str(request.get("path")), accept=TABLE)
             answer = {"table": table, "old": cluster.topology.kubernetes.startswith("v1.7.")}
+        elif request.get("verb") in verbs:
+            said = verbs[request["verb"]](request)
+            answer = said.answer if isinstance(said, Long) else said
+            borrowed = descriptors = [said.file()] if isinstance(said, Long) else []
         else:
-            raise UsageError(f"unknown request {request!r}")
+            raise UsageError(_REFUSALS.get(str(request.get("verb")), f"this lab does not know the request {request.get('verb')!r}"))
     except LabError as error:
         answer = {"error": str(error), "status": error.status}
-    except (ValueError, AttributeError, TypeError) as error:
+    except (ValueError, AttributeError) as error:
         answer = {"error": f"not a request: {error}", "status": 2}
+    except Exception as error:  # a defect of one request must not end the lab
+        traceback.print_exc()
+        answer = {"error": f"{type(error).__name__}: {error}; `lab.log` has the traceback", "status": DEFECT}
     socket.send_fds(connection, [json.dumps(answer).encode()], descriptors)
     for descriptor in borrowed:
         os.close(descriptor)
-
-
-def _traced(cluster: Cluster, request: dict[str, Any]) -> int:
-    """Take a trace. Its recording is too long for a datagram: it goes by a file in memory, whose descriptor is passed."""
-    from lab.cluster import tracing
-
-    patience = request.get("patience")
-    wish = tracing.Wish(
-        str(request.get("source")), str(request.get("target")), tracing.protocol_of(request.get("protocol")), int(request.get("size") or 0),
-        bool(request.get("dontFragment")), tracing.PATIENCE if patience is None else float(patience), bool(request.get("rules", True)),
-    )  # fmt: skip
-    text = json.dumps(cluster.record_trace(wish).to_json()).encode()
-    descriptor = os.memfd_create("lab-trace", os.MFD_CLOEXEC)
-    with os.fdopen(os.dup(descriptor), "wb") as file:
-        file.write(text)
-    return descriptor
 
 
 def resolve(cluster: Cluster, who: str) -> str:
@@ -128,13 +171,13 @@ def _address(interface: Any) -> str:
     return f"{interface.ip}/{interface.prefixLen}" if interface.ip else ""
 
 
-def ask(path: Path, request: dict[str, Any]) -> tuple[dict[str, Any], list[int]]:
-    """One request to the lab that listens at `path`: its answer, and the descriptors that came with it.
+def ask(path: Path, request: dict[str, Any], timeout: float = 10.0) -> tuple[dict[str, Any], list[int]]:
+    """One request to the lab that listens at `path`: its answer, and the descriptors that came with it. `timeout` in seconds.
 
-    Raises LabError when nobody answers; an error that the lab answers is raised as UsageError.
+    Raises LabError when nobody answers; an error that the lab answers is raised with its status.
     """
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as connection:
-        connection.settimeout(10.0)
+        connection.settimeout(timeout)
         try:
             connection.connect(str(path))
             connection.sendall(json.dumps(request).encode())
@@ -143,8 +186,18 @@ def ask(path: Path, request: dict[str, Any]) -> tuple[dict[str, Any], list[int]]
             raise LabError(f"the lab does not answer at {path}: {error.strerror or error}; `lab ps` shows its state") from error
     answer = json.loads(text or b"{}")
     if "error" in answer:
-        raise UsageError(answer["error"])
+        for descriptor in descriptors:
+            os.close(descriptor)
+        raise _error(answer)
     return answer, descriptors
+
+
+def _error(answer: dict[str, Any]) -> LabError:
+    if answer.get("status") == UsageError.status:
+        return UsageError(answer["error"])
+    error = LabError(answer["error"])
+    error.status = int(answer.get("status", error.status))
+    return error
 
 
 def enter(descriptors: list[int], argv: list[str], directory: str) -> int:
@@ -183,3 +236,10 @@ def _exec(argv: list[str], directory: str) -> None:
         os.write(2, f"{argv[0]}: {error.strerror}\n".encode())
     finally:
         os._exit(status)
+
+
+def lines_of(descriptors: list[int]) -> list[str]:
+    """The lines of a long answer; the descriptor is closed."""
+    (number,) = descriptors
+    with os.fdopen(number, encoding="utf-8") as file:
+        return file.read().splitlines()

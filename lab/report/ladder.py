@@ -22,7 +22,8 @@ _STYLE = (
     "--there:#1769c4;--back:#1a7f43;--error:#c22f3d;--changed:#9a6200}"
     "@media (prefers-color-scheme:dark){svg{--paper:#12171e;--ink:#e4eaf1;--muted:#9aa8b8;--edge:#3a4757;--panel:#1a212a;--there:#6db1ff;"
     "--back:#5fce8b;--error:#ff7c86;--changed:#e0a23a}}"
-    '.paper{fill:var(--paper)}text{font:11px ui-monospace,"DejaVu Sans Mono",Menlo,Consolas,"Noto Sans CJK SC",monospace;fill:var(--ink);white-space:pre}'
+    ".paper{fill:var(--paper)}text{fill:var(--ink);white-space:pre;"
+    'font:11px ui-monospace,"DejaVu Sans Mono",Menlo,Consolas,"Noto Sans CJK SC",monospace}'
     ".title{font-size:16px;font-weight:600}.muted{fill:var(--muted)}.life{stroke:var(--edge)}.machine{fill:var(--panel);stroke:var(--edge)}"
     ".way{stroke-width:2;fill:none}.there{stroke:var(--there)}.back{stroke:var(--back)}.error{stroke:var(--error)}.dot{stroke:none}"
     ".dot.there,.name.there{fill:var(--there);stroke:none}.dot.back,.name.back{fill:var(--back);stroke:none}"
