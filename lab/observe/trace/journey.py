@@ -165,7 +165,7 @@ class Journey:
     def to_json(self) -> dict[str, Any]:
         """As JSON can hold it: everything, headers decoded."""
         return {
-            "version": 1,
+            "schema": 1,
             "source": self.source,
             "target": self.target,
             "asked": self.asked,
