@@ -23,6 +23,7 @@ VERBS = {
     "exec": "lab.cli.exec",
     "shell": "lab.cli.shell",
     "trace": "lab.cli.trace",
+    "capture": "lab.cli.capture",
     "kubectl": "lab.cli.kubectl",
     "daemon": "lab.cli.daemon",
     "goto": "lab.cli.goto",

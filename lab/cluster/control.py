@@ -200,6 +200,14 @@ def _error(answer: dict[str, Any]) -> LabError:
     return error
 
 
+def join_network(descriptors: list[int]) -> None:
+    """Move this process into the network namespace of the machine that `enter`'s descriptors stand for, and close them."""
+    for kind, descriptor in zip(KINDS, descriptors, strict=True):
+        if kind in ("user", "net") and os.fstat(descriptor).st_ino != os.stat(f"/proc/self/ns/{kind}").st_ino:
+            kernel.setns(descriptor)
+        os.close(descriptor)
+
+
 def enter(descriptors: list[int], argv: list[str], directory: str) -> int:
     """Run a command in the machine that `enter`'s descriptors stand for, on the caller's terminal, and return its exit status."""
     from lab.fabric.sandbox import exit_status

@@ -21,6 +21,7 @@ from tests.waiting import until
 pytestmark = pytest.mark.e2e
 
 NODE1, NODE2, POD1, POD2 = "zenlinnode1", "zenlinnode2", "ubuntu-zenlinnode1", "ubuntu-zenlinnode2"
+IP2 = "10.244.2.246"
 WEB1, WEB2 = "nginx-deployment-1885164871-dzls7", "nginx-deployment-1885164871-q37zh"
 WAY = [
     f"{NODE1} docker0",
@@ -294,3 +295,25 @@ def test_a_scenario_can_trace(tmp_path: Path) -> None:
     ran = lab("run", str(tmp_path / "tracing"), "--lang", "en")
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert "zenlinnode1 eth0, out" in ran.stdout and "All 2 checks held" in ran.stdout
+
+
+def test_a_capture_tells_packets_as_they_come(up: str) -> None:
+    seen = start("capture", "-n", up, "-i", "flannel0", "-c", "2", NODE1)
+    until(lambda: seen.poll() is not None or not trace(up, POD1, POD2), "two packets at flannel0", 30.0)
+    out, err = seen.communicate()
+    assert seen.returncode == 0 and not err
+    assert len(out.splitlines()) == 2 and f" flannel0     out 10.244.1.145 > {IP2} ICMP echo request" in out
+
+
+def test_a_capture_for_wireshark_ends_with_ctrl_c(up: str, tmp_path: Path) -> None:
+    file = tmp_path / "node.pcapng"
+    seen = start("capture", "-n", up, "-w", str(file), NODE1)
+    until(lambda: (file.exists() and b"zenlinnode1 flannel0" in file.read_bytes()) or not trace(up, POD1, POD2), "packets in the file", 30.0)
+    seen.send_signal(signal.SIGINT)
+    assert seen.communicate(timeout=10) == ("", "") and seen.returncode == 0
+    assert file.read_bytes()[:4] == b"\x0a\x0d\x0d\x0a"
+
+
+def test_a_capture_at_an_interface_that_is_not_there(up: str) -> None:
+    ran = lab("capture", "-n", up, "-i", "eth7", NODE1)
+    assert ran.returncode == 2 and "zenlinnode1 has no interface eth7; it has lo, eth0" in ran.stderr
