@@ -36,7 +36,7 @@ PATIENCE = 0.8
 LONGEST = 5.0
 """Seconds that a user may let it wait: other commands to the lab wait for a trace to end."""
 LARGEST = 65000
-_LEGACY = "its rules are iptables-legacy's: the kernel tells of those only in its own log, so the rules hit are not shown (iptables-nft's are)"
+_LEGACY = "they are iptables-legacy's, of which the kernel tells only in its own log (iptables-nft's are shown)"
 
 
 @dataclass(frozen=True)

@@ -198,7 +198,7 @@ def test_the_kernels_messages_become_passes() -> None:
 
 def test_rules_get_their_texts_by_their_order() -> None:
     saved = "*nat\n:X - [0:0]\n-A X -j RETURN\n-A X -p tcp -j DNAT --to-destination 1.2.3.4:5\n-A Y -j DROP\nCOMMIT\n"
-    texts = rulelog.saved_texts("nat", saved, {("nat", "X"): [7, 3], ("nat", "Y"): [1, 2]})
+    texts = rulelog.saved_texts(saved, {("nat", "X"): [7, 3], ("nat", "Y"): [1, 2]})
     assert texts == {("nat", 7): "-A X -j RETURN", ("nat", 3): "-A X -p tcp -j DNAT --to-destination 1.2.3.4:5"}, "Y was changed in between"
     hits = (rulelog.Hit("nat", "X", 3, "accept"), rulelog.Hit("nat", "X", 7, "return"), rulelog.Hit("nat", "Y", 1, "drop"))
     (found,) = rulelog.with_texts([rulelog.Pass("", "", "", "", 0, (0, 0), (), hits)], texts)

@@ -95,17 +95,20 @@ def handles(messages: Iterable[bytes]) -> dict[tuple[str, str], list[int]]:
     return found
 
 
-def saved_texts(table: str, text: str, order: Mapping[tuple[str, str], Sequence[int]]) -> dict[tuple[str, int], str]:
-    """(table, handle) -> the rule's line of `iptables-save -t TABLE`. A chain whose rules were changed in between is left out."""
-    lines: dict[str, list[str]] = {}
+def saved_texts(text: str, order: Mapping[tuple[str, str], Sequence[int]]) -> dict[tuple[str, int], str]:
+    """(table, handle) -> the rule's line of `iptables-save`. A chain whose rules were changed in between is left out."""
+    lines: dict[tuple[str, str], list[str]] = {}
+    table = ""
     for line in text.splitlines():
-        if line.startswith("-A "):
-            lines.setdefault(line.split(" ", 2)[1], []).append(line)
+        if line.startswith("*"):
+            table = line[1:].strip()
+        elif line.startswith("-A "):
+            lines.setdefault((table, line.split(" ", 2)[1]), []).append(line)
     return {
-        (table, handle): line
-        for chain, own in lines.items()
-        if len(own) == len(order.get((table, chain), ()))
-        for handle, line in zip(order[(table, chain)], own, strict=True)
+        (key[0], handle): line
+        for key, own in lines.items()
+        if len(own) == len(order.get(key, ()))
+        for handle, line in zip(order[key], own, strict=True)
     }
 
 

@@ -102,8 +102,10 @@ class Tracers:
             return tuple(found)
         order = rulelog.handles(nfnetlink.rules(one.namespace))
         texts: dict[tuple[str, int], str] = {}
-        for table in sorted(hit):
-            texts |= _texts(one.namespace, table, order)
+        if hit & set(_IPTABLES):
+            texts |= rulelog.saved_texts(_said(one.namespace, "iptables-save"), order)
+        for table in sorted(hit - {table for table, _ in texts}):
+            texts |= rulelog.listed_texts(table, _said(one.namespace, "nft", "-a", "list", "table", "ip", table))
         return rulelog.with_texts(found, texts)
 
     def _end(self) -> None:
@@ -131,12 +133,9 @@ def _ended(nft: subprocess.Popen[bytes], stdin: bytes | None = None) -> str:
     return said.decode("utf-8", "replace").strip() if nft.returncode else ""
 
 
-def _texts(namespace: Namespace, table: str, order: Mapping[tuple[str, str], Sequence[int]]) -> dict[tuple[str, int], str]:
-    """The texts of a table's rules, in iptables' words where they are its own. Without an answer, none."""
-    with contextlib.suppress(LabError):
-        if table in _IPTABLES:
-            found = rulelog.saved_texts(table, process.must(process.run(namespace, ["iptables-save", "-t", table])), order)
-            if found:
-                return found
-        return rulelog.listed_texts(table, process.must(process.run(namespace, ["nft", "-a", "list", "table", "ip", table])))
-    return {}
+def _said(namespace: Namespace, *argv: str) -> str:
+    """What a program printed; nothing when it failed."""
+    try:
+        return process.must(process.run(namespace, argv))
+    except LabError:
+        return ""
