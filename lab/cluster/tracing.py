@@ -81,7 +81,7 @@ def record(cluster: Cluster, wish: Wish, tunnels: dict[int, Tunnel]) -> Recordin
                 taps.until(sender, wish.patience)
             taps.drain()
             passes = tracers.passes()
-            found = Recording(sender.probe, source.name, wish.target, start, sender.outcome, wish.patience, dict(tunnels), _names(cluster))
+            found = Recording(sender.probe, source.name, wish.target, start, sender.outcome, wish.patience, dict(tunnels), _names(cluster, target.protocol))
             frames = (
                 frame
                 for bundle in taps.frames
@@ -175,13 +175,16 @@ def _explained(cluster: Cluster, found: Recording) -> Recording:
     return replace(found, routes=routes, machines=machines)
 
 
-def _names(cluster: Cluster) -> Names:
-    """Names for the numbers of the cluster. Without an apiserver that answers, those of the machines alone."""
+def _names(cluster: Cluster, protocol: Protocol) -> Names:
+    """Names for the numbers of the cluster. Without an apiserver that answers, those of the machines alone.
+
+    protocol   of two service ports with one number, whose is meant
+    """
     addresses = {interface.ip: host.name for host in cluster.network.hosts for interface in host.intfList() if interface.ip}
     addresses.update((str(bridge.ip), f"{node} docker0") for node, (bridge, _) in cluster.bridges.items())
     try:
         pods = {str(pod.pod_ip): pod.name for pod in cluster.pod_objects.values() if pod.pod_ip is not None}
-        ports = view(cluster.services, cluster.all_endpoints)
+        ports = sorted(view(cluster.services, cluster.all_endpoints), key=lambda one: one.protocol == protocol)
     except LabError:
         return Names(addresses)
     hosts = set(addresses)

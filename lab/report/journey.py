@@ -51,8 +51,8 @@ class Words:
         """What the socket or kernel of a hop without interface does."""
         if hop.direction == "in":
             return self.say("received")
-        there = self._journey.leg("there")
-        return self.say("socket" if there and hop is there[0] else "kernel")
+        kind = next((leg.kind for leg in self._journey.legs if leg.hops and hop is leg.hops[0]), "there")
+        return self.say({"there": "socket", "back": "answers", "error": "reports"}[kind])
 
     def headers(self, hop: Hop) -> str:
         """The packet on one line, the outer one first; what is inside only shortly, when it is what was seen before."""

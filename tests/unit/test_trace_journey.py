@@ -72,6 +72,13 @@ def test_the_same_with_vxlan_and_with_nftables() -> None:
     assert any(rule.rule == "masquerade fully-random" for rule in nft.rules)
 
 
+def test_a_dns_reply_is_known_though_it_repeats_nothing_of_the_mark() -> None:
+    found = journey("dns")
+    assert found.arrived and found.outcome == "answered" and found.changes_of("back")[-1] == "un-dnat"
+    (undone,) = [change for hop in found.leg("back") for change in hop.changes if change.kind == "un-dnat"]
+    assert (undone.after, undone.name) == ("10.96.0.10:53", "kube-system/kube-dns:dns"), "of the two ports with this number the probe's"
+
+
 def test_from_outside_by_a_node_port_and_back() -> None:
     found = journey("nodeport")
     assert found.changes_of("there") == ["dnat", "masquerade", "encapsulation", "decapsulation"]

@@ -21,6 +21,11 @@ _SEND_QUEUE = 2
 _IP_MTU_DISCOVER, _DO, _DONT = 10, 2, 0
 _IP_RECVERR = 11
 
+_DNS = 53
+_DNS_MARK = b"%b\1\0\0\1\0\0"
+"""The head of a DNS message (RFC 1035) that asks one question, recursion desired: a server answers no other bytes."""
+_DNS_QUESTION = bytes(4) + b"\x0akubernetes\x07default\x03svc\x07cluster\x05local\0\0\1\0\1"
+
 
 class Sender:
     """A probe on its socket, from `with` until the end of its block.
@@ -29,7 +34,7 @@ class Sender:
     """
 
     def __init__(self, namespace: Namespace, protocol: Protocol, destination: IPv4Address, port: int, size: int, dont_fragment: bool) -> None:
-        mark = b"" if protocol == "tcp" else secrets.token_bytes(MARK)
+        mark = b"" if protocol == "tcp" else _DNS_MARK % secrets.token_bytes(2) if (protocol, port) == ("udp", _DNS) else secrets.token_bytes(MARK)
         sequence = secrets.randbits(32) | 1 if protocol == "tcp" else 0
         self.probe = Probe(protocol, IPv4Address(0), 0, destination, port, sequence, mark, max(size, len(mark)), dont_fragment)
         self._namespace = namespace
@@ -148,6 +153,8 @@ class Sender:
 
 
 def _payload(probe: Probe) -> bytes:
+    if (probe.protocol, probe.port) == ("udp", _DNS):
+        return probe.mark + _DNS_QUESTION
     return probe.mark + b"lab trace".ljust(max(probe.size - MARK, 0), b".")[: max(probe.size - MARK, 0)]
 
 
