@@ -81,7 +81,8 @@ def record(cluster: Cluster, wish: Wish, tunnels: dict[int, Tunnel]) -> Recordin
                 taps.until(sender, wish.patience)
             taps.drain()
             passes = tracers.passes()
-            found = Recording(sender.probe, source.name, wish.target, start, sender.outcome, wish.patience, dict(tunnels), _names(cluster, target.protocol))
+            names = _names(cluster, target.protocol)
+            found = Recording(sender.probe, source.name, wish.target, start, sender.outcome, wish.patience, dict(tunnels), names)
             frames = (
                 frame
                 for bundle in taps.frames
