@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lab.cluster import control, targets
+from lab.cluster.targets import Target
 from lab.errors import LabError, UsageError
 from lab.fabric.daemon import Daemon
 from lab.fabric.mininet import Host
@@ -36,6 +37,7 @@ PATIENCE = 0.8
 LONGEST = 5.0
 """Seconds that a user may let it wait: other commands to the lab wait for a trace to end."""
 LARGEST = 65000
+_MANY_PODS = 64
 _LEGACY = "they are iptables-legacy's, of which the kernel tells only in its own log (iptables-nft's are shown)"
 
 
@@ -70,7 +72,7 @@ def record(cluster: Cluster, wish: Wish, tunnels: dict[int, Tunnel]) -> Recordin
     cluster.pod_hosts.refresh()
     source = cluster.host(control.resolve(cluster, wish.source))
     target = targets.find(cluster, wish.target, wish.protocol)
-    machines = {host.name: host.namespace for host in cluster.network.hosts}
+    machines = _listening(cluster, source, target)
     able, unable = _watchable(machines) if wish.rules else ({}, {})
     with Sender(source.namespace, target.protocol, target.address, target.port, wish.size, wish.dont_fragment) as sender:
         matches = [*nft_matches(sender.probe, dict(tunnels))]
@@ -92,6 +94,20 @@ def record(cluster: Cluster, wish: Wish, tunnels: dict[int, Tunnel]) -> Recordin
             found = replace(found, frames=tuple(sorted(frames, key=lambda one: one.time)))
             found = replace(found, machines=_machines(cluster, found, passes, unable | tracers.troubles))
     return _explained(cluster, replace(found, missed=taps.missed))
+
+
+def _listening(cluster: Cluster, source: Host, target: Target) -> dict[str, Namespace]:
+    """The machines to listen on: all. Of very many pods, only those that can send or answer: closing a packet socket takes milliseconds."""
+    hosts = cluster.network.hosts
+    if sum(host.kind == "pod" for host in hosts) > _MANY_PODS:
+        answering = {str(target.address)} | {
+            str(backend.ip)
+            for one in view(cluster.services, cluster.all_endpoints)
+            if target.address in (one.cluster_ip, *one.service.external_ips) or target.port == one.port.node_port
+            for backend in one.backends
+        }
+        hosts = [host for host in hosts if host.kind != "pod" or host is source or answering & {card.ip for card in host.intfList()}]
+    return {host.name: host.namespace for host in hosts}
 
 
 def _check(wish: Wish) -> None:
