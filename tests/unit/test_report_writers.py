@@ -334,5 +334,6 @@ def test_every_stage_of_a_boot_has_a_chinese_name() -> None:
 
     from lab.report.words import STAGES
 
-    boot = (Path(__file__).parents[2] / "lab/cluster/boot.py").read_text()
+    cluster = Path(__file__).parents[2] / "lab/cluster"
+    boot = "".join((cluster / name).read_text() for name in ("boot.py", "stages.py"))
     assert set(re.findall(r'with stage\("([^"]+)"\)', boot)) == set(STAGES)
