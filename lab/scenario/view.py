@@ -10,17 +10,18 @@ import shlex
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from lab.errors import CommandError
 from lab.model.text import Text
 from lab.observe.sighting import Sighting
 from lab.observe.sighting import lines as sighting_lines
-from lab.observe.trace.journey import Journey
-from lab.observe.trace.lines import lines as journey_lines
 from lab.scenario import checks
 from lab.scenario.checks import Judge, Name, Verdict
 from lab.scenario.events import Checked, CommandRan, CommandStarted, Emit, Noted, Shown
+
+if TYPE_CHECKING:  # most scenarios trace nothing
+    from lab.observe.trace.journey import Journey
 
 Value = TypeVar("Value")
 POLL_SECONDS = 0.02
@@ -288,7 +289,9 @@ class View:
 
     def show_journey(self, journey: Journey, *, en: str, zh: str) -> None:
         """Show what `trace` found: each place, what changed there, and the netfilter rules that were hit."""
-        self.show(journey_lines(journey), en=en, zh=zh)
+        from lab.observe.trace.lines import lines
+
+        self.show(lines(journey), en=en, zh=zh)
 
     def check(self, judge: Judge, actual: object) -> bool:
         """Let a judge of lab.scenario.checks look at any value; whether it held."""
