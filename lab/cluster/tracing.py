@@ -77,6 +77,7 @@ def record(cluster: Cluster, wish: Wish, tunnels: dict[int, Tunnel]) -> Recordin
     with Sender(source.namespace, target.protocol, target.address, target.port, wish.size, wish.dont_fragment) as sender:
         matches = [*nft_matches(sender.probe, dict(tunnels))]
         with Tracers(able, matches) as tracers, Taps(machines, filters.program(sender.probe, tunnels), bundles.marks(sender.probe)) as taps:
+            lost = {host.name: _lost(host.namespace, tunnels) for host in cluster.nodes}
             start = time.time_ns()
             sender.send()
             if not sender.failed:
@@ -93,6 +94,8 @@ def record(cluster: Cluster, wish: Wish, tunnels: dict[int, Tunnel]) -> Recordin
             )
             found = replace(found, frames=tuple(sorted(frames, key=lambda one: one.time)))
             found = replace(found, machines=_machines(cluster, found, passes, unable | tracers.troubles))
+            lost = {name: max(_lost(machines[name], tunnels) - before, 0) for name, before in lost.items()}
+            found = replace(found, machines=tuple(replace(one, lost=lost.get(one.name, 0)) for one in found.machines))
     return _explained(cluster, replace(found, missed=taps.missed))
 
 
@@ -168,6 +171,13 @@ def _state(daemon: Daemon) -> str:
 def _forwards(namespace: Namespace) -> bool:
     with namespace.entered():
         return Path("/proc/sys/net/ipv4/ip_forward").read_text(encoding="ascii").strip() != "0"
+
+
+def _lost(namespace: Namespace, tunnels: Mapping[int, Tunnel]) -> int:
+    """How many datagrams have found the buffer of a flanneld's socket full (the last column of /proc/net/udp)."""
+    with namespace.entered():
+        rows = [line.split() for line in Path("/proc/thread-self/net/udp").read_text(encoding="ascii").splitlines()[1:]]
+    return sum(int(row[-1]) for row in rows if tunnels.get(int(row[1].rpartition(":")[2], 16)) == "ip")
 
 
 def _conntrack(host: Host, probe: Probe) -> tuple[str, ...]:

@@ -140,6 +140,13 @@ def test_a_recording_without_half_of_its_sightings_ends_where_the_last_one_is() 
     assert loss is not None and (loss.kind, loss.machine, loss.interface) == ("unknown", NODE1, "eth0")
 
 
+def test_a_full_buffer_is_the_reason_where_the_flanneld_lives() -> None:
+    whole = recording("dead-flanneld")
+    alive = tuple(replace(one, daemons=(("flanneld", "running"),), lost=17) for one in whole.machines)
+    loss = correlate(replace(whole, machines=alive, frames=tuple(one for one in whole.frames if one.data[23:24] != b"\x01"))).loss
+    assert loss is not None and (loss.kind, loss.machine) == ("buffer", NODE2) and "17" in loss.text.en
+
+
 def test_a_retransmission_is_told_once_and_strangers_not_at_all() -> None:
     whole = recording("service-udp")
     again = tuple(replace(frame, time=frame.time + 1_000_000_000) for frame in whole.frames)

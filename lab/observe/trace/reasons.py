@@ -191,6 +191,11 @@ def _by_flanneld(recording: Recording, journey: Journey, last: Hop) -> Loss | No
     received = last.direction == "in" and last.packet is not None and last.packet.wrapped
     if state != "running" and (handed or received):
         return _flanneld_loss(last.machine, state)
+    lost = recording.machine(last.machine).lost
+    if received and lost:
+        text = Text(f"flanneld on {last.machine} did not keep up: its socket's buffer was full, and {lost} datagrams were lost meanwhile",
+                    f"{last.machine} 上的 flanneld 来不及处理：它的套接字缓冲区已满，期间丢失了 {lost} 个数据报")  # fmt: skip
+        return Loss("buffer", last.machine, last.interface, text)
     broken = [(one.name, state) for one in recording.machines for name, state in one.daemons if name == "flanneld" and state != "running"]
     if broken and last.packet and str(last.packet.innermost.ip.destination if last.packet.innermost.ip else "") not in _own(recording, last.machine):
         return _flanneld_loss(*broken[0]) if any(name == last.machine for name, _ in broken) and last.direction == "in" else None
