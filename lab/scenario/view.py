@@ -16,9 +16,10 @@ from lab.errors import CommandError
 from lab.model.text import Text
 from lab.observe.sighting import Sighting
 from lab.observe.sighting import lines as sighting_lines
-from lab.scenario import checks
+from lab.scenario import checks, thennow
 from lab.scenario.checks import Judge, Name, Verdict
 from lab.scenario.events import Checked, CommandRan, CommandStarted, Emit, Noted, Shown
+from lab.scenario.thennow import Difference, Row
 
 Value = TypeVar("Value")
 POLL_SECONDS = 0.02
@@ -279,6 +280,16 @@ class View:
         who = Text(f"{daemon}'s log on {machine}", f"{machine} 上 {daemon} 的日志")
         path = self.cluster.daemon(machine, daemon).log
         return Log(path, 0 if whole else path.stat().st_size, who, self.recorder, self._clock)
+
+    def compare(self, then: Sequence[str], now: Sequence[str], known: Sequence[Difference], *, en: str, zh: str) -> list[Row]:
+        """Show a listing of then beside one of now and say why they differ; checked: no difference is without a reason."""
+        rows = thennow.compare(then, now, known)
+        self.show(thennow.lines(rows), en=en, zh=zh)
+        for why in thennow.reasons(rows):
+            self.say(en=why.en, zh=why.zh)
+        name = Text("every difference has its reason", "每处差异都有原因")
+        self.expect_equal(name, [row.then or row.now for row in rows if row.kind == "unknown"], [])
+        return rows
 
     def show_packets(self, sightings: Iterable[Sighting], *, en: str, zh: str) -> None:
         """Show packets that a capture saw: where, when after the first of them, and every header, wrappings first."""
