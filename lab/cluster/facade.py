@@ -37,9 +37,12 @@ EVIDENCE = ("ip -4 address", "ip route", "ip neigh", "iptables-save -c", "conntr
 class Cluster:
     """A running cluster. `network` is the Mininet network; `daemons` are by machine and name: daemons["zenlin"]["etcd"].
 
+    remote    False: not a cluster elsewhere (lab.remote.facade)
     cloud     stands in for Amazon or Google where flannel's backend needs one
     bridges   of each node that has one: the pod bridge's address, and the MTU of its pods
     """
+
+    remote = False
 
     def __init__(self, topology: Topology, network: Network) -> None:
         self.topology = topology
@@ -161,6 +164,16 @@ class Cluster:
     def master(self) -> Host:
         """The node that etcd runs on."""
         return self.node(self.topology.master.name)
+
+    @property
+    def operator(self) -> Host:
+        """Where kubectl is typed."""
+        return self.master
+
+    @property
+    def caller(self) -> Host:
+        """Someone in the cluster who calls services."""
+        return self.master
 
     def host(self, name: str) -> Host:
         """Any machine by its name. Raises UsageError with the names there are."""

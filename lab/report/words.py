@@ -36,6 +36,8 @@ WORDS = {
     "failed": Text("failed", "失败"),
     "skipped": Text("skipped", "跳过"),
     "error": Text("error", "出错"),
+    "left_out": Text("left out", "略去"),
+    "nothing_passed": Text("No step could be run on this cluster.", "没有一步能在这个集群上运行。"),
     "ended": Text("{status}: {reason}", "{status}：{reason}"),
     "head_step": Text("Step", "步骤"),
     "head_result": Text("Result", "结果"),
@@ -64,6 +66,11 @@ STAGES = {
     "apiserver, kubelets, kube-proxies": "apiserver、kubelet 与 kube-proxy",
     "pods": "Pod",
     "kube-proxy rules on every node": "每个节点上的 kube-proxy 规则",
+    "the cluster answers": "集群有应答",
+    "a namespace of its own": "单独的命名空间",
+    "services, deployments, pods": "Service、Deployment 与 Pod",
+    "pods ready": "Pod 就绪",
+    "taking it away": "清除",
 }
 """The stages of a boot (lab.cluster.boot) in Chinese; one that is not here is shown as it is."""
 
