@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from lab.cli import recording, terminal
-from lab.errors import LabError, UsageError
+from lab.errors import ClusterError, LabError, UsageError
 from lab.model.text import Text
 from lab.report.words import pick
 from lab.scenario import runner
@@ -73,12 +73,21 @@ def run(scenarios: Sequence[Scenario], args: argparse.Namespace) -> int:
     from lab.remote import connect
 
     wishes = [_wanted(scenario, args) for scenario in scenarios]
+    _require_something(scenarios)
     statuses = []
     with _interruptible(), recording.writers(args) as tell:
         connection = connect.connect(args.kubeconfig, args.context)
         for scenario, want in zip(scenarios, wishes, strict=True):
             statuses.append(_run_one(scenario, want, connection, args, tell))
     return max(statuses)
+
+
+def _require_something(scenarios: Sequence[Scenario]) -> None:
+    """Raises ClusterError for a scenario of which nothing can be run: then nothing is made in vain."""
+    for scenario in scenarios:
+        if all(step.lab_only.en for step in scenario.steps):
+            reasons = "; ".join(dict.fromkeys(step.lab_only.en for step in scenario.steps))
+            raise ClusterError(f"{scenario.name}: every step needs what only a lab has: {reasons}. Run it without --kubeconfig")
 
 
 def _wanted(scenario: Scenario, args: argparse.Namespace) -> Wanted:

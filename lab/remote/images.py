@@ -65,6 +65,8 @@ def container(item: Json, own: Mapping[str, str]) -> Json:
         return changed
     changed.pop("args", None)
     command, port = program(item)
+    if not command:
+        return changed
     changed["command"] = command
     changed["env"] = [*_variables(), *(item.get("env") or ())]
     if port and "readinessProbe" not in changed:
@@ -113,9 +115,19 @@ def _waits(item: Json) -> tuple[list[str], int]:
     return ["sleep", "infinity"], 0
 
 
+def _pauses(item: Json) -> tuple[list[str], int]:
+    return [], 0
+
+
 def _port(item: Json, default: int) -> int:
     ports = item.get("ports") or ()
     return int(ports[0]["containerPort"]) if ports else default
 
 
-_PROGRAMS: dict[str, Callable[[Json], tuple[list[str], int]]] = {"nginx": _nginx, "echo": _echo, "ubuntu": _waits, "busybox": _waits}
+_PROGRAMS: dict[str, Callable[[Json], tuple[list[str], int]]] = {
+    "nginx": _nginx,
+    "echo": _echo,
+    "ubuntu": _waits,
+    "busybox": _waits,
+    **dict.fromkeys(("pause", "proxyv2", "proxy_debug"), _pauses),
+}

@@ -203,7 +203,7 @@ class TerminalWriter:
         self._ended[event.key] = event
         if event.reason.en:
             mark, colour = MARKS["left_out" if event.status == "passed" else event.status]
-            words = self._say("ended", status=self._say(event.status), reason=visible(self._pick(event.reason)))
+            words = self._say("left_out_part" if event.status == "passed" else "ended", status=self._say(event.status), reason=visible(self._pick(event.reason)))
             self._line(f"  {self._style(colour, mark)} {words}")
 
     def _run_ended(self, event: RunEnded) -> None:
@@ -225,7 +225,8 @@ class TerminalWriter:
         if counts.left_out and not counts.passed and not event.aborted.en:
             self._line(self._say("nothing_passed"))
         if event.checks and not event.aborted.en:
-            whole = not (counts.error or counts.skipped or counts.left_out)
+            parts = [one for one in self._ended.values() if one.status == "passed" and one.reason.en]
+            whole = not (counts.error or counts.skipped or counts.left_out or parts)
             key = "summary_bad" if event.failed_checks else "summary_good" if whole else "summary_part"
             self._line(self._say(key, **values))
         if event.aborted.en:
@@ -241,7 +242,8 @@ class TerminalWriter:
 
     def _row(self, key: str, ended: StepEnded) -> list[str]:
         checks = f"{ended.checks - ended.failed_checks}/{ended.checks}" if ended.checks else ""
-        result = f"{MARKS[ended.status][0]} {self._say(ended.status)}"
+        word = "in_part" if ended.status == "passed" and ended.reason.en else ended.status
+        result = f"{MARKS[ended.status][0]} {self._say(word)}"
         return [self._titles.get(key, key), result, checks, "" if ended.status in ("skipped", "left_out") else seconds(ended.seconds)]
 
     def _comma(self, parts: list[str]) -> str:

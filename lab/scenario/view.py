@@ -306,6 +306,11 @@ class View:
             self.recorder.left_out.append(text)
             self.recorder.note(Text(f"left out from here: {text.en}", f"这一部分略去：{text.zh}"))
 
+    def require_lab(self, reason: Text) -> None:
+        """NotHere on a cluster elsewhere: what comes now holds in a lab only. `reason`: why."""
+        if self.remote:
+            raise NotHere(reason.en, reason.zh)
+
     def host(self, name: str) -> Machine:
         """Any machine by its name; UsageError if there is none."""
         return self._machine(self.cluster.host(name))
