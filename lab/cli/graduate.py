@@ -85,8 +85,9 @@ def run(scenarios: Sequence[Scenario], args: argparse.Namespace) -> int:
 def _require_something(scenarios: Sequence[Scenario]) -> None:
     """Raises ClusterError for a scenario of which nothing can be run: then nothing is made in vain."""
     for scenario in scenarios:
-        if all(step.lab_only.en for step in scenario.steps):
-            reasons = "; ".join(dict.fromkeys(step.lab_only.en for step in scenario.steps))
+        why = [scenario.why_lab_only(step).en for step in scenario.steps]
+        if all(why):
+            reasons = "; ".join(dict.fromkeys(why))
             raise ClusterError(f"{scenario.name}: every step needs what only a lab has: {reasons}. Run it without --kubeconfig")
 
 

@@ -89,11 +89,18 @@ class RemoteCluster:
 
     def node_names(self) -> list[str]:
         """The cluster's names of its nodes, sorted."""
+        return [name for name, _ in self._listed_nodes()]
+
+    def node_addresses(self) -> dict[str, str]:
+        """Each node's internal address, by its name; NotHere where nodes may not be listed."""
+        return {name: address for name, address in self._listed_nodes() if address}
+
+    def _listed_nodes(self) -> list[tuple[str, str]]:
         try:
             items = self.api.raw_list("nodes")["items"]
         except Refused as error:
             raise NotHere(f"it needs the list of nodes: {error}", f"需要节点列表：{error}") from error
-        return sorted(one["metadata"]["name"] for one in items)
+        return sorted((one["metadata"]["name"], _internal(one)) for one in items)
 
     def node(self, name: str) -> NodeHost:
         """A node by the name that the scenario's topology gives it, or by the cluster's."""
@@ -184,6 +191,11 @@ class RemoteCluster:
         events = self.api.raw_list("events", fields=f"involvedObject.name={name}")["items"]
         told = "".join(f"{one.get('type')} {one.get('reason')}: {one.get('message')}\n" for one in events)
         yield Result(name, f"kubectl get events --field-selector involvedObject.name={name}", 0, told, "", 0.0)
+
+
+def _internal(node: Json) -> str:
+    addresses = (node.get("status") or {}).get("addresses") or ()
+    return next((str(one.get("address")) for one in addresses if one.get("type") == "InternalIP" and "." in str(one.get("address"))), "")
 
 
 def _pod_host(api: Api, item: Json) -> PodHost:

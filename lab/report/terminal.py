@@ -203,7 +203,8 @@ class TerminalWriter:
         self._ended[event.key] = event
         if event.reason.en:
             mark, colour = MARKS["left_out" if event.status == "passed" else event.status]
-            words = self._say("left_out_part" if event.status == "passed" else "ended", status=self._say(event.status), reason=visible(self._pick(event.reason)))
+            key = "left_out_part" if event.status == "passed" else "ended"
+            words = self._say(key, status=self._say(event.status), reason=visible(self._pick(event.reason)))
             self._line(f"  {self._style(colour, mark)} {words}")
 
     def _run_ended(self, event: RunEnded) -> None:

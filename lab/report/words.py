@@ -68,13 +68,16 @@ STAGES = {
     "apiserver, kubelets, kube-proxies": "apiserver、kubelet 与 kube-proxy",
     "pods": "Pod",
     "kube-proxy rules on every node": "每个节点上的 kube-proxy 规则",
+}
+"""The stages of a boot (lab.cluster.boot) in Chinese; one that is not here is shown as it is."""
+
+REMOTE_STAGES = {
     "the cluster answers": "集群有应答",
     "a namespace of its own": "单独的命名空间",
     "services, deployments, pods": "Service、Deployment 与 Pod",
     "pods ready": "Pod 就绪",
-    "taking it away": "清除",
 }
-"""The stages of a boot (lab.cluster.boot) in Chinese; one that is not here is shown as it is."""
+"""The same of a cluster elsewhere (lab.remote.start)."""
 
 WORDS["status_check"] = Text("expected exit status", "预期退出状态")
 
@@ -91,7 +94,7 @@ def pick(text: Text, language: Language) -> str:
 
 def stage(what: str, language: Language) -> str:
     """The name of a stage of the boot."""
-    return STAGES.get(what, what) if language == "zh" else what
+    return (STAGES | REMOTE_STAGES).get(what, what) if language == "zh" else what
 
 
 def seconds(value: float) -> str:

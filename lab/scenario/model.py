@@ -88,6 +88,7 @@ class Scenario(Chapter):
     proxy_mode  kube-proxy's mode instead of the topology's
     proxy_modes kube-proxy's modes that it can run with
     intro       said before the first step
+    lab_only    why only a lab can show any of it; a step may have a reason of its own
     images      on a cluster elsewhere: image name in the manifests -> image to run instead, where lab.remote.images has another
     folder      where the scenario is; lab.scenario.loader fills it in
     """
@@ -101,6 +102,7 @@ class Scenario(Chapter):
     proxy_mode: str | None = None
     proxy_modes: Sequence[str] = ("iptables",)
     intro: Text = NOTHING
+    lab_only: Text = NOTHING
     images: Mapping[str, str] = field(default_factory=dict)
     folder: Path = Path()
 
@@ -108,6 +110,10 @@ class Scenario(Chapter):
     def name(self) -> str:
         """The name of the folder."""
         return self.folder.name
+
+    def why_lab_only(self, step: Step) -> Text:
+        """Why only a lab can show this step; empty texts when a cluster elsewhere may."""
+        return step.lab_only if step.lab_only.en else self.lab_only
 
     @property
     def manifest_paths(self) -> tuple[Path, ...]:

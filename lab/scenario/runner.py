@@ -161,8 +161,9 @@ class _Walk:
 
     def _unfit(self, step: Step, cluster: Any) -> tuple[Status, Text] | None:
         """Why a step does not run at all."""
-        if step.lab_only.en and getattr(cluster, "remote", False):
-            return "left_out", step.lab_only
+        reason = self.scenario.why_lab_only(step)
+        if reason.en and getattr(cluster, "remote", False):
+            return "left_out", reason
         missing = [need for need in step.needs if self.ended[need].status != "passed"]
         names = ", ".join(missing)
         if missing and all(self.ended[need].status == "left_out" for need in missing):

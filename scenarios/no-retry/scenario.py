@@ -14,9 +14,8 @@ FLAGS = f"--master http://10.229.43.65:8080 --hostname-override {NODE} --cluster
 PID = "/run/kube-proxy-by-hand.pid"
 REFUSE = "INPUT -p tcp --dport 8080 -j REJECT --reject-with tcp-reset"
 
-LAB_DAEMONS = Text("it changes a node's kube-proxy, and uses iptables inside a pod", "要更换节点上的 kube-proxy，还要在 Pod 里使用 iptables")
-
 scenario = Scenario(
+    lab_only=Text("it changes a node's kube-proxy, and uses iptables inside a pod", "要更换节点上的 kube-proxy，还要在 Pod 里使用 iptables"),
     title=Text("a pod refuses: iptables and userspace mode side by side", "一个 Pod 拒绝连接：iptables 与 userspace 两种模式对照"),
     topology="zenlin",
     backends=["udp", "vxlan"],
@@ -44,7 +43,6 @@ scenario = Scenario(
         and copies bytes to and fro.""",
     why_zh="""kube-proxy 停掉以后，它写的规则还在，所以换模式之前要先清理。userspace 模式的规则只把发往 Service 地址的包
         REDIRECT（或 DNAT）到 kube-proxy 自己监听的端口；连接由它接下，它再去连某个 Pod，然后来回搬运数据。""",
-    lab_only=LAB_DAEMONS,
 )
 def userspace(lab):
     node = lab.node(NODE)
@@ -71,7 +69,6 @@ def userspace(lab):
         客户端就得到错误：内核在第一个包时就已经选定了。在节点 2 上，kube-proxy 发现连不上，就改连另一个 Pod。
         节点 1 的 40 个连接碰巧全成或全败的概率是 2 的 39 次方分之一，约 10^-12 的两倍。最后让 hello-1 恢复应答。""",
     needs=("userspace",),
-    lab_only=LAB_DAEMONS,
 )
 def refused(lab):
     pod = lab.pod("hello-1")

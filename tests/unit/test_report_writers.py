@@ -224,6 +224,7 @@ def test_json_has_the_whole_run() -> None:
         "failed": 1,
         "skipped": 1,
         "error": 1,
+        "left_out": 0,
         "checks": 6,
         "failed_checks": 5,
         "seconds": 12.9,
@@ -332,7 +333,8 @@ def test_every_stage_of_a_boot_has_a_chinese_name() -> None:
     import re
     from pathlib import Path
 
-    from lab.report.words import STAGES
+    from lab.report.words import REMOTE_STAGES, STAGES
 
-    boot = (Path(__file__).parents[2] / "lab/cluster/boot.py").read_text()
-    assert set(re.findall(r'with stage\("([^"]+)"\)', boot)) == set(STAGES)
+    lab = Path(__file__).parents[2] / "lab"
+    assert set(re.findall(r'with stage\("([^"]+)"\)', (lab / "cluster/boot.py").read_text())) == set(STAGES)
+    assert set(re.findall(r'with self._stage\("([^"]+)"\)', (lab / "remote/start.py").read_text())) == set(REMOTE_STAGES)
