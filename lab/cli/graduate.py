@@ -57,7 +57,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def require_sense(args: argparse.Namespace) -> None:
     """Raises UsageError for options that do not go together."""
     remote = args.kubeconfig is not None
-    wrong = [option for option, name in (_LOCAL if remote else _REMOTE).items() if getattr(args, name)]
+    wrong = [
+        option for option, name in (_LOCAL if remote else _REMOTE).items() if getattr(args, name) is not None and getattr(args, name) is not False
+    ]
     if wrong and remote:
         raise UsageError(f"{', '.join(wrong)} and --kubeconfig exclude each other: what a cluster elsewhere is built of is not the lab's to choose")
     if wrong:
@@ -93,8 +95,10 @@ def _require_something(scenarios: Sequence[Scenario]) -> None:
 
 def _wanted(scenario: Scenario, args: argparse.Namespace) -> Wanted:
     from lab.model import catalog, load
-    from lab.remote.start import Wanted
+    from lab.remote.start import Wanted, require_namespace
 
+    if args.namespace is not None:
+        require_namespace(args.namespace)
     topology = load.read_topology(catalog.find_topology(scenario.topology))
     return Wanted(
         scenario.name,

@@ -51,7 +51,8 @@ def _permutation(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
     forward: dict[str, str] = {}
     taken: set[str] = set()
     for written, real in pairs:
-        for one, other in {(written, real), (re.escape(written), re.escape(real))}:
+        in_patterns = (written.replace(".", r"\."), real.replace(".", r"\."))
+        for one, other in ((written, real), in_patterns):
             if one and other and one not in forward and other not in taken:
                 forward[one] = other
                 taken.add(other)

@@ -33,6 +33,12 @@ _LETTERS = "bcdfghjklmnpqrstvwxz2456789"
 _NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 
 
+def require_namespace(name: str) -> None:
+    """Raises UsageError for what can be no namespace's name."""
+    if not _NAMESPACE.fullmatch(name):
+        raise UsageError(f"--namespace {name}: a namespace's name is of lower case letters, digits and dashes inside, at most 63")
+
+
 @dataclass(frozen=True)
 class Wanted:
     """What a run wants of a cluster.
@@ -64,8 +70,6 @@ class Run:
         self.want = want
         self.progress = progress
         self.namespace = want.namespace or f"lab-{self.id}"
-        if not _NAMESPACE.fullmatch(self.namespace):
-            raise UsageError(f"--namespace {self.namespace}: it must be lower case letters, digits and dashes, at most 63")
         self.api = Api(connection, self.namespace)
         self.made: list[Json] = []
         self.owns_namespace = False
