@@ -33,7 +33,7 @@ def kubeconfig(folder: Path, server: str = "http://127.0.0.1:1", **changes: Any)
     ("text", "words"),
     [
         ("a: [", "not valid YAML"),
-        ("[" * 5000, "not valid YAML"),
+        ("[" * 1200, "not valid YAML"),
         ("5", "no list of contexts"),
         ("contexts: 5", "no list of contexts"),
         ("contexts: []", "no current-context; choose one by --context: it has none"),
@@ -89,7 +89,7 @@ def _answering() -> Iterator[tuple[str, dict[str, tuple[int, bytes]]]]:
             pass
 
     server = HTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
     try:
         yield f"http://127.0.0.1:{server.server_port}", answers
