@@ -174,7 +174,8 @@ def _interruptible() -> Iterator[None]:
         raise Ended(number)
 
     old = {signal.SIGINT: signal.signal(signal.SIGINT, signal.default_int_handler)}
-    old |= {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGHUP)}
+    heard = [number for number in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(number) is not signal.SIG_IGN]  # nohup ignores SIGHUP
+    old |= {number: signal.signal(number, end) for number in heard}
     try:
         yield
     finally:

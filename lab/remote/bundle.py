@@ -29,8 +29,10 @@ MODULES = (
 )
 """What `lab.workloads.__main__` imports for bookinfo, echo and web, below the package `lab`."""
 
+# A container's first process does not hear SIGTERM unless it has a handler.
 _START = (
-    "import base64, os, sys; f = os.memfd_create('lab'); os.write(f, base64.b64decode({archive!r})); "
+    "import base64, os, signal, sys; signal.signal(signal.SIGTERM, lambda *_: os._exit(0)); "
+    "f = os.memfd_create('lab'); os.write(f, base64.b64decode({archive!r})); "
     "sys.path.insert(0, f'/proc/self/fd/{{f}}'); from lab.workloads.__main__ import main; sys.exit(main(sys.argv[1:]))"
 )
 

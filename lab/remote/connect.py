@@ -62,7 +62,7 @@ def connect(file: str, context: str | None = None) -> Connection:
     except (config.ConfigException, KeyError, TypeError, ValueError, AttributeError, OSError) as error:
         words = f"its context {chosen!r} cannot be used: {str(error) or type(error).__name__}"
         raise InputError([Problem(file, 0, "", words)]) from error
-    configuration.retries = 0
+    configuration.retries = 1
     detail = next(one.get("context") or {} for one in document["contexts"] if isinstance(one, dict) and one.get("name") == chosen)
     return Connection(client.ApiClient(configuration), file, chosen, str(detail.get("namespace") or ""))
 

@@ -5,22 +5,20 @@ What only a lab has (flannel, captures, daemons, machines outside the cluster) r
 
 from __future__ import annotations
 
-import difflib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import TypeVar
 
-from lab.errors import BootError, NotHere, UsageError
+from lab.errors import BootError, NotHere
 from lab.fabric.process import Result
 from lab.model import fromapi
 from lab.model.aliases import NONE, Aliases
+from lab.model.names import pick
 from lab.model.objects import Endpoints, Pod, Service
 from lab.remote import manifests
 from lab.remote.api import Api, Json
 from lab.remote.connect import Refused
 from lab.remote.hosts import NodeHost, Operator, PodHost
 
-Thing = TypeVar("Thing")
 Starter = Callable[[Json], None]
 """Creates a pod and waits until it runs."""
 
@@ -80,7 +78,7 @@ class RemoteCluster:
     def pod(self, name: str) -> PodHost:
         """A pod by its name, the scenario's or the cluster's."""
         real = self.aliases.real(name)
-        return _pick("pod", {one.name: one for one in self.pods}, real)
+        return pick("pod", {one.name: one for one in self.pods}, real)
 
     @property
     def nodes(self) -> list[NodeHost]:
@@ -112,7 +110,7 @@ class RemoteCluster:
             return self._node_host(real)
         if name in self._topology_nodes:
             return self._node_host(known[self._topology_nodes.index(name) % len(known)])
-        return self._node_host(_pick("node", {one: one for one in known}, real))
+        return self._node_host(pick("node", {one: one for one in known}, real))
 
     def _node_host(self, name: str) -> NodeHost:
         return NodeHost(self.api, name, None if self._starter is None else self._enter)
@@ -160,7 +158,7 @@ class RemoteCluster:
 
     def pod_object(self, name: str) -> Pod:
         """The Kubernetes object of a pod."""
-        return _pick("pod", self.pod_objects, name)
+        return pick("pod", self.pod_objects, name)
 
     @property
     def services(self) -> tuple[Service, ...]:
@@ -169,7 +167,7 @@ class RemoteCluster:
 
     def service(self, name: str, namespace: str = "default") -> Service:
         """A service by its name."""
-        return _pick("service", {one["metadata"]["name"]: fromapi.service_of(one) for one in self.api.list("services", namespace)["items"]}, name)
+        return pick("service", {one["metadata"]["name"]: fromapi.service_of(one) for one in self.api.list("services", namespace)["items"]}, name)
 
     @property
     def all_endpoints(self) -> tuple[Endpoints, ...]:
@@ -178,9 +176,7 @@ class RemoteCluster:
 
     def endpoints(self, name: str, namespace: str = "default") -> Endpoints:
         """The endpoints of a service by its name."""
-        return _pick(
-            "endpoints", {one["metadata"]["name"]: fromapi.endpoints_of(one) for one in self.api.list("endpoints", namespace)["items"]}, name
-        )
+        return pick("endpoints", {one["metadata"]["name"]: fromapi.endpoints_of(one) for one in self.api.list("endpoints", namespace)["items"]}, name)
 
     def evidence(self, name: str) -> Iterator[Result]:
         """What the cluster says of a pod, for the report of a failed step."""
@@ -200,10 +196,3 @@ def _internal(node: Json) -> str:
 
 def _pod_host(api: Api, item: Json) -> PodHost:
     return PodHost(api, item["metadata"]["name"], item["spec"]["containers"][0]["name"])
-
-
-def _pick(what: str, things: Mapping[str, Thing], name: str) -> Thing:
-    if name in things:
-        return things[name]
-    near = difflib.get_close_matches(name, things, n=1)
-    raise UsageError(f"no {what} is named {name!r}; " + (f"did you mean {near[0]}?" if near else f"there are: {', '.join(sorted(things)) or 'none'}"))

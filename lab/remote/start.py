@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import random
-import re
 import signal
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from lab.errors import BootError, ClusterError, LabError, UsageError
 from lab.model.manifests import Objects
+from lab.model.names import label_trouble
 from lab.model.pins import Pin
 from lab.remote import images, manifests, waiting
 from lab.remote.api import PLURALS, Api, Json
@@ -27,16 +26,17 @@ READY_SECONDS = 180.0
 ACCOUNT_SECONDS = 15.0
 """Until a new namespace has its service account, without which it takes no pods."""
 
-GONE_SECONDS = 60.0
+PATIENCE_SECONDS, GONE_SECONDS = 3.0, 120.0
+"""Until somebody who waits for the end of a deletion is told so, and until it is given up."""
+
 POLL_SECONDS = 0.25
 _LETTERS = "bcdfghjklmnpqrstvwxz2456789"
-_NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 
 
 def require_namespace(name: str) -> None:
     """Raises UsageError for what can be no namespace's name."""
-    if not _NAMESPACE.fullmatch(name):
-        raise UsageError(f"--namespace {name}: a namespace's name is of lower case letters, digits and dashes inside, at most 63")
+    if trouble := label_trouble(name):
+        raise UsageError(f"--namespace {name}: it {trouble}" if trouble.startswith("has") else f"--namespace: {trouble}")
 
 
 @dataclass(frozen=True)
@@ -93,14 +93,12 @@ class Run:
         return cluster
 
     def end(self) -> None:
-        """Delete what the run made; nothing else. Raises ClusterError where that fails."""
+        """Have deleted what the run made; nothing else. Raises ClusterError where that is refused."""
         if self.owns_namespace:
             self.api.delete("namespaces", self.namespace)
-            self._until_gone()
             return
         for item in reversed(self.made):
             self.api.delete(PLURALS[item["kind"]], item["metadata"]["name"], item["metadata"].get("uid", ""))
-        self._until_gone()
 
     @contextlib.contextmanager
     def _stage(self, what: str) -> Iterator[None]:
@@ -180,20 +178,30 @@ class Run:
             real = self.api.raw_get("services", "kube-dns", "kube-system")["spec"].get("clusterIP", "")
             yield from ((str(one.cluster_ip), real) for one in brought)
 
-    def _until_gone(self) -> None:
-        deadline = time.monotonic() + GONE_SECONDS
-        while time.monotonic() < deadline:
-            try:
-                if self.owns_namespace:
-                    self.api.raw_get("namespaces", self.namespace)
-                elif not self.api.raw_list("pods", labels=f"{manifests.RUN}={self.id}")["items"]:
-                    return
-            except Refused as error:
-                if error.code in (403, 404):
-                    return
-                raise
+    def until_gone(self, tell: Callable[[str], None]) -> None:
+        """Wait until what is being deleted is gone. Raises BootError where that takes too long."""
+        begun = time.monotonic()
+        told = False
+        while not self._is_gone():
+            waited = time.monotonic() - begun
+            if waited > GONE_SECONDS:
+                text = f"what the run made in the namespace {self.namespace} is still going after {GONE_SECONDS:g} s"
+                raise BootError(f"{text}; look at it with kubectl")
+            if waited > PATIENCE_SECONDS and not told:
+                told = True
+                tell(f"waiting until everything in the namespace {self.namespace} is gone; Ctrl-C stops the waiting, not the deletion")
             time.sleep(POLL_SECONDS)
-        raise BootError(f"what the run made in the namespace {self.namespace} is still going after {GONE_SECONDS:g} s; look at it with kubectl")
+
+    def _is_gone(self) -> bool:
+        try:
+            if self.owns_namespace:
+                self.api.raw_get("namespaces", self.namespace)
+                return False
+            return not self.api.raw_list("pods", labels=f"{manifests.RUN}={self.id}")["items"]
+        except Refused as error:
+            if error.code in (403, 404):
+                return True
+            raise
 
 
 @contextlib.contextmanager
@@ -203,11 +211,11 @@ def on(connection: Connection, want: Wanted, progress: Progress, tell: Callable[
     try:
         yield run.begin()
     finally:
-        with _undisturbed():
-            _finish(run, want.keep, tell)
+        _finish(run, want.keep, tell)
 
 
 def _finish(run: Run, keep: bool, tell: Callable[[str], None]) -> None:
+    """Ctrl-C, again, only ends the waiting: what is to be deleted has been told to the cluster by then."""
     if not run.made and not run.owns_namespace:
         return
     how = f"kubectl --context {run.api.connection.context} delete "
@@ -216,18 +224,20 @@ def _finish(run: Run, keep: bool, tell: Callable[[str], None]) -> None:
         tell(f"everything stays in the namespace {run.namespace}; take it away with `{how}`")
         return
     try:
-        run.end()
+        with _undisturbed():
+            run.end()
+        run.until_gone(tell)
     except LabError as error:
         tell(f"not everything could be deleted: {error}; `{how}`")
+    except (KeyboardInterrupt, SystemExit):
+        tell(f"the cluster is still deleting what the run made in the namespace {run.namespace}")
 
 
 @contextlib.contextmanager
 def _undisturbed() -> Iterator[None]:
-    """Ctrl-C has no effect inside the block: it takes away what a first one has left."""
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    old: dict[int, Any] = {number: signal.signal(number, signal.SIG_IGN) for number in numbers}
+    """Signals that end a run wait until the block is over."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM, signal.SIGHUP))
     try:
         yield
     finally:
-        for number, handler in old.items():
-            signal.signal(number, handler)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

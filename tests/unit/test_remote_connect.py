@@ -146,7 +146,7 @@ def test_nobody_answers(tmp_path: Path) -> None:
         (("--kubeconfig", "K", "--wait", "0"), "--wait 0"),
         (("--wait", "0"), "--wait: only together"),
         (("--kubeconfig", "K", "--image", "=x"), "--image =x: write NAME=IMAGE"),
-        (("--kubeconfig", "K", "--namespace", "A"), "--namespace A"),
+        (("--kubeconfig", "K", "--namespace", "A"), "--namespace: `A` is not a DNS label"),
         (("--kubeconfig", "K", "--step", "--format", "json"), "--step"),
         (("--kubeconfig", ""), "cannot read the kubeconfig file"),
     ],
