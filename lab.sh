@@ -3,7 +3,7 @@
 #
 #   ./lab.sh run nginx-service    as `lab run nginx-service`; any verb of the lab
 #   ./lab.sh test [ARGS]          the whole test suite; ARGS go to pytest
-#   ./lab.sh check                ruff, mypy, import-linter
+#   ./lab.sh lint                 ruff, mypy, import-linter
 #   ./lab.sh setup                only the set-up, looking at everything again
 #
 # Later calls find everything there and start the lab at once. Nothing outside the checkout changes except installed packages:
@@ -254,7 +254,7 @@ case ${1-} in
         in_anothers_checkout || exec "$venv/bin/python" -m pytest "$@"
         on_checkout "$venv/bin/python" -m pytest "$@"
         ;;
-    check)
+    lint)
         ensure dev
         cd "$here"
         failed=0

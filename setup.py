@@ -1,4 +1,4 @@
-"""Packaging: the lab package with the shipped topologies and scenarios inside it. docs/dependencies.md says why each requirement is there."""
+"""Packaging: the lab package with topologies, scenarios and challenges inside it. docs/dependencies.md says why each requirement is there."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from setuptools import find_packages, setup
 from setuptools.command.build_py import build_py
 
 HERE = Path(__file__).resolve().parent
-DATA = ("topologies", "scenarios")
+DATA = ("challenges", "topologies", "scenarios")
 
 
 class BuildWithData(build_py):
-    """Copies topologies, scenarios and the list of packages to lab/_data, where an installed lab looks for them."""
+    """Copies challenges, topologies, scenarios and the list of packages to lab/_data, where an installed lab looks for them."""
 
     def run(self) -> None:
         super().run()
@@ -60,7 +60,7 @@ setup(
     license_files=["LICENSE"],
     python_requires=">=3.10",
     packages=find_packages(include=["lab", "lab.*"]),
-    package_data={"lab": ["py.typed"]},
+    package_data={"lab": ["py.typed", "challenge/*.yaml"]},
     install_requires=RUNTIME,
     extras_require={"cloud": CLOUD, "graduation": GRADUATION, "test": TEST, "dev": TEST + DEV},
     entry_points={

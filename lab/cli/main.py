@@ -23,6 +23,9 @@ VERBS = {
     "exec": "lab.cli.exec",
     "shell": "lab.cli.shell",
     "kubectl": "lab.cli.kubectl",
+    "daemon": "lab.cli.daemon",
+    "challenge": "lab.cli.challenge",
+    "check": "lab.cli.check",
     "plan": "lab.cli.plan",
     "doctor": "lab.cli.doctor",
 }

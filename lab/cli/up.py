@@ -9,12 +9,15 @@ import signal
 import sys
 import traceback
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from lab.cli import run as run_verb
 from lab.cluster.wanted import Wanted, wanted, with_backend
 from lab.errors import LabError
 from lab.fabric import registry, requirements, sandbox
+
+if TYPE_CHECKING:
+    from lab.challenge.keeper import Keeper
 
 
 def add_parser(subparsers: Any) -> None:
@@ -27,14 +30,25 @@ def add_parser(subparsers: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Claim the name, start the sandbox, pass on what it tells until it is ready."""
+    """Boot it, and say how to go on."""
     default, what = recipe(args.what, args.backend, args.proxy_mode)
+    entry = start(args.name or default, args.what, what)
+    print(f"{entry.name} is up: `lab shell {what.topology.master.name}`, `lab inspect`, `lab down {entry.name}`")
+    return 0
+
+
+def start(name: str, source: str, what: Wanted, keeper: Keeper | None = None) -> registry.Entry:
+    """Claim the name, start the sandbox, pass on what it tells until it is ready. Raises LabError; then nothing is left of it.
+
+    source   what the lab is made from, as the user named it
+    keeper   breaks the lab after its boot, and answers for the challenge
+    """
     requirements.check_machine()
     # From here on an interruption has something to take away.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    entry = registry.claim(args.name or default, args.what)
+    entry = registry.claim(name, source)
     try:
-        return _start(entry, what)
+        return _start(entry, what, keeper)
     except BaseException:
         registry.discard(entry.name)
         raise
@@ -54,7 +68,7 @@ def recipe(what: str, backend: str | None = None, proxy_mode: str | None = None)
     return topology.name, wanted(complete.with_proxy_mode(proxy_mode) if proxy_mode else complete)
 
 
-def _start(entry: registry.Entry, what: Wanted) -> int:
+def _start(entry: registry.Entry, what: Wanted, keeper: Keeper | None) -> registry.Entry:
     from lab.cluster import control
 
     server = control.listen(entry.socket)
@@ -68,7 +82,7 @@ def _start(entry: registry.Entry, what: Wanted) -> int:
         if not os.read(wait, 1):  # killed before it could write down which process this is: nobody would ever find this lab
             return 1
         with os.fdopen(tell, "w", encoding="utf-8", buffering=1) as channel:
-            return _inside(what, server, channel, log)
+            return _inside(what, server, channel, log, keeper)
 
     init = sandbox.spawn(body, dies_with_front=False)
     entry = registry.record(entry, init)
@@ -79,8 +93,7 @@ def _start(entry: registry.Entry, what: Wanted) -> int:
     server.close()
     with os.fdopen(told, encoding="utf-8") as channel:
         _follow(entry, channel)
-    print(f"{entry.name} is up: `lab shell {what.topology.master.name}`, `lab inspect`, `lab down {entry.name}`")
-    return 0
+    return entry
 
 
 def _follow(entry: registry.Entry, channel: TextIO) -> None:
@@ -98,7 +111,7 @@ def _follow(entry: registry.Entry, channel: TextIO) -> None:
     raise LabError(f"the lab ended while it was booting:\n{entry.log.read_text(encoding='utf-8', errors='replace')[-2000:]}")
 
 
-def _inside(what: Wanted, server: Any, channel: TextIO, log: int) -> int:
+def _inside(what: Wanted, server: Any, channel: TextIO, log: int, keeper: Keeper | None) -> int:
     """The lab process: boot, say so, then answer requests until killed."""
     nothing = os.open("/dev/null", os.O_RDONLY)
     for old, new in ((nothing, 0), (log, 1), (log, 2)):
@@ -111,6 +124,8 @@ def _inside(what: Wanted, server: Any, channel: TextIO, log: int) -> int:
 
     try:
         cluster = boot(what, progress)
+        if keeper is not None:
+            keeper.sabotage(cluster)
     except LabError as error:
         channel.write(json.dumps({"error": str(error), "status": error.status}) + "\n")
         return error.status
@@ -119,5 +134,5 @@ def _inside(what: Wanted, server: Any, channel: TextIO, log: int) -> int:
         return 70
     channel.write(json.dumps({"ready": True}) + "\n")
     channel.close()
-    control.serve(server, cluster)
+    control.serve(server, cluster, keeper.verbs if keeper is not None else {})
     return 0

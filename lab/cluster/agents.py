@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from lab.cluster import units
 from lab.cluster.facade import Cluster
 from lab.errors import UsageError
 from lab.fabric import daemon
@@ -45,7 +46,7 @@ class Agents:
     def start_kubelet(self, name: str) -> None:
         """Start a node's kubelet; pods that run already go on."""
         host = self._free(name, "kubelet")
-        argv = self.kubelet_flags(host)
+        argv = units.command_line(host, "kubelet", self.kubelet_flags(host))
 
         def main() -> int:
             from lab.kubelet.daemon import main as kubelet
@@ -57,7 +58,7 @@ class Agents:
     def start_kube_proxy(self, name: str) -> None:
         """Start a node's kube-proxy."""
         host = self._free(name, "kube-proxy")
-        argv = self.kube_proxy_flags(host)
+        argv = units.command_line(host, "kube-proxy", self.kube_proxy_flags(host))
 
         def main() -> int:
             from lab.kubeproxy.daemon import main as kubeproxy
@@ -132,5 +133,3 @@ class Agents:
 
     def _daemons(self, host: Host) -> dict[str, daemon.Daemon]:
         return self.cluster.daemons.setdefault(host.name, {})
-
-

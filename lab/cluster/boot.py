@@ -21,6 +21,7 @@ from lab.cluster.facade import Cluster
 from lab.cluster.master import Master
 from lab.cluster.nodes import Nodes
 from lab.cluster.pods import Pods
+from lab.cluster.units import Units
 from lab.cluster.wanted import Wanted
 from lab.fabric.apply import Builder
 from lab.fabric.mininet import Network
@@ -39,7 +40,7 @@ def boot(wanted: Wanted, progress: Progress = lambda what, seconds: None) -> Clu
     builder = Builder(cluster.network)
     master = Master(cluster)
     nodes, pods = Nodes(cluster, builder, Agents(cluster, master.url)), Pods(cluster)
-    cluster.manage(nodes, pods)
+    cluster.manage(nodes, pods, Units(cluster, nodes, master))
     stage = _Stages(progress)
     with stage("machines and wires"):
         builder.apply(build.plan_underlay(wanted.topology))

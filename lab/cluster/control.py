@@ -7,10 +7,13 @@ namespaces of a machine. The caller joins them and runs the command itself, so t
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 import socket
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from lab.errors import LabError, UsageError
@@ -32,16 +35,31 @@ def listen(path: Path) -> socket.socket:
     return unixsocket.listen(path, socket.SOCK_SEQPACKET, 16)
 
 
-def serve(server: socket.socket, cluster: Cluster) -> None:
-    """Answer requests until the process is told to end."""
+Verb = Callable[[Mapping[str, Any]], "dict[str, Any]"]
+
+
+def serve(server: socket.socket, cluster: Cluster, verbs: Mapping[str, Verb] = MappingProxyType({})) -> None:
+    """Answer requests until the process is told to end. `verbs`: what this lab can be asked besides the usual."""
+    known: dict[str, Verb] = {"daemon": functools.partial(_daemon, cluster), **verbs}
     while True:
         connection, _ = server.accept()
         with connection, contextlib.suppress(OSError):
             connection.settimeout(5.0)
-            _answer(connection, cluster)
+            _answer(connection, cluster, known)
 
 
-def _answer(connection: socket.socket, cluster: Cluster) -> None:
+def _daemon(cluster: Cluster, request: Mapping[str, Any]) -> dict[str, Any]:
+    """Do something with the daemons of a machine, all of them when none is named, and tell how they are."""
+    machine, action = resolve(cluster, str(request.get("who"))), str(request.get("action", "status"))
+    host = cluster.host(machine)
+    named = request.get("daemon")
+    if named and action != "status":
+        cluster.units.act(host.name, str(named), action)
+    daemons = [str(named)] if named else list(cluster.daemons.get(host.name, {}))
+    return {"machine": host.name, "daemons": [cluster.units.status(host.name, one) for one in daemons]}
+
+
+def _answer(connection: socket.socket, cluster: Cluster, verbs: Mapping[str, Verb]) -> None:
     descriptors: list[int] = []
     borrowed: list[int] = []
     try:
@@ -57,8 +75,10 @@ def _answer(connection: socket.socket, cluster: Cluster) -> None:
         elif request.get("verb") == "table":
             table = cluster.api.request("GET", str(request.get("path")), accept=TABLE)
             answer = {"table": table, "old": cluster.topology.kubernetes.startswith("v1.7.")}
+        elif request.get("verb") in verbs:
+            answer = verbs[request["verb"]](request)
         else:
-            raise UsageError(f"unknown request {request!r}")
+            raise UsageError(f"this lab does not know the request {request.get('verb')!r}")
     except LabError as error:
         answer = {"error": str(error), "status": error.status}
     except (ValueError, AttributeError) as error:
@@ -109,13 +129,13 @@ def _address(interface: Any) -> str:
     return f"{interface.ip}/{interface.prefixLen}" if interface.ip else ""
 
 
-def ask(path: Path, request: dict[str, Any]) -> tuple[dict[str, Any], list[int]]:
-    """One request to the lab that listens at `path`: its answer, and the descriptors that came with it.
+def ask(path: Path, request: dict[str, Any], timeout: float = 10.0) -> tuple[dict[str, Any], list[int]]:
+    """One request to the lab that listens at `path`: its answer, and the descriptors that came with it. `timeout` in seconds.
 
     Raises LabError when nobody answers; an error that the lab answers is raised as UsageError.
     """
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as connection:
-        connection.settimeout(10.0)
+        connection.settimeout(timeout)
         try:
             connection.connect(str(path))
             connection.sendall(json.dumps(request).encode())

@@ -27,6 +27,7 @@ if TYPE_CHECKING:  # they hold the cluster, too, or are heavy
     from lab.cloud.start import Cloud
     from lab.cluster.nodes import Nodes
     from lab.cluster.pods import Pods
+    from lab.cluster.units import Units
 
 EVIDENCE = ("ip -4 address", "ip route", "ip neigh", "iptables-save -c", "conntrack -L")
 """What is asked of a machine when a step has failed on it."""
@@ -52,10 +53,18 @@ class Cluster:
         self._api: ApiClient | None = None
         self._nodes: Nodes | None = None
         self._pods: Pods | None = None
+        self._units: Units | None = None
 
-    def manage(self, nodes: Nodes, pods: Pods) -> None:
+    def manage(self, nodes: Nodes, pods: Pods, units: Units) -> None:
         """Take over what starts and stops, creates and deletes the parts of the cluster, once it is up."""
-        self._nodes, self._pods = nodes, pods
+        self._nodes, self._pods, self._units = nodes, pods, units
+
+    @property
+    def units(self) -> Units:
+        """The daemons of all machines, to be started and stopped by name."""
+        if self._units is None:
+            raise UsageError(f"the cluster {self.topology.name} is not up yet")
+        return self._units
 
     def stop_flanneld(self, node: str, kill: bool = False) -> None:
         """End a node's flanneld by SIGTERM, or with `kill` by SIGKILL."""

@@ -50,22 +50,36 @@ class Master:
         running.wait_until(lambda: _answers(client), READY_TIMEOUT, "answer")
         self.cluster.api = ApiClient(f"unix:{SOCKET}", timeout=10.0)
 
+    def restart_apiserver(self) -> None:
+        """Start the apiserver again and wait until it answers."""
+        self.start_apiserver()
+        self.await_apiserver()
+
     def start_controllers(self) -> None:
         """Start the controllers and the scheduler, which work as soon as the apiserver answers them."""
-        topology = self.cluster.topology
-        flags = ["--master", self.url]
+        self.start_controller_manager()
+        self.start_scheduler()
+
+    def start_controller_manager(self) -> None:
+        """Start the controllers and return at once."""
+        argv = ["--master", self.url, "--cluster-cidr", str(self.cluster.topology.networks.pod)]
 
         def controller_manager() -> int:
             from lab.master.controllers.daemon import main as controllers
 
-            return controllers([*flags, "--cluster-cidr", str(topology.networks.pod)])
+            return controllers(argv)
+
+        self._start("kube-controller-manager", controller_manager)
+
+    def start_scheduler(self) -> None:
+        """Start the scheduler and return at once."""
+        argv = ["--master", self.url]
 
         def kube_scheduler() -> int:
             from lab.master.scheduler.daemon import main as scheduler
 
-            return scheduler(flags)
+            return scheduler(argv)
 
-        self._start("kube-controller-manager", controller_manager)
         self._start("kube-scheduler", kube_scheduler)
 
     def _apiserver_flags(self, descriptor: int) -> list[str]:

@@ -10,6 +10,7 @@ import itertools
 import json
 from collections.abc import Callable, Iterable
 
+from lab.cluster import units
 from lab.cluster.agents import Agents
 from lab.cluster.facade import Cluster
 from lab.errors import UsageError
@@ -117,7 +118,7 @@ class Nodes:
         argv += ["--etcd-prefix", topology.flannel.etcd_prefix, "--iface", topology.node(host.name).interface]
         argv += ["--ip-masq"] if topology.flannel.ip_masq else []
         argv += ["--route-check", f"{ROUTE_CHECK_SECONDS:g}"]
-        return functools.partial(flanneld.main, argv)
+        return functools.partial(flanneld.main, units.command_line(host, "flanneld", argv))
 
     def build_bridge(self, name: str) -> None:
         """Give a node its pod bridge, with the address and MTU that flanneld's subnet file says, or with docker's own defaults."""

@@ -48,6 +48,7 @@ class Daemon:
         if self.ended() is not None:
             return
         os.kill(self.pid, signal.SIGTERM)
+        os.kill(self.pid, signal.SIGCONT)  # one that was stopped (SIGSTOP) would not hear it
         deadline = time.monotonic() + timeout
         while self.ended() is None and time.monotonic() < deadline:
             time.sleep(0.002)

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from ipaddress import IPv4Address
 from typing import Any
 
-from lab.errors import BootError, LabError
+from lab.errors import BootError, LabError, UsageError
 from lab.fabric import signals
 from lab.flannel.log import to_stderr
 from lab.kubelet import loop, node, server, servicelinks
@@ -145,7 +145,10 @@ class Kubelet:
         for record in self.loop.records.values():
             if record.sandbox.address and not record.stopped:
                 self.network()
-                self._addresses.take(IPv4Address(record.sandbox.address.split("/")[0]), record.sandbox.name)
+                try:
+                    self._addresses.take(IPv4Address(record.sandbox.address.split("/")[0]), record.sandbox.name)
+                except UsageError as error:  # the node has another subnet by now: the pod lives on with what it has
+                    self._log.warning("%s", error)
         if self.loop.records:
             self._log.info("Found %d pods at the runtime", len(self.loop.records))
 

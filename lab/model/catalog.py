@@ -13,6 +13,9 @@ TOPOLOGY_SUFFIXES = (".yaml", ".yml")
 SCENARIO_SCRIPT = "scenario.py"
 """What makes a folder a scenario."""
 
+CHALLENGE_SCRIPT = "challenge.py"
+"""What makes a folder a challenge."""
+
 
 def shipped(kind: str) -> Path | None:
     """The folder of shipped `topologies` or `scenarios`: in the package when installed, beside it in a checkout; None: neither.
@@ -32,6 +35,12 @@ def list_scenarios() -> tuple[Path, ...]:
     """The shipped scenarios' folders, sorted by name."""
     folder = shipped("scenarios")
     return tuple(sorted(script.parent for script in folder.glob(f"*/{SCENARIO_SCRIPT}"))) if folder else ()
+
+
+def list_challenges() -> tuple[Path, ...]:
+    """The shipped challenges' folders, sorted by name."""
+    folder = shipped("challenges")
+    return tuple(sorted(script.parent for script in folder.glob(f"*/{CHALLENGE_SCRIPT}"))) if folder else ()
 
 
 def find_topology(name_or_path: str) -> Path:
@@ -54,13 +63,22 @@ def find_scenario(name_or_path: str) -> Path:
 
     Raises UsageError, with the known names, when there is none.
     """
+    return _find_folder(name_or_path, SCENARIO_SCRIPT, list_scenarios(), "scenario")
+
+
+def find_challenge(name_or_path: str) -> Path:
+    """The folder of a challenge, found as a scenario's is. Raises UsageError, with the known names, when there is none."""
+    return _find_folder(name_or_path, CHALLENGE_SCRIPT, list_challenges(), "challenge")
+
+
+def _find_folder(name_or_path: str, script: str, known: tuple[Path, ...], what: str) -> Path:
     if _is_path(name_or_path):
         path = Path(name_or_path).expanduser()
-        if not (path / SCENARIO_SCRIPT).is_file():
-            what = "has no" if path.is_dir() else "is not a folder with a"
-            raise UsageError(f"{name_or_path} {what} {SCENARIO_SCRIPT}; shipped scenarios are {_listed(list_scenarios())}")
+        if not (path / script).is_file():
+            lacks = "has no" if path.is_dir() else "is not a folder with a"
+            raise UsageError(f"{name_or_path} {lacks} {script}; shipped {what}s are {_listed(known)}")
         return path
-    return _by_name(name_or_path, list_scenarios(), "scenario", "./my-scenario/")
+    return _by_name(name_or_path, known, what, f"./my-{what}/")
 
 
 def _is_path(text: str) -> bool:

@@ -13,10 +13,23 @@ import traceback
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
+from typing import Protocol, TypeVar
 
 from lab.errors import InputError, Problem
 from lab.model.catalog import SCENARIO_SCRIPT
 from lab.scenario.model import Scenario
+
+
+class Declaration(Protocol):
+    """What a script may declare. `folder`: where it is, filled in here."""
+
+    folder: Path
+
+    def problems(self, file: str) -> list[Problem]:
+        """What is wrong with the declaration as a whole."""
+
+
+Declared = TypeVar("Declared", bound=Declaration)
 
 
 def load_scenario(folder: str | Path) -> Scenario:
@@ -24,27 +37,34 @@ def load_scenario(folder: str | Path) -> Scenario:
 
     Raises InputError, with every problem that can be found at once.
     """
-    folder = Path(folder)
-    script = folder / SCENARIO_SCRIPT
+    return load_script(Path(folder) / SCENARIO_SCRIPT, "scenario", Scenario, "lab.scenario")
+
+
+def load_script(script: Path, name: str, kind: type[Declared], home: str) -> Declared:
+    """What an author's script declares at its top level under `name`: one of `kind`, which authors import from `home`.
+
+    Raises InputError, with every problem that can be found at once.
+    """
     file = str(script)
     try:
         source = script.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         text = (error.strerror or str(error)) if isinstance(error, OSError) else f"not UTF-8 text: {error}"
         raise InputError([Problem(file, 0, "", f"cannot read it: {text}")]) from error
-    scenario = _execute(source, file, folder.resolve().name)
-    if not isinstance(scenario, Scenario):
-        text = "it must set `scenario = Scenario(...)` at its top level (from lab.scenario import Scenario)"
-        raise InputError([Problem(file, 0, "scenario", text)])
-    scenario.folder = folder.resolve()
-    problems = scenario.problems(file)
+    declared = _execute(source, file, name)
+    if not isinstance(declared, kind):
+        text = f"it must set `{name} = {kind.__name__}(...)` at its top level (from {home} import {kind.__name__})"
+        raise InputError([Problem(file, 0, name, text)])
+    declared.folder = script.parent.resolve()
+    problems = declared.problems(file)
     if problems:
-        raise InputError([_with_line(problem, source) for problem in problems])
-    return scenario
+        raise InputError([_with_line(problem, source, kind.__name__) for problem in problems])
+    return declared
 
 
 def _execute(source: str, file: str, name: str) -> object:
-    module = ModuleType("lab_scenario_" + re.sub(r"\W", "_", name))
+    folder = Path(file).resolve().parent.name
+    module = ModuleType(f"lab_{name}_" + re.sub(r"\W", "_", folder))
     module.__file__ = file
     module.__package__ = module.__name__
     module.__path__ = [str(Path(file).parent)]
@@ -63,7 +83,7 @@ def _execute(source: str, file: str, name: str) -> object:
         raise InputError([_place(error, file)]) from error
     finally:
         sys.dont_write_bytecode = writing
-    return module.__dict__.get("scenario")
+    return module.__dict__.get(name)
 
 
 def _place(error: BaseException, file: str) -> Problem:
@@ -77,11 +97,11 @@ def author_line(error: BaseException, file: str) -> int:
     return lines[-1] if lines else 0
 
 
-def _with_line(problem: Problem, source: str) -> Problem:
-    """Name the line of the Scenario(...) call for what is wrong with its arguments."""
+def _with_line(problem: Problem, source: str, call: str) -> Problem:
+    """Name the line of the Scenario(...) call, or whatever `call` is, for what is wrong with its arguments."""
     if problem.line:
         return problem
     keys = ("backends", "backend", "manifests", "pins")
-    word = next((f"{key}=" for key in keys if problem.field.startswith(key)), "Scenario(")
+    word = next((f"{key}=" for key in keys if problem.field.startswith(key)), f"{call}(")
     lines = [number for number, line in enumerate(source.splitlines(), 1) if word in line and "import" not in line]
     return replace(problem, line=lines[0]) if lines else problem

@@ -68,7 +68,7 @@ class Chapter:
 
         def register(action: AnyAction) -> AnyAction:
             code = action.__code__
-            title, why = Text(_flat(en), _flat(zh)), Text(_flat(why_en), _flat(why_zh))
+            title, why = Text(flat(en), flat(zh)), Text(flat(why_en), flat(why_zh))
             key = code.co_name
             self.steps.append(Step(key, title, why, tuple(needs), action, code.co_filename, code.co_firstlineno, lab_only))
             return action
@@ -162,7 +162,7 @@ class Scenario(Chapter):
             yield Problem(file, 0, "backends", f"the scenario's own backend {self.backend!r} is not among them; add it")
 
 
-def _flat(text: str) -> str:
+def flat(text: str) -> str:
     """One paragraph a blank line, single blanks inside; no blank between two lines of Chinese, nor beside its punctuation."""
     paragraphs = ["\n".join(line.strip() for line in part.splitlines() if line.strip()) for part in text.split("\n\n")]
     return "\n\n".join(_join(paragraph) for paragraph in paragraphs if paragraph)

@@ -23,7 +23,7 @@ from lab.scenario.view import Machine, Outcome, View
 ROOT = Path(__file__).resolve().parents[2]
 READMES = ("README.md", "README.zh-CN.md")
 DOCUMENTS = sorted(str(path.relative_to(ROOT)) for path in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
-LAUNCHER_WORDS = ("setup", "test", "check")
+LAUNCHER_WORDS = ("setup", "test", "lint")
 SHELL_OPERATORS = {">", ">>", "|", "&&", ";"}
 
 

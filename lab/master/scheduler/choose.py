@@ -77,7 +77,8 @@ def best(pod: Object, nodes: list[Object], world: World) -> str:
     same: Counter[str] = Counter()
     for one in world.all("pods"):
         where = one["spec"].get("nodeName")
-        if where and is_active(one):
+        # One that is about to go does not count, as with the real one: its successor may come back to where it was.
+        if where and is_active(one) and not going(one):
             all_pods[where] += 1
             same[where] += owner is not None and (controller_of(one) or {}).get("uid") == owner
     names = [str(node["metadata"]["name"]) for node in nodes]
