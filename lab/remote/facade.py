@@ -14,7 +14,7 @@ from lab.model import fromapi
 from lab.model.aliases import NONE, Aliases
 from lab.model.names import pick
 from lab.model.objects import Endpoints, Pod, Service
-from lab.remote import manifests
+from lab.remote import manifests, waiting
 from lab.remote.api import Api, Json
 from lab.remote.connect import Refused
 from lab.remote.hosts import NodeHost, Operator, PodHost
@@ -30,6 +30,11 @@ LAB_ONLY = {
 }
 _DAEMONS = ("daemons", "cloud", "start_flanneld", "stop_flanneld", "start_etcd", "stop_etcd", "add_node", "remove_node", "bridges", "network")
 _CHANGES = ("delete_pod", "delete_service")
+
+MOST_NODES = 5
+"""Of a large cluster the first few nodes, by name, stand for all: a step that goes through them is to end."""
+
+_OS = "kubernetes.io/os"
 
 OUTSIDE = ("it needs a machine outside the cluster that reaches its nodes", "需要集群外一台能到达各节点的机器")
 
@@ -82,11 +87,11 @@ class RemoteCluster:
 
     @property
     def nodes(self) -> list[NodeHost]:
-        """Every node; NotHere where they may not be listed."""
+        """The ready nodes with Linux, MOST_NODES at most; NotHere where they may not be listed."""
         return [self._node_host(name) for name in self.node_names()]
 
     def node_names(self) -> list[str]:
-        """The cluster's names of its nodes, sorted."""
+        """The cluster's names of these nodes, sorted."""
         return [name for name, _ in self._listed_nodes()]
 
     def node_addresses(self) -> dict[str, str]:
@@ -98,7 +103,8 @@ class RemoteCluster:
             items = self.api.raw_list("nodes")["items"]
         except Refused as error:
             raise NotHere(f"it needs the list of nodes: {error}", f"需要节点列表：{error}") from error
-        return sorted((one["metadata"]["name"], _internal(one)) for one in items)
+        fit = [one for one in items if waiting.is_ready(one) and (one["metadata"].get("labels") or {}).get(_OS, "linux") == "linux"]
+        return sorted((one["metadata"]["name"], _internal(one)) for one in fit)[:MOST_NODES]
 
     def node(self, name: str) -> NodeHost:
         """A node by the name that the scenario's topology gives it, or by the cluster's."""

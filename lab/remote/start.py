@@ -169,14 +169,17 @@ class Run:
         yield "default.svc", f"{self.namespace}.svc"
         yield from images.words(self.want.images)
         yield "/var/log/nginx/access.log", images.LOG
-        yield from self._dns_pair()
+        yield from self._dns_pairs()
 
-    def _dns_pair(self) -> Iterable[tuple[str, str]]:
-        """The cluster's own DNS service takes the place of the one that a scenario brings along."""
+    def _dns_pairs(self) -> Iterable[tuple[str, str]]:
+        """The cluster's own DNS service takes the place of the one that a scenario brings along, and its domain that of cluster.local."""
         brought = [one for one in self.want.objects.services if (one.namespace, one.name) == ("kube-system", "kube-dns")]
         with contextlib.suppress(LabError):
             real = self.api.raw_get("services", "kube-dns", "kube-system")["spec"].get("clusterIP", "")
             yield from ((str(one.cluster_ip), real) for one in brought)
+        with contextlib.suppress(LabError):
+            words = self.api.execute(manifests.CALLER, "tools", ["cat", "/etc/resolv.conf"], 10.0, manifests.CALLER).stdout.split()
+            yield "cluster.local", waiting.domain(words, self.namespace)
 
     def until_gone(self, tell: Callable[[str], None]) -> None:
         """Wait until what is being deleted is gone. Raises BootError where that takes too long."""

@@ -41,10 +41,10 @@ def _late(api: Api, item: Json) -> str:
     return f"deployment {name}: {status.get('readyReplicas') or 0} of {count} pods" + "".join(f"; {message}" for message in bad)
 
 
-def is_ready(pod: Json) -> bool:
-    """Whether a pod is ready and not on its way out."""
-    conditions = (pod.get("status") or {}).get("conditions") or ()
-    going = pod["metadata"].get("deletionTimestamp")
+def is_ready(item: Json) -> bool:
+    """Whether a pod or node is ready and not on its way out. Pure."""
+    conditions = (item.get("status") or {}).get("conditions") or ()
+    going = item["metadata"].get("deletionTimestamp")
     return not going and any(one.get("type") == "Ready" and one.get("status") == "True" for one in conditions)
 
 
@@ -94,3 +94,9 @@ def _is(pod: Json, pin: Pin) -> bool:
         return bool(metadata["name"] == pin.name)
     owners = [str(one["name"]) for one in metadata.get("ownerReferences") or () if one.get("kind") == "ReplicaSet"]
     return any(owner.rpartition("-")[0] == pin.owner for owner in owners)
+
+
+def domain(words: Iterable[str], namespace: str) -> str:
+    """The cluster's domain, from the words of a pod's resolv.conf: what follows NAMESPACE.svc. in its search list; empty for none. Pure."""
+    head = f"{namespace}.svc."
+    return next((word.removeprefix(head) for word in words if word.startswith(head)), "")

@@ -31,7 +31,7 @@ scenario = Scenario(
 def services(lab):
     shown = lab.operator.run("kubectl get services")
     for name, address in VIPS.items():
-        shown.expect_match(rf"^{name} +{address} +<none> +9080/TCP ", Text(f"{name} is {address}", f"{name} 的地址是 {address}"))
+        shown.expect_match(rf"^{name} +(ClusterIP +)?{address} +<none> +9080/TCP ", Text(f"{name} is {address}", f"{name} 的地址是 {address}"))
     lab.operator.run("kubectl get pods -l app=reviews -o wide")
     addresses = lab.operator.run("kubectl get endpoints reviews -o jsonpath='{.subsets[*].addresses[*].ip}'").stdout.split()
     lab.expect_equal(Text("three pods are behind reviews", "reviews 背后有三个 Pod"), len(addresses), 3)

@@ -180,6 +180,12 @@ def test_why_a_pod_is_not_ready() -> None:
     assert waiting.reason({"metadata": {}}) == "unknown"
 
 
+def test_the_clusters_domain() -> None:
+    text = "nameserver 10.0.0.10\nsearch ns.svc.example.org svc.example.org example.org cloud.internal\noptions ndots:5\n"
+    assert waiting.domain(text.split(), "ns") == "example.org"
+    assert waiting.domain(["nameserver", "10.0.0.10"], "ns") == ""
+
+
 def test_how_a_command_in_a_pod_ended() -> None:
     failed = {"status": "Failure", "reason": "NonZeroExitCode", "details": {"causes": [{"reason": "ExitCode", "message": "7"}]}}
     assert (api._status('{"status":"Success"}', "p"), api._status(json.dumps(failed), "p")) == (0, 7)
