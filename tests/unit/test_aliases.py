@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lab.model.aliases import NONE, Aliases
@@ -12,6 +12,7 @@ WORDS = st.sampled_from(["10.0.0.1", "10.0.0.2", "10.0.0.3", "web", "web-1", "ng
 TEXTS = st.lists(st.one_of(WORDS, st.sampled_from([" ", ":80", "/", "\n", ", ", "x", "-"])), max_size=12).map("".join)
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(WORDS, WORDS), max_size=6), TEXTS)
 def test_there_and_back_is_where_it_began(pairs: list[tuple[str, str]], text: str) -> None:
     aliases = Aliases(pairs)

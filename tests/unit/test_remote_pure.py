@@ -42,6 +42,13 @@ def test_nothing_of_the_lab_is_left_in_a_scenarios_objects(name: str) -> None:
             assert "/" in container["image"] and ":" in container["image"], "a real image, with its registry and tag"
 
 
+def test_the_how_to_names_the_scenarios_that_run_elsewhere() -> None:
+    text = (Path(__file__).parents[2] / "docs/how-to/graduation.md").read_text()
+    scenarios = [loader.load_scenario(catalog.find_scenario(name)) for name in SCENARIOS]
+    fit = {one.name for one in scenarios if not all(one.why_lab_only(step).en for step in one.steps)}
+    assert {name for name in SCENARIOS if f"| `{name}` | " in text} == fit
+
+
 def test_objects_of_other_namespaces_are_the_clusters_own() -> None:
     names = {(item["kind"], item["metadata"]["name"]) for item in converted("service-dns")}
     assert ("Service", "nginx-service") in names and not any("dns" in name for _, name in names)
