@@ -27,18 +27,17 @@ class Keeper:
         self._attempts = 0
         self._solved_after: float | None = None
 
-    @property
-    def verbs(self) -> Mapping[str, Callable[[Mapping[str, Any]], Answer]]:
-        """What the lab answers besides the usual."""
-        return {"story": self._story, "check": self._check, "hint": self._hint}
+    def attend(self, cluster: Any) -> Mapping[str, Callable[[Mapping[str, Any]], Answer]]:
+        """Break the lab; from now on the student's time runs. Returns what the lab answers besides the usual.
 
-    def sabotage(self, cluster: Any) -> None:
-        """Break the lab; from now on the student's time runs. Raises LabError when it cannot be broken."""
+        Raises LabError when it cannot be broken.
+        """
         self._workshop = Workshop(cluster, self._given)
         self._workshop.unpin()
         assert self._challenge.broken_by is not None
         self._challenge.broken_by(self._workshop)
         self._begun = self._clock()
+        return {"story": self._story, "check": self._check, "hint": self._hint}
 
     def _story(self, request: Mapping[str, Any]) -> Answer:
         story = asdict(filled(paragraph(self._challenge.story), self._at_work()))

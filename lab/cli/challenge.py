@@ -35,7 +35,7 @@ def run(args: argparse.Namespace) -> int:
 
     challenge = load_challenge(catalog.find_challenge(args.challenge))
     given, what = prepared(challenge, args.seed)
-    entry = up.start(args.name or lab_name(challenge.name, args.seed), args.challenge, what, Keeper(challenge, given))
+    entry = up.start(args.name or lab_name(challenge.name, args.seed), args.challenge, what, Keeper(challenge, given).attend)
     answer, _ = control.ask(entry.socket, {"verb": "story"})
     print("\n" + grades.story(answer, entry.name, args.lang, min(shutil.get_terminal_size((100, 24)).columns, 120)))
     return 0

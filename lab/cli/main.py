@@ -24,6 +24,7 @@ VERBS = {
     "shell": "lab.cli.shell",
     "kubectl": "lab.cli.kubectl",
     "daemon": "lab.cli.daemon",
+    "goto": "lab.cli.goto",
     "challenge": "lab.cli.challenge",
     "check": "lab.cli.check",
     "plan": "lab.cli.plan",

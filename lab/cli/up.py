@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import traceback
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -17,7 +18,7 @@ from lab.errors import LabError
 from lab.fabric import registry, requirements, sandbox
 
 if TYPE_CHECKING:
-    from lab.challenge.keeper import Keeper
+    from lab.cluster import control
 
 
 def add_parser(subparsers: Any) -> None:
@@ -32,23 +33,26 @@ def add_parser(subparsers: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     """Boot it, and say how to go on."""
     default, what = recipe(args.what, args.backend, args.proxy_mode)
-    entry = start(args.name or default, args.what, what)
+    entry = start(args.name or default, args.what, what, guided(args.what, args.backend, args.proxy_mode))
     print(f"{entry.name} is up: `lab shell {what.topology.master.name}`, `lab inspect`, `lab down {entry.name}`")
     return 0
 
 
-def start(name: str, source: str, what: Wanted, keeper: Keeper | None = None) -> registry.Entry:
+Attend = Callable[[Any], "Mapping[str, control.Verb]"]
+"""Called in the lab process with the cluster when it is up; returns what the lab can be asked besides the usual. May raise LabError."""
+
+
+def start(name: str, source: str, what: Wanted, attend: Attend = lambda cluster: {}) -> registry.Entry:
     """Claim the name, start the sandbox, pass on what it tells until it is ready. Raises LabError; then nothing is left of it.
 
     source   what the lab is made from, as the user named it
-    keeper   breaks the lab after its boot, and answers for the challenge
     """
     requirements.check_machine()
     # From here on an interruption has something to take away.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     entry = registry.claim(name, source)
     try:
-        return _start(entry, what, keeper)
+        return _start(entry, what, attend)
     except BaseException:
         registry.discard(entry.name)
         raise
@@ -59,7 +63,7 @@ def recipe(what: str, backend: str | None = None, proxy_mode: str | None = None)
     from lab.model import catalog, load
     from lab.scenario import loader
 
-    if Path(what).name in {folder.name for folder in catalog.list_scenarios()} or (Path(what) / catalog.SCENARIO_SCRIPT).is_file():
+    if is_scenario(what):
         scenario = loader.load_scenario(catalog.find_scenario(what))
         return scenario.name, run_verb.recipe(scenario, backend=backend, proxy_mode=proxy_mode)
     path = catalog.find_topology(what)
@@ -68,7 +72,23 @@ def recipe(what: str, backend: str | None = None, proxy_mode: str | None = None)
     return topology.name, wanted(complete.with_proxy_mode(proxy_mode) if proxy_mode else complete)
 
 
-def _start(entry: registry.Entry, what: Wanted, keeper: Keeper | None) -> registry.Entry:
+def is_scenario(what: str) -> bool:
+    """Whether the word stands for a scenario, and not for a topology."""
+    from lab.model import catalog
+
+    return Path(what).name in {folder.name for folder in catalog.list_scenarios()} or (Path(what) / catalog.SCENARIO_SCRIPT).is_file()
+
+
+def guided(what: str, backend: str | None, proxy_mode: str | None) -> Attend:
+    """For a lab that is made from a scenario: its steps can be run one by one (`lab goto`)."""
+    if not is_scenario(what):
+        return lambda cluster: {}
+    from lab.cli import goto
+
+    return lambda cluster: goto.verbs(what, backend, proxy_mode, cluster)
+
+
+def _start(entry: registry.Entry, what: Wanted, attend: Attend) -> registry.Entry:
     from lab.cluster import control
 
     server = control.listen(entry.socket)
@@ -82,7 +102,7 @@ def _start(entry: registry.Entry, what: Wanted, keeper: Keeper | None) -> regist
         if not os.read(wait, 1):  # killed before it could write down which process this is: nobody would ever find this lab
             return 1
         with os.fdopen(tell, "w", encoding="utf-8", buffering=1) as channel:
-            return _inside(what, server, channel, log, keeper)
+            return _inside(what, server, channel, log, attend)
 
     init = sandbox.spawn(body, dies_with_front=False)
     entry = registry.record(entry, init)
@@ -111,7 +131,7 @@ def _follow(entry: registry.Entry, channel: TextIO) -> None:
     raise LabError(f"the lab ended while it was booting:\n{entry.log.read_text(encoding='utf-8', errors='replace')[-2000:]}")
 
 
-def _inside(what: Wanted, server: Any, channel: TextIO, log: int, keeper: Keeper | None) -> int:
+def _inside(what: Wanted, server: Any, channel: TextIO, log: int, attend: Attend) -> int:
     """The lab process: boot, say so, then answer requests until killed."""
     nothing = os.open("/dev/null", os.O_RDONLY)
     for old, new in ((nothing, 0), (log, 1), (log, 2)):
@@ -124,8 +144,7 @@ def _inside(what: Wanted, server: Any, channel: TextIO, log: int, keeper: Keeper
 
     try:
         cluster = boot(what, progress)
-        if keeper is not None:
-            keeper.sabotage(cluster)
+        verbs = attend(cluster)
     except LabError as error:
         channel.write(json.dumps({"error": str(error), "status": error.status}) + "\n")
         return error.status
@@ -134,5 +153,5 @@ def _inside(what: Wanted, server: Any, channel: TextIO, log: int, keeper: Keeper
         return 70
     channel.write(json.dumps({"ready": True}) + "\n")
     channel.close()
-    control.serve(server, cluster, keeper.verbs if keeper is not None else {})
+    control.serve(server, cluster, verbs)
     return 0

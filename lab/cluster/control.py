@@ -11,7 +11,9 @@ import functools
 import json
 import os
 import socket
-from collections.abc import Callable, Mapping
+import traceback
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -22,6 +24,9 @@ from lab.master.client import TABLE
 
 if TYPE_CHECKING:  # the asking side must not pay for importing Mininet
     from lab.cluster.facade import Cluster
+
+DEFECT = 70
+"""The status of what is the lab's own fault; EX_SOFTWARE of sysexits.h."""
 
 _LIMIT = 1 << 20
 _SANDBOX_KINDS = ("user", "ipc", "pid")
@@ -35,7 +40,27 @@ def listen(path: Path) -> socket.socket:
     return unixsocket.listen(path, socket.SOCK_SEQPACKET, 16)
 
 
-Verb = Callable[[Mapping[str, Any]], "dict[str, Any]"]
+_NO_STEPS = "this lab was not made from a scenario, so it has no steps; `lab up SCENARIO` boots one that has"
+_NO_CHALLENGE = "this lab is no challenge; `lab challenge` lists them"
+_REFUSALS = {"steps": _NO_STEPS, "goto": _NO_STEPS, "story": _NO_CHALLENGE, "check": _NO_CHALLENGE, "hint": _NO_CHALLENGE}
+
+Verb = Callable[[Mapping[str, Any]], "dict[str, Any] | Long"]
+
+
+@dataclass(frozen=True)
+class Long:
+    """An answer with lines that are too many for one datagram: they go by a file in memory, whose descriptor is passed."""
+
+    answer: dict[str, Any]
+    lines: Iterable[str]
+
+    def file(self) -> int:
+        """The file, at its beginning; the caller closes it."""
+        number = os.memfd_create("lab-answer", os.MFD_CLOEXEC)
+        with os.fdopen(os.dup(number), "w", encoding="utf-8") as file:
+            file.writelines(f"{line}\n" for line in self.lines)
+        os.lseek(number, 0, os.SEEK_SET)
+        return number
 
 
 def serve(server: socket.socket, cluster: Cluster, verbs: Mapping[str, Verb] = MappingProxyType({})) -> None:
@@ -76,13 +101,18 @@ def _answer(connection: socket.socket, cluster: Cluster, verbs: Mapping[str, Ver
             table = cluster.api.request("GET", str(request.get("path")), accept=TABLE)
             answer = {"table": table, "old": cluster.topology.kubernetes.startswith("v1.7.")}
         elif request.get("verb") in verbs:
-            answer = verbs[request["verb"]](request)
+            said = verbs[request["verb"]](request)
+            answer = said.answer if isinstance(said, Long) else said
+            borrowed = descriptors = [said.file()] if isinstance(said, Long) else []
         else:
-            raise UsageError(f"this lab does not know the request {request.get('verb')!r}")
+            raise UsageError(_REFUSALS.get(str(request.get("verb")), f"this lab does not know the request {request.get('verb')!r}"))
     except LabError as error:
         answer = {"error": str(error), "status": error.status}
     except (ValueError, AttributeError) as error:
         answer = {"error": f"not a request: {error}", "status": 2}
+    except Exception as error:  # a defect of one request must not end the lab
+        traceback.print_exc()
+        answer = {"error": f"{type(error).__name__}: {error}; `lab.log` has the traceback", "status": DEFECT}
     socket.send_fds(connection, [json.dumps(answer).encode()], descriptors)
     for descriptor in borrowed:
         os.close(descriptor)
@@ -132,7 +162,7 @@ def _address(interface: Any) -> str:
 def ask(path: Path, request: dict[str, Any], timeout: float = 10.0) -> tuple[dict[str, Any], list[int]]:
     """One request to the lab that listens at `path`: its answer, and the descriptors that came with it. `timeout` in seconds.
 
-    Raises LabError when nobody answers; an error that the lab answers is raised as UsageError.
+    Raises LabError when nobody answers; an error that the lab answers is raised with its status.
     """
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as connection:
         connection.settimeout(timeout)
@@ -144,8 +174,18 @@ def ask(path: Path, request: dict[str, Any], timeout: float = 10.0) -> tuple[dic
             raise LabError(f"the lab does not answer at {path}: {error.strerror or error}; `lab ps` shows its state") from error
     answer = json.loads(text or b"{}")
     if "error" in answer:
-        raise UsageError(answer["error"])
+        for descriptor in descriptors:
+            os.close(descriptor)
+        raise _error(answer)
     return answer, descriptors
+
+
+def _error(answer: dict[str, Any]) -> LabError:
+    if answer.get("status") == UsageError.status:
+        return UsageError(answer["error"])
+    error = LabError(answer["error"])
+    error.status = int(answer.get("status", error.status))
+    return error
 
 
 def enter(descriptors: list[int], argv: list[str], directory: str) -> int:
@@ -184,3 +224,10 @@ def _exec(argv: list[str], directory: str) -> None:
         os.write(2, f"{argv[0]}: {error.strerror}\n".encode())
     finally:
         os._exit(status)
+
+
+def lines_of(descriptors: list[int]) -> list[str]:
+    """The lines of a long answer; the descriptor is closed."""
+    (number,) = descriptors
+    with os.fdopen(number, encoding="utf-8") as file:
+        return file.read().splitlines()

@@ -9,6 +9,7 @@ import contextlib
 import json
 import re
 import ssl
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,7 +90,7 @@ def _modules() -> tuple[Any, Any]:
         from kubernetes import client, config
     except ImportError as error:
         text = "a cluster elsewhere is reached by the Python package kubernetes, which is not installed"
-        raise MachineError(f"{text}; get it with `pip install 'kubernetes-network-lab[graduation]'`") from error
+        raise MachineError(f"{text}; get it with `{sys.executable} -m pip install kubernetes`") from error
     urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
     websocket.setdefaulttimeout(ANSWER_SECONDS)
     return client, config

@@ -6,9 +6,9 @@ Evidence... if it failed, StepEnded, and RunEnded last. A step that the learner 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass, fields, is_dataclass
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from lab.model.text import Text
 from lab.scenario.checks import Verdict
@@ -192,3 +192,23 @@ Emit = Callable[[Event], None]
 def to_json(event: Event) -> dict[str, Any]:
     """The event as plain data, with its class's name under "event"."""
     return {"event": type(event).__name__} | asdict(event)
+
+
+def from_json(data: Mapping[str, Any]) -> Event:
+    """The event that `to_json` has made this of. Raises KeyError or TypeError for anything else."""
+    kind: type[Event] = _KINDS[data["event"]]
+    made: Event = _made(kind, data)
+    return made
+
+
+_KINDS = {kind.__name__: kind for kind in get_args(Event)}
+
+
+def _made(kind: Any, value: Any) -> Any:
+    """The value as what the annotation says: a dataclass again, a tuple of them, or as it is."""
+    if isinstance(kind, type) and is_dataclass(kind):
+        hints = get_type_hints(kind)
+        return kind(**{field.name: _made(hints[field.name], value[field.name]) for field in fields(kind)})
+    if get_origin(kind) is tuple:
+        return tuple(_made(get_args(kind)[0], one) for one in value)
+    return value

@@ -7,7 +7,7 @@ step alone, with the place in the author's file.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -54,6 +54,15 @@ def run(
 ) -> RunEnded:
     """Walk through a scenario on a lab that is up. See `boot_and_run` for the arguments."""
     return boot_and_run(scenario, lambda progress: nullcontext(cluster), emit, pause, shell, None, clock)
+
+
+def walk(scenario: Scenario, cluster: Any, steps: Sequence[Step], ended: Mapping[str, StepEnded], emit: Emit, clock: Clock = REAL_CLOCK) -> bool:
+    """Run some steps of a scenario on a lab that is up; whether all of them passed. `ended`: what became of steps before."""
+    on = _Walk(scenario, emit, None, None, clock)
+    on.ended = dict(ended)
+    for step in steps:
+        on.step(step, cluster)
+    return all(on.ended[step.key].status == "passed" for step in steps)
 
 
 def boot_and_run(
@@ -124,14 +133,14 @@ class _Walk:
             while (answer := self._ask(step, previous)) is not Answer.NEXT:
                 if answer is Answer.REPEAT and previous is not None:
                     self.repeats[previous.key] = self.repeats.get(previous.key, 0) + 1
-                    self._step(previous, cluster)
+                    self.step(previous, cluster)
                 elif answer is Answer.SHELL and self.shell is not None:
                     self.shell(cluster)
                 elif answer is Answer.QUIT:
                     self._skip_rest(Text("you quit", "你退出了"))
                     return
             if step is not None:
-                self._step(step, cluster)
+                self.step(step, cluster)
                 previous = step
 
     def _ask(self, step: Step | None, previous: Step | None) -> Answer:
@@ -142,7 +151,7 @@ class _Walk:
             if step.key not in self.ended:
                 self._record(StepEnded(step.key, "skipped", 0.0, 0, 0, reason))
 
-    def _step(self, step: Step, cluster: Any) -> None:
+    def step(self, step: Step, cluster: Any) -> None:
         number = self.scenario.steps.index(step) + 1
         aliases = getattr(cluster, "aliases", NO_ALIASES)
         title, why = (Text(aliases.real(text.en), aliases.real(text.zh)) for text in (step.title, step.why))
@@ -164,9 +173,9 @@ class _Walk:
         reason = self.scenario.why_lab_only(step)
         if reason.en and getattr(cluster, "remote", False):
             return "left_out", reason
-        missing = [need for need in step.needs if self.ended[need].status != "passed"]
+        missing = [need for need in step.needs if need not in self.ended or self.ended[need].status != "passed"]
         names = ", ".join(missing)
-        if missing and all(self.ended[need].status == "left_out" for need in missing):
+        if missing and all(need in self.ended and self.ended[need].status == "left_out" for need in missing):
             return "left_out", Text(f"it needs {names}, which is left out", f"它依赖的步骤 {names} 没有做")
         return ("skipped", Text(f"it needs {names}, which did not pass", f"它依赖的步骤 {names} 没有通过")) if missing else None
 

@@ -50,6 +50,21 @@ def test_life_of_a_lab(up: str) -> None:
     assert up not in lab("ps").stdout
 
 
+def test_goto_runs_the_steps_up_to_one(up: str) -> None:
+    ran = lab("goto", "-n", up, "pods")
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert "Step 1 of 15" in ran.stdout and "Step 3 of 15" in ran.stdout and "Step 4" not in ran.stdout
+    assert [line[0] for line in lab("goto", "-n", up).stdout.splitlines()] == ["✓"] * 3 + [" "] * 12
+    assert lab("exec", "-n", up, "zenlinnode1", "--", "ip", "link", "set", "docker0", "down").returncode == 0
+    assert lab("goto", "-n", up, "ttl", "--lang", "zh").returncode == 1
+    ran = lab("goto", "-n", up, "1")
+    assert ran.returncode == 2 and "--fresh" in ran.stderr
+    ran = lab("goto", "-n", up, "1", "--fresh")
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert lab("goto", "-n", up, "4", "--again").returncode == 0
+    assert lab("check", "-n", up).returncode == 2 and lab("goto", "-n", up, "no-such").returncode == 2
+
+
 def test_names(up: str) -> None:
     assert lab("up", "zenlin", "--name", up).returncode == 2
     ran = lab("exec", "-n", up, "zenlinnode3", "--", "true")

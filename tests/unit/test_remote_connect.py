@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -67,6 +68,12 @@ def test_a_context_is_chosen(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="choose one by --context: it has c"):
         connect(file)
     assert connect(file, "c").server == "http://127.0.0.1:1"
+
+
+def test_without_the_python_client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setitem(sys.modules, "kubernetes", None)
+    assert main.main(["run", "nginx-service", "--kubeconfig", kubeconfig(tmp_path)]) == 3
+    assert "which is not installed; get it with" in capsys.readouterr().err
 
 
 @pytest.fixture(name="answering")
