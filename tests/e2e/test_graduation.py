@@ -124,17 +124,6 @@ def test_what_is_pinned_is_the_clusters_own_and_nodes_are_entered_when_that_is_a
     assert namespaces() == set()
 
 
-def test_a_namespace_that_was_there_stays_without_what_the_run_made(kubeconfig: Path, tiny: Path) -> None:
-    assert inside("zenlin", "kubectl", "create", "namespace", "mine").returncode == 0
-    try:
-        ran = run(kubeconfig, str(tiny), "--namespace", "mine")
-        assert ran.returncode == 0, ran.stdout + ran.stderr
-        assert namespaces() == {"mine"}
-        assert "No resources found" in inside("zenlin", "kubectl", "get", "all", "-n", "mine").stderr
-    finally:
-        inside("zenlin", "kubectl", "delete", "namespace", "mine")
-
-
 def test_kept_and_in_the_way_of_the_next(kubeconfig: Path, tiny: Path) -> None:
     ran = run(kubeconfig, str(tiny), "--keep")
     (kept,) = namespaces()
@@ -157,20 +146,23 @@ def test_pods_that_do_not_come_up_are_told_with_their_reason(kubeconfig: Path, t
     assert namespaces() == set()
 
 
-def test_ctrl_c_takes_everything_away(kubeconfig: Path, tiny: Path, tmp_path: Path) -> None:
+def test_ctrl_c_takes_everything_away_but_a_namespace_that_was_there(kubeconfig: Path, tiny: Path, tmp_path: Path) -> None:
     (tiny / "scenario.py").write_text(TINY.replace("WAIT", "sleep 50"))
+    assert inside("zenlin", "kubectl", "create", "namespace", "mine").returncode == 0
     report = tmp_path / "ended"
     script = f'"$@" >{tmp_path}/out 2>&1 & echo $! >{tmp_path}/pid; wait $!; echo $? >{report}'
-    command = [sys.executable, "-m", "lab", "run", "--kubeconfig", str(kubeconfig), str(tiny)]
+    command = [sys.executable, "-m", "lab", "run", "--kubeconfig", str(kubeconfig), str(tiny), "--namespace", "mine"]
     words = [sys.executable, "-m", "lab", "exec", "-n", NAME, "client", "--", "bash", "-c", script, "bash", *command]
     going = subprocess.Popen(words, stdin=subprocess.DEVNULL)
     try:
         until(lambda: (tmp_path / "out").exists() and "# sleep 50" in (tmp_path / "out").read_text(), "the second step", 30.0)
-        assert namespaces() != set()
+        assert "idler" in inside("zenlin", "kubectl", "get", "pods", "-n", "mine").stdout
         pid = (tmp_path / "pid").read_text().strip()
         assert inside("client", "kill", "-INT", pid).returncode == 0
         assert going.wait(30) == 0
+        assert report.read_text() == "130\n", (tmp_path / "out").read_text()
+        assert "No resources found" in inside("zenlin", "kubectl", "get", "all", "-n", "mine").stderr
+        assert namespaces() == {"mine"}
     finally:
         going.kill()
-    assert report.read_text() == "130\n", (tmp_path / "out").read_text()
-    assert namespaces() == set()
+        inside("zenlin", "kubectl", "delete", "namespace", "mine")
