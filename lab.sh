@@ -2,7 +2,7 @@
 # Runs the lab from this checkout, and sets up what it needs the first time: Debian packages (packages.txt) and .venv.
 #
 #   ./lab.sh run nginx-service    as `lab run nginx-service`; any verb of the lab
-#   ./lab.sh test [ARGS]          the whole test suite; ARGS go to pytest
+#   ./lab.sh test [ARGS]          the whole test suite, on several workers; ARGS go to pytest (-n 0: one test at a time)
 #   ./lab.sh lint                 ruff, mypy, import-linter
 #   ./lab.sh setup                only the set-up, looking at everything again
 #
@@ -251,8 +251,9 @@ case ${1-} in
         shift
         ensure test
         cd "$here"
-        in_anothers_checkout || exec "$venv/bin/python" -m pytest "$@"
-        on_checkout "$venv/bin/python" -m pytest "$@"
+        set -- "$venv/bin/python" -m pytest -n auto --dist loadfile "$@"
+        in_anothers_checkout || exec "$@"
+        on_checkout "$@"
         ;;
     lint)
         ensure dev

@@ -46,7 +46,8 @@ RUNTIME = [
 CLOUD = ["boto3>=1.34,<2", "flask>=2.3,<4", "flask-cors>=4,<7", "moto>=5.2,<6"]
 GRADUATION = ["kubernetes>=29,<38"]
 TEST = [
-    *CLOUD, *GRADUATION, "hypothesis>=6.100,<7", "pytest>=8,<10", "scapy>=2.5,<3", "setuptools>=65,<81", "wheel>=0.40"
+    *CLOUD, *GRADUATION, "hypothesis>=6.100,<7", "pytest>=8,<10",
+    "pytest-xdist>=3.6.1,<4", "scapy>=2.5,<3", "setuptools>=65,<81", "wheel>=0.40"
 ]  # fmt: skip
 DEV = ["import-linter>=2,<3", "mypy>=1.11,<3", "ruff>=0.6", "types-PyYAML>=6,<7"]
 

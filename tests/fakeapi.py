@@ -14,6 +14,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import urlsplit
 
+from tests.waiting import POLLING
+
 Object = dict[str, Any]
 
 _PATH = re.compile(r"(?:/api/v1|/apis/[^/]+/[^/]+)(?:/namespaces/([^/]+))?/([a-z]+)(?:/([^/]+))?(?:/status)?\Z")
@@ -46,7 +48,7 @@ class FakeApi:
         self.url = f"http://{address}:{self.http.server_address[1]}"
 
     def __enter__(self) -> FakeApi:
-        threading.Thread(target=self.http.serve_forever, daemon=True).start()
+        threading.Thread(target=self.http.serve_forever, args=(POLLING,), daemon=True).start()
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -13,6 +13,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+from tests.waiting import POLLING
+
 Object = dict[str, Any]
 
 
@@ -42,7 +44,7 @@ class Apiserver(ThreadingHTTPServer):
         self.history: list[tuple[int, str, str, Object]] = []
         self.watchers: list[tuple[str, queue.SimpleQueue[tuple[str, Object] | None]]] = []
         self.lock = threading.RLock()
-        threading.Thread(target=self.serve_forever, daemon=True).start()
+        threading.Thread(target=self.serve_forever, args=(POLLING,), daemon=True).start()
 
     def put(self, path: str, item: Object, event: str = "MODIFIED") -> Object:
         with self.lock:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-PATIENCE = 20.0
-"""Seconds to wait for a condition before the test fails."""
+POLLING = 0.01
+"""Seconds between looks at whether a condition holds; also for a socketserver that is to stop, which by itself looks twice a second."""
+PATIENCE = 60.0
+"""Seconds to wait for a condition before the test fails; far more than it takes, because the processors may have a lot else to do."""
 
 
 def until(condition: Callable[[], object], what: str, patience: float = PATIENCE) -> None:
@@ -14,4 +16,4 @@ def until(condition: Callable[[], object], what: str, patience: float = PATIENCE
     deadline = time.monotonic() + patience
     while not condition():
         assert time.monotonic() < deadline, f"{what} did not happen within {patience:g} s"
-        time.sleep(0.01)
+        time.sleep(POLLING)

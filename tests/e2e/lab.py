@@ -23,7 +23,7 @@ def start(*words: str, **options: object) -> subprocess.Popen[str]:
     return subprocess.Popen([sys.executable, "-m", "lab", *words], text=True, **(settings | options))  # type: ignore[call-overload, no-any-return]
 
 
-def lab(*words: str, stdin: str = "", env: Mapping[str, str] | None = None, timeout: float = 60.0) -> subprocess.CompletedProcess[str]:
+def lab(*words: str, stdin: str = "", env: Mapping[str, str] | None = None, timeout: float = 120.0) -> subprocess.CompletedProcess[str]:
     """Run `lab WORDS` to its end."""
     command: Sequence[str] = [sys.executable, "-m", "lab", *words]
     return subprocess.run(

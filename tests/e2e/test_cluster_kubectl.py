@@ -61,7 +61,7 @@ def test_logs_and_attach() -> None:
         assert _kubectl(lab, "logs two -c a").stdout == "begin\n"
         assert _kubectl(lab, "logs two --all-containers --prefix").stdout == "[pod/two/a] begin\n"
         assert _kubectl(lab, "logs web --tail 0").stdout == ""
-        left = lab.master.run("timeout 1 kubectl logs -f two -c a")
+        left = lab.master.run("timeout 3 kubectl logs -f two -c a")
         assert (left.status, left.stdout) == (124, "begin\n"), "a log that goes on does not end"
         until(lambda: lab.master.run("ss -Htn state established 'dport = :10250'").stdout == "", "that the apiserver lets go of the kubelet")
         both = "logs -f two -c a >/run/followed & kubectl attach -i -q two -c a; wait $!; cat /run/followed"

@@ -67,7 +67,7 @@ def _kubeconfig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         lab("down", NAME)
 
 
-def inside(where: str, *words: str, timeout: float = 120.0) -> subprocess.CompletedProcess[str]:
+def inside(where: str, *words: str, timeout: float = 300.0) -> subprocess.CompletedProcess[str]:
     return lab("exec", "-n", NAME, where, "--", *words, timeout=timeout)
 
 
@@ -155,11 +155,11 @@ def test_ctrl_c_takes_everything_away_but_a_namespace_that_was_there(kubeconfig:
     words = [sys.executable, "-m", "lab", "exec", "-n", NAME, "client", "--", "bash", "-c", script, "bash", *command]
     going = subprocess.Popen(words, stdin=subprocess.DEVNULL)
     try:
-        until(lambda: (tmp_path / "out").exists() and "# sleep 50" in (tmp_path / "out").read_text(), "the second step", 30.0)
+        until(lambda: (tmp_path / "out").exists() and "# sleep 50" in (tmp_path / "out").read_text(), "the second step")
         assert "idler" in inside("zenlin", "kubectl", "get", "pods", "-n", "mine").stdout
         pid = (tmp_path / "pid").read_text().strip()
         assert inside("client", "kill", "-INT", pid).returncode == 0
-        assert going.wait(30) == 0
+        assert going.wait(120) == 0
         assert report.read_text() == "130\n", (tmp_path / "out").read_text()
         assert "No resources found" in inside("zenlin", "kubectl", "get", "all", "-n", "mine").stderr
         assert namespaces() == {"mine"}

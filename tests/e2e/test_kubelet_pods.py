@@ -356,10 +356,10 @@ def test_runtime_and_kubelet_started_by_hand() -> None:
         api.run_pod("web", {"containers": [shell("exec sleep 4321")]})
         until(lambda: api.is_ready("web"), "its being ready")
         kubelet.terminate()
-        assert kubelet.wait(10) == 0
+        assert kubelet.wait(30) == 0
         assert "sleep 4321" in node_run(node, "ps ax"), "the pod outlives the kubelet"
         runtime.terminate()
-        assert runtime.wait(10) == 0
+        assert runtime.wait(30) == 0
         assert "sleep 4321" not in node_run(node, "ps ax"), "and ends with the runtime"
         assert wrong.status == 2 and "Traceback" not in wrong.stderr
 

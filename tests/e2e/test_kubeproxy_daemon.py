@@ -89,7 +89,7 @@ def test_it_watches_repairs_nothing_it_need_not_and_leaves_its_rules(version: st
             assert "_seconds_count" in process.must(process.run(node, "curl -s 127.0.0.1:10249/metrics"))
             assert "lastUpdated" in process.must(process.run(node, "curl -s 127.0.0.1:10256/healthz"))
             daemon.terminate()
-            assert daemon.wait(5) == 0
+            assert daemon.wait(20) == 0
             assert "10.244.1.7:80" in rules()
             process.must(process.run(node, f"cd {os.getcwd()} && {sys.executable} -m lab.kubeproxy --cleanup-iptables", timeout=20))
             assert "KUBE-SVC-" not in rules()

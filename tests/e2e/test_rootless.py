@@ -12,7 +12,7 @@ import pytest
 
 from tests.e2e.lab import ROOT, environment
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("the ordinary user's labs")]
 
 UNPRIVILEGED = 54321
 
@@ -53,7 +53,7 @@ BECOME = """
 """
 
 
-def _as_user(*command: str, timeout: float = 60.0) -> subprocess.CompletedProcess[str]:
+def _as_user(*command: str, timeout: float = 120.0) -> subprocess.CompletedProcess[str]:
     own = environment({"LAB_ROOT": str(ROOT), "HOME": "/", "XDG_RUNTIME_DIR": ""})
     argv = [sys.executable, "-c", textwrap.dedent(BECOME), str(UNPRIVILEGED), *command]
     return subprocess.run(argv, env=own, capture_output=True, text=True, timeout=timeout, check=False)

@@ -13,7 +13,7 @@ from lab.fabric import daemon
 from lab.model import catalog, load
 from lab.model.manifests import load_manifests
 from lab.workloads import echo
-from tests.sandboxed import sandboxed
+from tests.sandboxed import together
 
 pytestmark = pytest.mark.e2e
 
@@ -53,19 +53,21 @@ def _service(name: str, ip: str, more: str, app: str = "echo") -> str:
     return SERVICE.format(name=name, ip=ip, more=more, app=app)
 
 
-PLAIN = _service("plain", "10.96.1.1", "ports: [{port: 80, targetPort: web}]")
+SERVICES = (
+    _service("plain", "10.96.1.1", "ports: [{port: 80, targetPort: web}]"),
+    _service("np", "10.96.1.2", "type: NodePort\n  ports: [{port: 80, targetPort: web, nodePort: 31000}]"),
+    _service("local", "10.96.1.3", "type: NodePort\n  externalTrafficPolicy: Local\n  ports: [{port: 80, targetPort: web, nodePort: 31001}]"),
+    _service("sticky", "10.96.1.4", "sessionAffinity: ClientIP\n  ports: [{port: 80, targetPort: web}]"),
+    _service("nobody", "10.96.1.5", "ports: [{port: 80}]", app="nobody"),
+    _service("udp", "10.96.1.6", "ports: [{port: 53, protocol: UDP, targetPort: dns}]"),
+)
 
 
-def _with(services: str, check: Callable[[Any], None]) -> None:
-    """Boot zenlin with the pods and services, and check."""
+def _boot() -> Any:
+    """The topology zenlin with the pods and services."""
+    from lab.cluster.boot import boot
 
-    def body() -> None:
-        from lab.cluster.boot import boot
-
-        what = wanted(load.read_topology(catalog.find_topology("zenlin")), load_manifests(PODS + services, "test.yaml"))
-        check(boot(what))
-
-    sandboxed(body)
+    return boot(wanted(load.read_topology(catalog.find_topology("zenlin")), load_manifests(PODS + "".join(SERVICES), "test.yaml")))
 
 
 def _curl(host: Any, url: str, times: int = 1) -> list[dict[str, str]]:
@@ -86,91 +88,86 @@ MANY = 24
 """Connections; a fair choice between two leaves one of them out once in 2^23 runs."""
 
 
-def test_target_ports_by_name_differ_by_pod() -> None:
-    def check(lab: Any) -> None:
-        endpoints = {str(subset.addresses[0].ip): subset.ports[0].port for subset in lab.endpoints("plain").subsets}
-        assert endpoints == {str(lab.pod_object("e1").pod_ip): 8080, str(lab.pod_object("e2").pod_ip): 9090}
-        own = str(lab.pod_object("other").pod_ip)
-        assert _seen(_curl(lab.pod("other"), "10.96.1.1", MANY)) == {"e1": {own}, "e2": {own}}
-
-    _with(PLAIN, check)
+def target_ports_by_name_differ_by_pod(lab: Any) -> None:
+    endpoints = {str(subset.addresses[0].ip): subset.ports[0].port for subset in lab.endpoints("plain").subsets}
+    assert endpoints == {str(lab.pod_object("e1").pod_ip): 8080, str(lab.pod_object("e2").pod_ip): 9090}
+    own = str(lab.pod_object("other").pod_ip)
+    assert _seen(_curl(lab.pod("other"), "10.96.1.1", MANY)) == {"e1": {own}, "e2": {own}}
 
 
-def test_node_port_from_outside() -> None:
-    def check(lab: Any) -> None:
-        seen = _seen(_curl(lab.client(), "10.229.53.146:31000", MANY))
-        assert seen == {"e1": {"10.244.1.1"}, "e2": {"10.244.1.0"}}, "masqueraded to the address of the device it left by"
-        assert set(_seen(_curl(lab.node("zenlinnode2"), "127.0.0.1:31000", MANY))) == {"e1", "e2"}, "route_localnet"
-        assert lab.client().run("curl -s -m 0.5 10.96.1.2:80").status != 0, "a cluster IP means nothing outside the cluster"
-
-    _with(_service("np", "10.96.1.2", "type: NodePort\n  ports: [{port: 80, targetPort: web, nodePort: 31000}]"), check)
+def node_port_from_outside(lab: Any) -> None:
+    seen = _seen(_curl(lab.client(), "10.229.53.146:31000", MANY))
+    assert seen == {"e1": {"10.244.1.1"}, "e2": {"10.244.1.0"}}, "masqueraded to the address of the device it left by"
+    assert set(_seen(_curl(lab.node("zenlinnode2"), "127.0.0.1:31000", MANY))) == {"e1", "e2"}, "route_localnet"
+    assert lab.client().run("curl -s -m 0.5 10.96.1.2:80").status != 0, "a cluster IP means nothing outside the cluster"
 
 
-def test_local_policy_keeps_the_clients_address() -> None:
-    more = "type: NodePort\n  externalTrafficPolicy: Local\n  ports: [{port: 80, targetPort: web, nodePort: 31001}]"
-
-    def check(lab: Any) -> None:
-        assert _seen(_curl(lab.client(), "10.229.53.146:31001", 8)) == {"e1": {"192.168.88.10"}}
-        assert _seen(_curl(lab.client(), "10.229.45.161:31001", 8)) == {"e2": {"192.168.88.10"}}
-        assert lab.client().run("curl -s -m 0.5 10.229.43.65:31001").status != 0, "the master has no such pod"
-
-    _with(_service("local", "10.96.1.3", more), check)
+def local_policy_keeps_the_clients_address(lab: Any) -> None:
+    assert _seen(_curl(lab.client(), "10.229.53.146:31001", 8)) == {"e1": {"192.168.88.10"}}
+    assert _seen(_curl(lab.client(), "10.229.45.161:31001", 8)) == {"e2": {"192.168.88.10"}}
+    assert lab.client().run("curl -s -m 0.5 10.229.43.65:31001").status != 0, "the master has no such pod"
 
 
-def test_client_affinity() -> None:
-    def check(lab: Any) -> None:
-        for host in (lab.pod("other"), lab.node("zenlinnode1"), lab.node("zenlinnode2")):
-            assert len(_seen(_curl(host, "10.96.1.4", MANY))) == 1, "the same pod every time"
-
-    _with(_service("sticky", "10.96.1.4", "sessionAffinity: ClientIP\n  ports: [{port: 80, targetPort: web}]"), check)
+def client_affinity(lab: Any) -> None:
+    for host in (lab.pod("other"), lab.node("zenlinnode1"), lab.node("zenlinnode2")):
+        assert len(_seen(_curl(host, "10.96.1.4", MANY))) == 1, "the same pod every time"
 
 
-def test_without_endpoints_a_node_is_refused_at_once() -> None:
-    def check(lab: Any) -> None:
-        ran = lab.node("zenlin").run("curl -s -m 3 10.96.1.5")
-        assert ran.status == 7, "refused"
-        assert ran.seconds < 2, "not timed out"
-
-    _with(_service("nobody", "10.96.1.5", "ports: [{port: 80}]", app="nobody"), check)
+def without_endpoints_a_node_is_refused_at_once(lab: Any) -> None:
+    assert lab.node("zenlin").run("curl -s -m 3 10.96.1.5").status == 7, "refused, not timed out"
 
 
-def test_udp() -> None:
-    ask = "exec 3<>/dev/udp/10.96.1.6/53; echo hello >&3; timeout 2 dd bs=4096 count=1 <&3 2>/dev/null"  # one read, one datagram
-
-    def check(lab: Any) -> None:
-        own = str(lab.pod_object("other").pod_ip)
-        answers = [lab.pod("other").run(ask).stdout.split() for _ in range(MANY)]
-        assert {words[1] for words in answers} == {"e1", "e2"}
-        assert {words[3].rpartition(":")[0] for words in answers} == {own}
-        assert {words[4] for words in answers} == {"hello"}
-
-    _with(_service("udp", "10.96.1.6", "ports: [{port: 53, protocol: UDP, targetPort: dns}]"), check)
+def udp(lab: Any) -> None:
+    ask = "exec 3<>/dev/udp/10.96.1.6/53; echo hello >&3; timeout 5 dd bs=4096 count=1 <&3 2>/dev/null"  # one read, one datagram
+    own = str(lab.pod_object("other").pod_ip)
+    answers = [lab.pod("other").run(ask).stdout.split() for _ in range(MANY)]
+    assert {words[1] for words in answers} == {"e1", "e2"}
+    assert {words[3].rpartition(":")[0] for words in answers} == {own}
+    assert {words[4] for words in answers} == {"hello"}
 
 
-def test_pods_are_masqueraded_to_the_world_and_only_to_it() -> None:
-    def check(lab: Any) -> None:
-        client = lab.client()
-        running = daemon.fork(client.namespace, "echo", partial(echo.serve, "client", [("TCP", 8080)]))
-        running.wait_until(lambda: client.run("ss -Hltn 'sport = :8080'").stdout != "", 5.0, "listening")
-        assert _seen(_curl(lab.pod("e1"), "192.168.88.10:8080")) == {"client": {"10.229.53.146"}}
-        assert _seen(_curl(lab.pod("e1"), f"{lab.pod_object('e2').pod_ip}:9090")) == {"e2": {str(lab.pod_object("e1").pod_ip)}}
-
-    _with(PLAIN, check)
+def pods_are_masqueraded_to_the_world_and_only_to_it(lab: Any) -> None:
+    client = lab.client()
+    running = daemon.fork(client.namespace, "echo", partial(echo.serve, "client", [("TCP", 8080)]))
+    running.wait_until(lambda: client.run("ss -Hltn 'sport = :8080'").stdout != "", 5.0, "listening")
+    assert _seen(_curl(lab.pod("e1"), "192.168.88.10:8080")) == {"client": {"10.229.53.146"}}
+    assert _seen(_curl(lab.pod("e1"), f"{lab.pod_object('e2').pod_ip}:9090")) == {"e2": {str(lab.pod_object("e1").pod_ip)}}
 
 
-def test_a_service_that_goes_leaves_no_chain_and_a_pod_that_goes_is_not_chosen() -> None:
-    def check(lab: Any) -> None:
-        node = lab.node("zenlin")
-        before = node.run("iptables-save | sed 's/ \\[.*//; /^#/d'").stdout
-        assert lab.service("plain").cluster_ip is not None and "default/plain:" in before
-        lab.delete_service("plain")
-        after = node.run("iptables-save").stdout
-        assert "default/plain" not in after
-        assert after.count(":KUBE-SVC-") == after.count(":KUBE-SEP-") == 1, "the apiserver's own service stays"
-        lab.apply(load_manifests(PLAIN, "plain.yaml"))
-        assert node.run("iptables-save | sed 's/ \\[.*//; /^#/d'").stdout == before, "the same rules come back"
-        lab.delete_pod("e2")
-        assert set(_seen(_curl(lab.pod("other"), "10.96.1.1", MANY))) == {"e1"}
-        assert "e2" not in lab.network.nameToNode
+def a_service_that_goes_leaves_no_chain_and_a_pod_that_goes_is_not_chosen(lab: Any) -> None:
+    node = lab.node("zenlin")
+    before = node.run("iptables-save | sed 's/ \\[.*//; /^#/d'").stdout
+    assert lab.service("plain").cluster_ip is not None and "default/plain:" in before
+    lab.delete_service("plain")
+    after = node.run("iptables-save").stdout
+    assert "default/plain" not in after
+    assert after.count(":KUBE-SVC-") == before.count(":KUBE-SVC-") - 1
+    assert after.count(":KUBE-SEP-") == before.count(":KUBE-SEP-") - 2
+    lab.apply(load_manifests(SERVICES[0], "plain.yaml"))
+    assert node.run("iptables-save | sed 's/ \\[.*//; /^#/d'").stdout == before, "the same rules come back"
+    lab.delete_pod("e2")
+    assert set(_seen(_curl(lab.pod("other"), "10.96.1.1", MANY))) == {"e1"}
+    assert "e2" not in lab.network.nameToNode
 
-    _with(PLAIN, check)
+
+CHECKS: tuple[Callable[[Any], None], ...] = (
+    target_ports_by_name_differ_by_pod,
+    node_port_from_outside,
+    local_policy_keeps_the_clients_address,
+    client_affinity,
+    without_endpoints_a_node_is_refused_at_once,
+    udp,
+    pods_are_masqueraded_to_the_world_and_only_to_it,
+    a_service_that_goes_leaves_no_chain_and_a_pod_that_goes_is_not_chosen,  # the last: it takes a pod away
+)
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    return together(tmp_path_factory.mktemp("services") / "results.json", _boot, CHECKS)
+
+
+@pytest.mark.parametrize("check", [check.__name__ for check in CHECKS])
+def test_services(results: dict[str, str], check: str) -> None:
+    if results[check]:
+        pytest.fail(results[check])

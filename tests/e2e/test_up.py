@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
@@ -20,15 +21,28 @@ from tests.waiting import until
 pytestmark = pytest.mark.e2e
 
 
-@pytest.fixture(name="up")
-def _up() -> Iterator[str]:
-    name = f"test-{os.getpid()}"
+@contextmanager
+def _up(name: str) -> Iterator[str]:
     ran = lab("up", "nginx-service", "--name", name)
     assert ran.returncode == 0, ran.stdout + ran.stderr
     try:
         yield name
     finally:
         lab("down", name)
+
+
+@pytest.fixture(name="up")
+def _own() -> Iterator[str]:
+    """A lab for a test that takes it down."""
+    with _up(f"test-{os.getpid()}") as name:
+        yield name
+
+
+@pytest.fixture(name="shared", scope="module")
+def _shared() -> Iterator[str]:
+    """A lab for tests that only look at it."""
+    with _up(f"test-{os.getpid()}-shared") as name:
+        yield name
 
 
 def test_life_of_a_lab(up: str) -> None:
@@ -65,19 +79,19 @@ def test_goto_runs_the_steps_up_to_one(up: str) -> None:
     assert lab("check", "-n", up).returncode == 2 and lab("goto", "-n", up, "no-such").returncode == 2
 
 
-def test_names(up: str) -> None:
-    assert lab("up", "zenlin", "--name", up).returncode == 2
-    ran = lab("exec", "-n", up, "zenlinnode3", "--", "true")
+def test_names(shared: str) -> None:
+    assert lab("up", "zenlin", "--name", shared).returncode == 2
+    ran = lab("exec", "-n", shared, "zenlinnode3", "--", "true")
     assert ran.returncode == 2 and "did you mean zenlinnode" in ran.stderr
     assert lab("down", "no-such-lab").returncode == 2
     assert lab("up", "zenlin", "--name", "../x").returncode == 2
 
 
-def test_it_outlives_its_starter_and_pods_see_their_own_files(up: str) -> None:
+def test_it_outlives_its_starter_and_pods_see_their_own_files(shared: str) -> None:
     pod = "nginx-deployment-1885164871-dzls7"
-    assert lab("exec", "-n", up, pod, "--", "hostname").stdout.strip() == pod
-    assert pod in lab("exec", "-n", up, pod, "--", "cat", "/etc/hosts").stdout
-    assert lab("exec", "-n", up, "zenlin", "--", "etcdctl", "get", "--prefix", "--keys-only", "/coreos.com/network").stdout.split() == [
+    assert lab("exec", "-n", shared, pod, "--", "hostname").stdout.strip() == pod
+    assert pod in lab("exec", "-n", shared, pod, "--", "cat", "/etc/hosts").stdout
+    assert lab("exec", "-n", shared, "zenlin", "--", "etcdctl", "get", "--prefix", "--keys-only", "/coreos.com/network").stdout.split() == [
         "/coreos.com/network/config",
         "/coreos.com/network/subnets/10.244.0.0-24",
         "/coreos.com/network/subnets/10.244.1.0-24",
@@ -85,16 +99,16 @@ def test_it_outlives_its_starter_and_pods_see_their_own_files(up: str) -> None:
     ]
 
 
-def test_a_shell_has_a_terminal_and_the_nodes_prompt(up: str) -> None:
+def test_a_shell_has_a_terminal_and_the_nodes_prompt(shared: str) -> None:
     master, slave = pty.openpty()
-    command = [sys.executable, "-m", "lab", "shell", "-n", up, "zenlinnode1"]
+    command = [sys.executable, "-m", "lab", "shell", "-n", shared, "zenlinnode1"]
     shell = subprocess.Popen(command, stdin=slave, stdout=slave, stderr=slave, env=environment(), start_new_session=True)
     os.close(slave)
     seen = _read_until(master, "root@zenlinnode1:~#")
     os.write(master, b"tty && hostname && exit 7\n")
     seen = _read_until(master, "exit")
     assert "/dev/pts/" in seen + _read_rest(master)
-    assert shell.wait(10) == 7
+    assert shell.wait(30) == 7
     os.close(master)
 
 
@@ -127,7 +141,7 @@ def test_an_interrupted_boot_leaves_nothing(moment: str) -> None:
         if moment in line:
             break
     process.send_signal(signal.SIGINT)
-    _, stderr = process.communicate(timeout=10)
+    _, stderr = process.communicate(timeout=30)
     assert process.returncode == 130 and "Traceback" not in stderr
     assert name not in lab("ps").stdout
 
@@ -138,7 +152,7 @@ def test_a_starter_that_is_killed_blocks_no_name() -> None:
     until(lambda: (registry.root() / name / "lab.json").exists() or process.poll() is not None, "the lab's entry")
     assert process.poll() is None
     process.kill()
-    process.communicate(timeout=10)
+    process.communicate(timeout=30)
     assert lab("up", "zenlin", "--name", name).returncode == 0
     assert lab("down", name).returncode == 0
 
@@ -152,15 +166,16 @@ def test_a_crashed_lab_is_shown_and_its_name_is_free_again(up: str) -> None:
     assert lab("up", "zenlin", "--name", up).returncode == 0
 
 
-def test_kubectl_and_the_tables_without_it(up: str) -> None:
+def test_kubectl_and_the_tables_without_it(shared: str) -> None:
     """The same pods in both, in v1.7's columns; kubectl on a node finds the cluster by itself and gets all of its words."""
-    ran = lab("get", "-n", up, "pods", "--wide")
+    ran = lab("get", "-n", shared, "pods", "--wide")
     assert ran.stdout.splitlines()[0].split() == ["NAME", "READY", "STATUS", "RESTARTS", "AGE", "IP", "NODE"]
     assert "nginx-deployment-1885164871-dzls7   1/1       Running   0" in ran.stdout
     pods = {line.split()[0] for line in ran.stdout.splitlines()[1:]}
-    assert {line.split()[0] for line in lab("kubectl", f"--lab={up}", "get", "po", "--no-headers").stdout.splitlines()} == pods
-    assert lab("exec", "-n", up, "zenlin", "--", "kubectl", "get", "node", "zenlinnode1", "-o", "jsonpath={.spec.podCIDR}").stdout == "10.244.1.0/24"
-    assert "No resources found" in lab("kubectl", "--lab", up, "-n", "kube-public", "get", "pods").stderr
-    assert lab("kubectl", "--lab", up, "get", "pod", "nobody").returncode == 1
-    assert lab("get", "-n", up, "gizmos").returncode == 2
-    assert lab("get", "-n", up, "svc", "--all-namespaces").stdout.split()[:2] == ["NAMESPACE", "NAME"]
+    assert {line.split()[0] for line in lab("kubectl", f"--lab={shared}", "get", "po", "--no-headers").stdout.splitlines()} == pods
+    words = ("kubectl", "get", "node", "zenlinnode1", "-o", "jsonpath={.spec.podCIDR}")
+    assert lab("exec", "-n", shared, "zenlin", "--", *words).stdout == "10.244.1.0/24"
+    assert "No resources found" in lab("kubectl", "--lab", shared, "-n", "kube-public", "get", "pods").stderr
+    assert lab("kubectl", "--lab", shared, "get", "pod", "nobody").returncode == 1
+    assert lab("get", "-n", shared, "gizmos").returncode == 2
+    assert lab("get", "-n", shared, "svc", "--all-namespaces").stdout.split()[:2] == ["NAMESPACE", "NAME"]

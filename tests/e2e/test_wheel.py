@@ -26,7 +26,7 @@ def _run(*command: str, **options: object) -> subprocess.CompletedProcess[str]:
 def _installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An environment of its own with the wheel in it; the packages it requires are those of the environment that runs the tests."""
     place = tmp_path_factory.mktemp("wheel")
-    unwanted = shutil.ignore_patterns(".git", ".venv", "*.egg-info", "__pycache__", ".*_cache", "build")
+    unwanted = shutil.ignore_patterns(".git", ".venv", "*.egg-info", "__pycache__", ".*_cache", ".hypothesis", "build")
     shutil.copytree(ROOT, place / "source", ignore=unwanted)
     _run(sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation", "-w", str(place), str(place / "source"))
     (wheel,) = place.glob("*.whl")

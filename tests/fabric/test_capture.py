@@ -99,7 +99,7 @@ def test_waiting_ends_when_it_has_come_or_when_the_time_is_over(sandboxed: Sandb
             assert not seen.until(lambda sightings: any(one.packet.echo for one in sightings), timeout=0.05)
             process = network["a"].popen("ping -c 1 -W 2 10.9.1.2")
             assert seen.until(lambda sightings: sum(bool(one.packet.echo) for one in sightings) == 2, timeout=5.0)
-            assert process.wait(5) == 0
+            assert process.wait(20) == 0
 
     sandboxed(body)
 

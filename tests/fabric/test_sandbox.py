@@ -142,7 +142,7 @@ def test_nothing_outlives_the_front(number: signal.Signals) -> None:
     handles = [os.pidfd_open(pid) for pid in processes]
     front.send_signal(number)
     _wait_until_gone(handles)
-    front.communicate(timeout=5)
+    front.communicate(timeout=20)
     assert front.returncode != 0
 
 
@@ -152,7 +152,7 @@ def test_nothing_outlives_pid_1() -> None:
     handles = [os.pidfd_open(pid) for pid in processes]
     os.kill(min(processes), signal.SIGKILL)
     _wait_until_gone(handles)
-    front.communicate(timeout=5)
+    front.communicate(timeout=20)
     assert front.returncode == 128 + signal.SIGKILL
 
 

@@ -14,7 +14,7 @@ from lab.errors import UsageError
 from lab.master.client import ApiClient, ApiError, Unreachable
 from lab.master.informer import Informer, key_of
 from lab.master.resources import by_kind, by_plural, served
-from tests.waiting import until
+from tests.waiting import POLLING, until
 
 Answer = tuple[int, Any]
 
@@ -45,7 +45,7 @@ class Server:
 
         self._http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._http.daemon_threads = True
-        threading.Thread(target=self._http.serve_forever, daemon=True).start()
+        threading.Thread(target=self._http.serve_forever, args=(POLLING,), daemon=True).start()
         self.url = f"http://127.0.0.1:{self._http.server_address[1]}"
 
     def close(self) -> None:

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from lab.model import manifests
 from lab.model.objects import Container, ContainerPort, Pod
 from lab.workloads import bookinfo, bookpage, images, web
-from tests.waiting import until
+from tests.waiting import POLLING, until
 
 SCENARIOS = Path(__file__).resolve().parents[2] / "scenarios"
 ARTICLE = {
@@ -118,7 +118,7 @@ def test_a_trace_hangs_together() -> None:
 def serving(role: str, pod: str, environ: dict[str, str]) -> Iterator[int]:
     call = bookinfo.caller(environ)
     server = web.server(pod, 0, lambda path, headers: bookinfo.answer(role, pod, path, headers, call), "127.0.0.1")
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(POLLING,), daemon=True).start()
     try:
         yield server.server_address[1]
     finally:
