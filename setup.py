@@ -39,7 +39,6 @@ RUNTIME = [
     "dnspython>=2.4,<3",
     "mininet==2.3.0.dev6",
     "numpy>=1.24,<3",
-    "pydantic>=2.11,<3",
     "pyroute2>=0.9.1,<0.10",
     "PyYAML>=6.0.1,<7",
 ]

@@ -1,9 +1,12 @@
-"""The system calls that Python 3.10 lacks: namespaces, mounts, prctl. Each raises OSError with the call's name in it."""
+"""The system calls that Python 3.10 lacks or hides: namespaces, mounts, prctl, loopback. Each raises OSError with the call's name in it."""
 
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import os
+import socket
+import struct
 
 CLONE_FS = 0x00000200
 CLONE_NEWNS = 0x00020000
@@ -22,6 +25,10 @@ MS_PRIVATE = 0x40000
 MNT_DETACH = 0x2
 
 PR_SET_PDEATHSIG = 1
+PR_SET_NAME = 15
+
+_SIOCSIFFLAGS = 0x8914
+_IFF_UP = 0x1
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -72,6 +79,17 @@ def detach(target: str) -> None:
 def die_with_parent(signal_number: int) -> None:
     """Ask for `signal_number` when the thread that forked this process ends; PR_SET_PDEATHSIG of prctl(2)."""
     _check(_libc.prctl(PR_SET_PDEATHSIG, ctypes.c_ulong(signal_number), 0, 0, 0), "prctl")
+
+
+def loopback_up() -> None:
+    """Bring up `lo` of the calling thread's network namespace, which then has 127.0.0.1; SIOCSIFFLAGS of netdevice(7)."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as door:
+        fcntl.ioctl(door, _SIOCSIFFLAGS, struct.pack("16sH14x", b"lo", _IFF_UP))
+
+
+def set_name(name: str) -> None:
+    """Name the calling thread, as `ps -o comm`, `top` and `pgrep` show it: the first 15 bytes; PR_SET_NAME of prctl(2)."""
+    _check(_libc.prctl(PR_SET_NAME, name.encode(), 0, 0, 0), "prctl")
 
 
 def sethostname(name: str) -> None:

@@ -34,11 +34,12 @@ class Namespace:
 
     @classmethod
     def create(cls, name: str) -> Namespace:
-        """New namespaces with `name` as hostname and an empty /run of their own. Raises OSError."""
+        """New namespaces with `name` as hostname, loopback up and an empty /run of their own. Raises OSError."""
         home = cls.current()
         with home._returning():
             kernel.unshare(kernel.CLONE_NEWNET | kernel.CLONE_NEWUTS | kernel.CLONE_NEWNS)
             kernel.sethostname(name)
+            kernel.loopback_up()
             kernel.mount("tmpfs", "/run", "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV, "mode=755")
             with contextlib.suppress(OSError):  # refused in some containers: then /sys/class/net shows the sandbox's links
                 kernel.mount("sysfs", "/sys", "sysfs", kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC)

@@ -23,7 +23,6 @@ PYTHON_PACKAGES = {
     "cryptography": Text("the certificate of the apiserver's HTTPS", "apiserver 的 HTTPS 证书"),
     "dnspython": Text("the cluster's DNS server", "集群的 DNS 服务器"),
     "mininet": Text("nodes, links and a command line", "节点、链路和命令行"),
-    "pydantic": Text("checks what people write", "检查用户编写的文件"),
     "pyroute2": Text("talks to the kernel", "与内核通信"),
     "PyYAML": Text("reads what people write", "读取用户编写的文件"),
 }

@@ -135,9 +135,7 @@ class Kubelet:
                 flags = self._flags
                 gateway, mtu = node.bridge(flags.bridge)
                 self._addresses.free = HostLocal(gateway)
-                self._network = Network(
-                    flags.name, flags.node_ip, flags.bridge, gateway, mtu, flags.gso, flags.routes, flags.dns, flags.domain
-                )
+                self._network = Network(flags.name, flags.node_ip, flags.bridge, gateway, mtu, flags.gso, flags.routes, flags.dns, flags.domain)
             return self._network
 
     def _take_over(self) -> None:

@@ -60,6 +60,7 @@ WORDS = {
     "aborted": Text("The run was cut short: {reason}", "运行中断：{reason}"),
 }
 STAGES = {
+    "Mininet and netlink, beside the apiserver": "Mininet 与 netlink，apiserver 同时启动",
     "machines and wires": "机器与网线",
     "etcd": "etcd",
     "the cloud's API on the router": "路由器上的云 API",
@@ -69,7 +70,7 @@ STAGES = {
     "pods": "Pod",
     "kube-proxy rules on every node": "每个节点上的 kube-proxy 规则",
 }
-"""The stages of a boot (lab.cluster.boot) in Chinese; one that is not here is shown as it is."""
+"""The stages of a boot (lab.cluster.boot and lab.cluster.stages) in Chinese; one that is not here is shown as it is."""
 
 REMOTE_STAGES = {
     "the cluster answers": "集群有应答",

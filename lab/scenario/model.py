@@ -144,7 +144,7 @@ class Scenario(Chapter):
         return [*found, *self._backend_problems(file)]
 
     def _backend_problems(self, file: str) -> Iterator[Problem]:
-        from lab.model.topology import BACKEND_OPTIONS, PROXY_MODES  # brings pydantic, which pytest need not load before there is a scenario
+        from lab.model.topology import BACKEND_OPTIONS, PROXY_MODES  # brings yaml, which pytest need not load before there is a scenario
 
         named = [("backend", self.backend)] if self.backend is not None else []
         named += [(f"backends[{index}]", kind) for index, kind in enumerate(self.backends)]

@@ -230,7 +230,7 @@ class Begun:
     """Whether the lab's own code runs: Python's start, which no program can change, catches SIGINT; the lab's start lets go of it.
 
     Python also has a moment, before it begins to catch SIGINT, that looks the same. It is over after microseconds of work: whoever has worked
-    for some milliseconds since is past it.
+    for some milliseconds since is past it. So is who blocks SIGINT, as the front does once it has a sandbox to wait for.
     """
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
@@ -239,13 +239,13 @@ class Begun:
 
     def __call__(self) -> bool:
         status = (self._files / "status").read_text()
-        ignored, caught = (int(re.findall(rf"{field}:\s*(\w+)", status)[0], 16) for field in ("SigIgn", "SigCgt"))
+        ignored, caught, blocked = (int(re.findall(rf"{field}:\s*(\w+)", status)[0], 16) for field in ("SigIgn", "SigCgt", "SigBlk"))
         worked = int((self._files / "schedstat").read_text().split()[0])
         if not ignored & 1 << signal.SIGPIPE - 1 or caught & 1 << signal.SIGINT - 1:
             self._since = None
         elif self._since is None:
             self._since = worked
-        return self._since is not None and worked - self._since > 3_000_000  # nanoseconds
+        return bool(blocked & 1 << signal.SIGINT - 1) or self._since is not None and worked - self._since > 3_000_000  # nanoseconds
 
 
 @pytest.mark.parametrize("seconds", [0.001, 0.1, 0.25, 0.45])

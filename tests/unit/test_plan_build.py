@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Interface
 
 import pytest
@@ -12,10 +13,11 @@ from hypothesis import given, settings
 from lab.model.catalog import find_topology
 from lab.model.load import load_topology, read_topology
 from lab.model.objects import Pod
-from lab.model.topology import Node, Topology
+from lab.model.topology import Topology
 from lab.plan import operations as op
 from lab.plan.build import mac_of, plan_bridge, plan_joining, plan_pod, plan_underlay, veth_of
 from lab.plan.text import machine_of, render
+from tests import declared
 from topology_strategies import topologies
 
 
@@ -86,9 +88,7 @@ def test_every_machine_of_a_topology_is_in_its_plan(declared: dict[str, object])
     kinds = {one.host: one.kind for one in plan if isinstance(one, op.AddNamespace)}
     assert [name for name, kind in kinds.items() if kind == "node"] == [node.name for node in topology.nodes]
     assert [name for name, kind in kinds.items() if kind == "client"] == [client.name for client in topology.clients]
-    addresses = {
-        one.interface.host: one.address for one in plan if isinstance(one, op.SetAddress) and one.interface.name == "eth0"
-    }
+    addresses = {one.interface.host: one.address for one in plan if isinstance(one, op.SetAddress) and one.interface.name == "eth0"}
     for machine in topology.machines:
         assert addresses[machine.name] == machine.address
     assert all(one.mtu == topology.mtu for one in plan if isinstance(one, op.AddWire))
@@ -126,14 +126,12 @@ def test_ipv6_is_off_before_a_machine_has_a_wire() -> None:
     for index, one in enumerate(plan):
         if isinstance(one, op.AddWire):
             for end in (one.a, one.b):
-                assert any(
-                    isinstance(done, op.SetSysctl) and done.host == end.host and "ipv6" in done.key for done in plan[:index]
-                )
+                assert any(isinstance(done, op.SetSysctl) and done.host == end.host and "ipv6" in done.key for done in plan[:index])
 
 
 def test_macs_carry_the_address() -> None:
     assert mac_of(IPv4Address("10.244.1.53")) == "02:42:0a:f4:01:35"
-    topology = read_topology(find_topology("zenlin")).model_copy(update={"bridge": "cni0"})
+    topology = replace(read_topology(find_topology("zenlin")), bridge="cni0")
     pod = Pod("p", "default", (), node_name="zenlin", pod_ip=IPv4Address("10.244.1.2"))
     wire = next(one for one in plan_pod(topology, pod, IPv4Interface("10.244.1.1/24"), 1450) if isinstance(one, op.AddWire))
     assert wire.a.mac == "0a:58:0a:f4:01:02"
@@ -173,17 +171,17 @@ def test_pod_files_are_what_kubelet_writes() -> None:
 
 
 def joining(base: str, address: str, gateway: str, other: str, card: str, bridge: str = "docker0") -> list[op.Operation]:
-    node = Node.model_validate({"name": "late", "address": address, "gateway": gateway})
+    node = declared.node({"name": "late", "address": address, "gateway": gateway})
     topology = read_topology(find_topology(base))
-    after = topology.model_copy(update={"nodes": (*topology.nodes, node), "bridge": bridge})
+    after = replace(topology, nodes=(*topology.nodes, node), bridge=bridge)
     return list(plan_joining(after, node, other, card))
 
 
 def test_a_node_that_joins_is_built_as_one_of_the_first_hour() -> None:
     """Apart from the wire's other end: the operations on the node itself are those that the underlay has for such a node."""
-    node = Node.model_validate({"name": "late", "address": "192.168.1.14/24", "gateway": "192.168.1.1"})
+    node = declared.node({"name": "late", "address": "192.168.1.14/24", "gateway": "192.168.1.1"})
     topology = read_topology(find_topology("flat"))
-    after = topology.model_copy(update={"nodes": (*topology.nodes, node)})
+    after = replace(topology, nodes=(*topology.nodes, node))
     of_node = [str(one) for one in plan_underlay(after) if machine_of(one) == "late" and not isinstance(one, op.AddWire)]
     late = [str(one) for one in plan_joining(after, node, "switch1", "port4") if machine_of(one) == "late" and not isinstance(one, op.AddWire)]
     assert sorted(late) == sorted(of_node)

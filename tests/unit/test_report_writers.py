@@ -336,5 +336,6 @@ def test_every_stage_of_a_boot_has_a_chinese_name() -> None:
     from lab.report.words import REMOTE_STAGES, STAGES
 
     lab = Path(__file__).parents[2] / "lab"
-    assert set(re.findall(r'with stage\("([^"]+)"\)', (lab / "cluster/boot.py").read_text())) == set(STAGES)
+    boot = "".join((lab / "cluster" / name).read_text() for name in ("boot.py", "stages.py"))
+    assert set(re.findall(r'with stage\("([^"]+)"\)', boot)) == set(STAGES)
     assert set(re.findall(r'with self._stage\("([^"]+)"\)', (lab / "remote/start.py").read_text())) == set(REMOTE_STAGES)
