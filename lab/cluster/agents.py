@@ -58,12 +58,14 @@ class Agents:
         argv = units.command_line(host, "kubelet", self.kubelet_flags(host))
         self._daemons(host)["kubelet"] = daemon.fork(host.namespace, "kubelet", lambda: main(argv))
 
-    def start_kube_proxy(self, name: str) -> None:
-        """Start a node's kube-proxy."""
+    def start_kube_proxy(self, name: str, mode: str = "") -> None:
+        """Start a node's kube-proxy, in the topology's mode unless told another."""
         host = self._free(name, "kube-proxy")
         from lab.kubeproxy.daemon import main
 
         argv = units.command_line(host, "kube-proxy", self.kube_proxy_flags(host))
+        if mode:
+            argv = units.merged(argv, ["--proxy-mode", mode])
         self._daemons(host)["kube-proxy"] = daemon.fork(host.namespace, "kube-proxy", lambda: main(argv))
 
     def leave(self, name: str) -> None:
@@ -117,6 +119,7 @@ class Agents:
             "--hostname-override": host.name,
             "--proxy-mode": topology.kube_proxy.mode,
             "--rules-version": topology.kube_proxy.rules_version,
+            "--service-cidr": str(topology.networks.service),
         }
         if topology.has_flannel:
             flags["--cluster-cidr"] = str(topology.networks.pod)

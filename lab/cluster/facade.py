@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from lab.cluster import services
 from lab.cluster.podhosts import PodHosts
-from lab.errors import UsageError
+from lab.errors import BootError, UsageError
 from lab.fabric.daemon import Daemon
 from lab.fabric.mininet import Host, Network
 from lab.fabric.process import Result
@@ -18,7 +18,7 @@ from lab.model.manifests import Objects
 from lab.model.names import pick
 from lab.model.objects import Endpoints, Pod, Service
 from lab.model.pins import Pin
-from lab.model.topology import Node, Topology
+from lab.model.topology import PROXY_MODES, Node, Topology
 from lab.observe.capture import Capture
 from lab.observe.decode import TUNNELS, Tunnel
 from lab.observe.sighting import Place
@@ -81,6 +81,23 @@ class Cluster:
     def start_etcd(self) -> None:
         """Start etcd again on its data and wait until it answers."""
         self._managers()[0].start_etcd()
+
+    def stop_kube_proxy(self, node: str, kill: bool = False) -> None:
+        """End a node's kube-proxy by SIGTERM, or with `kill` by SIGKILL; its rules stay."""
+        self._stop(self.daemon(node, "kube-proxy"), kill)
+
+    def start_kube_proxy(self, node: str, mode: str = "") -> None:
+        """Start a node's kube-proxy again, and wait until it has written its rules. BootError when it does not.
+
+        mode   as --proxy-mode; empty: the topology's. Raises UsageError for one that there is not.
+        """
+        if mode and mode not in PROXY_MODES:
+            raise UsageError(f"kube-proxy has no mode {mode!r} here; there are {', '.join(PROXY_MODES)}")
+        self._managers()[0].agents.start_kube_proxy(node, mode)
+        services.settle(self)
+        running = self.daemon(node, "kube-proxy")
+        if running.ended() is not None:
+            raise BootError(f"kube-proxy on {node} has ended:\n{running.last_words()}")
 
     def _stop(self, running: Daemon, kill: bool) -> None:
         if kill:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import queue
 import signal
 import socket
@@ -11,14 +12,14 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from ipaddress import IPv4Address
-from pathlib import Path
 from typing import Any
 
 from lab.errors import CommandError, LabError
 from lab.fabric import process, signals
 from lab.flannel.log import to_stderr
-from lab.kubeproxy import modes, web
+from lab.kubeproxy import beta, leftovers, modes, sysctls, web
 from lab.kubeproxy.flags import Flags, parse
 from lab.kubeproxy.iptables_v17 import ProxyConfig
 from lab.kubeproxy.pace import Pace
@@ -32,8 +33,8 @@ RETRY = 1.0
 
 NOT_YET = "Not syncing iptables until Services and Endpoints have been received from master"
 NO_CIDR = "clusterCIDR not specified, unable to distinguish between internal and external traffic"
-NO_BRIDGE = "missing br-netfilter module or unset sysctl br-nf-call-iptables; proxy may not work as intended"
-_SYSCTLS = Path("/proc/sys/net")
+_TEARING_DOWN = {"iptables": "Tearing down userspace rules.", "userspace": "Tearing down pure-iptables proxy rules."}
+"""What v1.7 says at the start of a mode; nftables mode is silent about it."""
 
 Inbox = queue.SimpleQueue[signal.Signals | None]
 
@@ -43,8 +44,8 @@ def main(argv: Sequence[str]) -> int:
     with to_stderr("lab.kubeproxy") as log:
         try:
             flags = parse(argv)
-            if flags.cleanup_iptables:
-                _mode(flags, log).cleanup()
+            if flags.cleanup:
+                leftovers.remove(run_command)
                 return 0
             inbox: Inbox = queue.SimpleQueue()
             with signals.into(inbox.put):
@@ -97,9 +98,10 @@ class Daemon:
         self._flags, self._log, self._inbox = flags, log, inbox
         self._hostname = flags.hostname_override or socket.gethostname()
         self._mode = _mode(flags, log)
-        self._state = web.State(flags.proxy_mode, 2 * flags.sync_period)
+        self._state = web.State(flags.proxy_mode, 2 * flags.sync_period, flags.modern)
         self._health = web.ServiceHealth(log.error)
-        self._services = Kept(fromapi.service_of, self._change, log)
+        read = fromapi.service_of if flags.modern else partial(beta.service_of, log=log.error)
+        self._services = Kept(read, self._change, log)
         self._endpoints = Kept(fromapi.endpoints_of, self._change, log)
 
     def run(self) -> int:
@@ -184,6 +186,8 @@ def _mode(flags: Flags, log: logging.Logger) -> modes.Proxier:
         udp_timeout=flags.udp_timeout,
         port_range=flags.port_range,
         log=log.error,
+        service_cidr=flags.service_cidr,
+        has_ipvs=sysctls.has_ipvs(),
     )
     return modes.make(flags.proxy_mode, run_command, config)
 
@@ -204,18 +208,16 @@ def _node_ips(flags: Flags) -> tuple[IPv4Address, ...]:
 def _prepare(flags: Flags, log: logging.Logger) -> None:
     """The sysctls and warnings of a start."""
     log.info("Using %s Proxier.", flags.proxy_mode)
+    try:
+        if flags.proxy_mode in _TEARING_DOWN:
+            log.info(_TEARING_DOWN[flags.proxy_mode])
+        leftovers.remove(run_command, flags.proxy_mode)
+    except CommandError as error:
+        log.error("rules of another mode stay: %s", error)
     if flags.cluster_cidr is None:
         log.warning(NO_CIDR)
-    try:
-        (_SYSCTLS / "ipv4/conf/all/route_localnet").write_text("1", encoding="ascii")
-    except OSError as error:
-        log.error("can't set sysctl net/ipv4/conf/all/route_localnet: %s", error.strerror)
-    try:
-        bridged = (_SYSCTLS / "bridge/bridge-nf-call-iptables").read_text(encoding="ascii").strip() == "1"
-    except OSError:
-        bridged = False
-    if not bridged:
-        log.warning(NO_BRIDGE)
+    sysctls.route_localnet(log)
+    sysctls.conntrack(flags.conntrack, len(os.sched_getaffinity(0)), log, flags.modern)
 
 
 def run_command(argv: Sequence[str], stdin: str) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from lab.errors import CommandError
-from lab.kubeproxy import conntrack, incremental, iptables_v17, iptables_v133, kubelet, tables
+from lab.kubeproxy import conntrack, incremental, iptables_v17, iptables_v133, kubelet, leftovers, tables
 from lab.kubeproxy.apply import RESTORE, SAVE, Runner
 from lab.kubeproxy.backends import ServicePortView, view
 from lab.kubeproxy.incremental import Chain, Change, Lines, Part
@@ -17,9 +17,6 @@ from lab.model.objects import Endpoints, Service
 
 PORTION = 8000
 """Rules that one iptables-restore gets: the nft variant's time grows faster than its input."""
-
-STALE = (*iptables_v133.OWN_PREFIXES, "KUBE-XLB-")
-"""Chains of these names belong to kube-proxy alone, whichever version made them."""
 
 LARGE = 1000
 """Back ends in a cluster above which today's kube-proxy leaves comments out."""
@@ -81,14 +78,6 @@ class IptablesProxy:
     def refresh(self) -> None:
         """The next sync compares the kernel's rules with those that should be there, and puts right what differs."""
         self._whole = True
-
-    def cleanup(self) -> None:
-        """Take every rule and chain of kube-proxy away, whichever version made it; kubelet's and all others stay."""
-        saved = tables.parse_saved(self.run(SAVE, ""))
-        made = tables.joined(iptables_v17.generate((), (), self.config.proxy), iptables_v133.generate((), (), self.config.proxy))
-        once = [replace(table, jumps=tuple(dict.fromkeys(table.jumps))) for table in made]  # both versions have some jumps
-        self.run(RESTORE, tables.removal_text(once, saved, STALE))
-        self._known, self._chains, self._seen, self._owners, self._whole = {}, {}, {}, {}, True
 
     def close(self) -> None:
         """Let the ports go; rules stay."""
@@ -174,7 +163,7 @@ class IptablesProxy:
                 seen[key] = (lines, found[key])
             else:
                 change.written[key] = lines
-        change.gone = sorted(key for key in found if key not in wanted and key[1].startswith(STALE))
+        change.gone = sorted(key for key in found if key not in wanted and key[1].startswith(leftovers.SERVICE_CHAINS))
         jumps = {table.name: _missing(table.jumps, saved.get(table.name, Saved())) for table in self._base}
         if change or any(jumps.values()):
             self._apply(change, jumps, saved)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
-from lab.kubeproxy import names
+from lab.kubeproxy import kubelet, names
 from lab.kubeproxy.backends import Backend, ServicePortView, view
 from lab.kubeproxy.iptables_v17 import NODEPORTS_LAST, ProxyConfig
 from lab.kubeproxy.tables import Jump, Table
@@ -22,6 +22,7 @@ CANARY = "KUBE-PROXY-CANARY"
 OWN_PREFIXES = (names.SERVICE, names.ENDPOINT, names.FIREWALL, EXTERNAL, LOCAL)
 
 _NEW = "-m conntrack --ctstate NEW"
+_NOT_OURS = "-m conntrack ! --ctstate RELATED,ESTABLISHED,DNAT"
 
 
 def generate(
@@ -59,6 +60,7 @@ class _Rules:
             "-A KUBE-FORWARD -m conntrack --ctstate INVALID -j DROP",
             f"-A KUBE-FORWARD {_comment('kubernetes forwarding rules')} -m mark --mark {mark}/{mark} -j ACCEPT",
             f"-A KUBE-FORWARD {_comment('kubernetes forwarding conntrack rule')} -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT",
+            f"-A KUBE-FIREWALL {_comment('block incoming localnet connections')} -d 127.0.0.0/8 ! -s 127.0.0.0/8 {_NOT_OURS} -j DROP",
         ]
 
     def filter_table(self) -> Table:
@@ -74,8 +76,9 @@ class _Rules:
             _jump("INPUT", "KUBE-PROXY-FIREWALL", balancer, _NEW),
             _jump("OUTPUT", "KUBE-PROXY-FIREWALL", balancer, _NEW),
             _jump("FORWARD", "KUBE-PROXY-FIREWALL", balancer, _NEW),
+            *kubelet.JUMPS,
         )
-        chains = ("KUBE-SERVICES", "KUBE-EXTERNAL-SERVICES", "KUBE-FORWARD", "KUBE-NODEPORTS", "KUBE-PROXY-FIREWALL", CANARY)
+        chains = ("KUBE-SERVICES", "KUBE-EXTERNAL-SERVICES", "KUBE-FORWARD", "KUBE-NODEPORTS", "KUBE-PROXY-FIREWALL", kubelet.CHAIN, CANARY)
         return Table("filter", chains, self.filter, jumps=jumps)
 
     def nat_table(self) -> Table:
@@ -132,7 +135,7 @@ class _Rules:
         if one.backends and one.service.load_balancer_source_ranges:
             what = f"traffic not accepted by {names.chain(names.FIREWALL, one.name, one.protocol)}"
             self.filter += [f"-A KUBE-PROXY-FIREWALL {_to(one, what, ip)} -j DROP" for ip in one.service.load_balancer_ips]
-        if one.service.health_check_node_port:
+        if one.service.health_check_node_port and one.service.type == "LoadBalancer" and one.service.external_traffic_policy == "Local":
             match = f"{_comment(f'{one.name} health check node port')} -m tcp -p tcp --dport {one.service.health_check_node_port}"
             self.filter.append(f"-A KUBE-NODEPORTS {match} -j ACCEPT")
 

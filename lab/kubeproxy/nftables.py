@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Network
 
 from lab.errors import CommandError
-from lab.kubeproxy import conntrack, entries, nft_rules, nft_text
+from lab.kubeproxy import conntrack, entries, leftovers, nft_rules, nft_text
 from lab.kubeproxy.apply import Runner
 from lab.kubeproxy.backends import ServicePortView, view
 from lab.kubeproxy.iptables_v17 import ProxyConfig
@@ -15,8 +15,6 @@ from lab.kubeproxy.nft_rules import Ruleset
 from lab.model.objects import Endpoints, Service
 
 LOAD = ("nft", "-f", "-")
-LIST = ("nft", "-t", "list", "table", *nft_text.TABLE.split())
-DELETE = ("nft", "delete", "table", *nft_text.TABLE.split())
 
 
 @dataclass(frozen=True)
@@ -86,12 +84,6 @@ class NftablesProxy:
         """The next sync writes everything: what the periodic full sync is for."""
         self._whole = True
 
-    def cleanup(self) -> None:
-        """Delete the table, if there is one."""
-        self._known, self._whole, self._stale = {}, True, frozenset()
-        if self._listed() is not None:
-            self.run(DELETE, "")
-
     def close(self) -> None:
         """Nothing to let go of: the rules stay, as with the real one."""
 
@@ -110,7 +102,7 @@ class NftablesProxy:
 
     def _listed(self) -> str | None:
         try:
-            return self.run(LIST, "")
+            return self.run(leftovers.LIST, "")
         except CommandError as error:
             if "No such file or directory" in str(error):
                 return None

@@ -103,12 +103,6 @@ class UserspaceProxy:
         """The next sync looks at what the kernel has, and puts right what differs."""
         self._written = None
 
-    def cleanup(self) -> None:
-        """Take the portals away, chains and jumps."""
-        self._written = None
-        saved = tables.parse_saved(self.run(SAVE, ""))
-        self.run(RESTORE, tables.removal_text(portals.removable(self._tables(())), saved, ()))
-
     def close(self) -> None:
         """End every connection and the thread. The portals stay, and lead nowhere: who dials a service is refused."""
         if self._thread.is_alive():

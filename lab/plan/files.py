@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from lab.model.objects import Pod
 from lab.model.topology import Topology
 
 HOSTS, HOSTNAME, RESOLV_CONF = "/etc/hosts", "/etc/hostname", "/etc/resolv.conf"
@@ -38,16 +37,3 @@ def kubeconfig(topology: Topology) -> str:
         f"contexts:\n- name: lab\n  context:\n    cluster: {topology.name}\n    user: admin\n"
         "users:\n- name: admin\n  user: {}\n"
     )
-
-
-def of_pod(topology: Topology, pod: Pod) -> dict[str, str]:
-    """Path -> text for a pod, as kubelet v1.7 writes them for the DNS policy ClusterFirst.
-
-    The cluster's DNS server is the tenth address of the service network, where kubeadm puts it.
-    """
-    domains = f"{pod.namespace}.svc.{CLUSTER_DOMAIN} svc.{CLUSTER_DOMAIN} {CLUSTER_DOMAIN}"
-    return {
-        HOSTS: f"# Kubernetes-managed hosts file.\n{_LOCAL}{_LOCAL_IPV6}{pod.pod_ip}\t{pod.name}\n",
-        HOSTNAME: f"{pod.name}\n",
-        RESOLV_CONF: f"nameserver {topology.networks.service.network_address + 10}\nsearch {domains}\noptions ndots:5\n",
-    }

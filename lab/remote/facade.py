@@ -28,7 +28,21 @@ LAB_ONLY = {
     "apply": ("it changes the cluster by the lab's own means", "它用实验环境自己的手段改变集群"),
     "daemon": ("it needs the cluster's daemons", "需要集群的守护进程"),
 }
-_DAEMONS = ("daemons", "cloud", "start_flanneld", "stop_flanneld", "start_etcd", "stop_etcd", "add_node", "remove_node", "bridges", "network")
+_DAEMONS = (
+    "daemons",
+    "cloud",
+    "start_flanneld",
+    "stop_flanneld",
+    "start_etcd",
+    "stop_etcd",
+    "start_kube_proxy",
+    "stop_kube_proxy",
+    "units",
+    "add_node",
+    "remove_node",
+    "bridges",
+    "network",
+)
 _CHANGES = ("delete_pod", "delete_service")
 
 MOST_NODES = 5

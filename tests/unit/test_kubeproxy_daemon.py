@@ -25,7 +25,18 @@ def test_a_sync_is_due_after_the_longest_period() -> None:
 
 
 @pytest.mark.parametrize(
-    "argv", [[], ["--master", "x", "--cluster-cidr", "y"], ["--master", "x", "--proxy-mode", "z"], ["--master", "x", "--iptables-sync-period", "5"]]
+    "argv",
+    [
+        [],
+        ["--master", "x", "--cluster-cidr", "y"],
+        ["--master", "x", "--service-cidr", "10.96.0.1/12"],
+        ["--master", "x", "--proxy-mode", "z"],
+        ["--master", "x", "--iptables-sync-period", "5"],
+        ["--cleanup=maybe"],
+        ["--master", "x", "--conntrack-max", "1000"],
+        ["--master", "x", "--conntrack-min", "-1"],
+        ["--master", "x", "--conntrack-tcp-timeout-established", "1d"],
+    ],
 )
 def test_wrong_flags_are_said(argv: list[str]) -> None:
     with pytest.raises(UsageError, match="kube-proxy: "):
@@ -35,4 +46,10 @@ def test_wrong_flags_are_said(argv: list[str]) -> None:
 def test_the_defaults_are_the_real_ones() -> None:
     flags = parse(["--master", "http://10.0.0.1:8080"])
     assert (flags.sync_period, flags.min_sync_period, flags.healthz, flags.metrics) == (30, 0, ("0.0.0.0", 10256), ("127.0.0.1", 10249))
-    assert flags.masquerade_bit == 14 and flags.udp_timeout == 0.25
+    assert flags.masquerade_bit == 14 and flags.udp_timeout == 0.25 and flags.service_cidr is None and not flags.cleanup
+
+
+@pytest.mark.parametrize("name", ["--cleanup-iptables", "--cleanup", "--cleanup=true"])
+def test_cleaning_up_needs_no_master(name: str) -> None:
+    """The flag's names in v1.7 and today."""
+    assert parse([name]).cleanup

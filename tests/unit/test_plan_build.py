@@ -7,15 +7,15 @@ from collections.abc import Iterator
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Interface
 
-import pytest
 from hypothesis import given, settings
 
+from lab.kubelet import wires
+from lab.kubelet.records import Sandbox
 from lab.model.catalog import find_topology
 from lab.model.load import load_topology, read_topology
-from lab.model.objects import Pod
 from lab.model.topology import Topology
 from lab.plan import operations as op
-from lab.plan.build import mac_of, plan_bridge, plan_joining, plan_pod, plan_underlay, veth_of
+from lab.plan.build import mac_of, plan_bridge, plan_joining, plan_underlay, veth_of
 from lab.plan.text import machine_of, render
 from tests import declared
 from topology_strategies import topologies
@@ -28,9 +28,15 @@ def plan_with_pods(topology: Topology) -> list[op.Operation]:
         bridge = IPv4Interface(f"10.244.{number}.1/24")
         plan += plan_bridge(topology, node.name, bridge, topology.mtu - 28)
         for pod in (2, 3):
-            made = Pod(f"{number}.{pod}", "default", (), node_name=node.name, pod_ip=bridge.network[pod])
-            plan += plan_pod(topology, made, bridge, topology.mtu - 28)
+            made = sandbox(topology, f"{number}.{pod}", f"{bridge.network[pod]}/24", bridge, topology.mtu - 28)
+            plan += [op.AddNamespace("the pod", made.key, "pod"), *wires.plan(made, node.name)]
     return plan
+
+
+def sandbox(topology: Topology, name: str, address: str, bridge: IPv4Interface, mtu: int) -> Sandbox:
+    """A pod on a bridge, as a kubelet of the topology asks for it."""
+    routes = (str(topology.networks.pod),) if topology.bridge == "cni0" else ()
+    return Sandbox("uid", "default", name, name, topology.bridge, address, str(bridge.ip), mtu, routes=routes)
 
 
 def created(plan: list[op.Operation]) -> Iterator[op.Interface]:
@@ -132,42 +138,22 @@ def test_ipv6_is_off_before_a_machine_has_a_wire() -> None:
 def test_macs_carry_the_address() -> None:
     assert mac_of(IPv4Address("10.244.1.53")) == "02:42:0a:f4:01:35"
     topology = replace(read_topology(find_topology("zenlin")), bridge="cni0")
-    pod = Pod("p", "default", (), node_name="zenlin", pod_ip=IPv4Address("10.244.1.2"))
-    wire = next(one for one in plan_pod(topology, pod, IPv4Interface("10.244.1.1/24"), 1450) if isinstance(one, op.AddWire))
+    pod = sandbox(topology, "p", "10.244.1.2/24", IPv4Interface("10.244.1.1/24"), 1450)
+    wire = next(one for one in wires.plan(pod, "zenlin") if isinstance(one, op.AddWire))
     assert wire.a.mac == "0a:58:0a:f4:01:02"
     assert wire.mtu == 1450
 
 
 def test_a_pod_gets_the_length_of_the_subnet_and_a_hairpin_port() -> None:
     topology = read_topology(find_topology("zenlin"))
-    pod = Pod("p", "default", (), node_name="zenlin", pod_ip=IPv4Address("10.244.1.2"))
-    plan = plan_pod(topology, pod, IPv4Interface("10.244.1.1/26"), 1472)
+    plan = list(wires.plan(sandbox(topology, "p", "10.244.1.2/26", IPv4Interface("10.244.1.1/26"), 1472), "zenlin"))
     assert [str(one.address) for one in plan if isinstance(one, op.SetAddress)] == ["10.244.1.2/26"]
     assert [(one.bridge, one.hairpin) for one in plan if isinstance(one, op.AddPort)] == [("docker0", True)]
-
-
-def test_a_pod_must_be_scheduled_first() -> None:
-    with pytest.raises(ValueError, match="default/p has no node"):
-        plan_pod(read_topology(find_topology("zenlin")), Pod("p", "default", ()), IPv4Interface("10.244.1.1/24"), 1472)
 
 
 def test_veth_names_depend_on_the_namespace_too() -> None:
     assert veth_of("a", "pod") != veth_of("b", "pod")
     assert len(veth_of("a" * 63, "b" * 63)) == 12
-
-
-def test_pod_files_are_what_kubelet_writes() -> None:
-    topology = read_topology(find_topology("zenlin"))
-    pod = Pod("nginx", "shop", (), node_name="zenlin", pod_ip=IPv4Address("10.244.0.9"))
-    plan = plan_pod(topology, pod, IPv4Interface("10.244.0.1/24"), 1472)
-    files = {one.path: one.text for one in plan if isinstance(one, op.WriteFile)}
-    assert files["/etc/hosts"].endswith("10.244.0.9\tnginx\n")
-    assert files["/etc/hostname"] == "nginx\n"
-    assert files["/etc/resolv.conf"].splitlines() == [
-        "nameserver 10.96.0.10",
-        "search shop.svc.cluster.local svc.cluster.local cluster.local",
-        "options ndots:5",
-    ]
 
 
 def joining(base: str, address: str, gateway: str, other: str, card: str, bridge: str = "docker0") -> list[op.Operation]:
