@@ -21,11 +21,15 @@ def _open_current() -> dict[str, int]:
 
 
 class Namespace:
-    """A machine's namespaces. Made by `create`; closed explicitly, after which the kernel frees them with their last process."""
+    """A machine's namespaces. Made by `create`; closed explicitly, after which the kernel frees them with their last process.
+
+    environment   what commands in a pod find beside PATH and HOME; None: this is no pod, and they find what a login finds
+    """
 
     def __init__(self, name: str, fds: dict[str, int]) -> None:
         self.name = name
         self.fds = fds
+        self.environment: dict[str, str] | None = None
 
     @classmethod
     def current(cls, name: str = "") -> Namespace:

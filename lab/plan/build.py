@@ -149,6 +149,7 @@ def _machine(topology: Topology, name: str, kind: Kind, reason: str) -> Iterator
 _FILE_REASONS = {
     files.HOSTS: "names of the machines, in place of DNS",
     files.HOSTNAME: "its own name",
+    files.RESOLV_CONF: "nothing of the real machine's DNS",
     files.KUBECONFIG: "kubectl finds the apiserver",
 }
 

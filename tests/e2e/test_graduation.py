@@ -17,12 +17,15 @@ from xml.etree import ElementTree
 
 import pytest
 
-from tests.e2e.lab import lab
+from tests.e2e.lab import environment, lab
 from tests.waiting import until
 
 pytestmark = pytest.mark.e2e
 
 NAME = f"graduation-{os.getpid()}"
+LAB = ("env", f"PYTHONPATH={environment()['PYTHONPATH']}", sys.executable, "-m", "lab")
+"""The machines of a lab have an environment of their own."""
+
 SERVER = "https://10.229.43.65:6443"
 TINY = """
 from lab.scenario import Scenario, Text
@@ -51,13 +54,15 @@ def _kubeconfig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     try:
         inside("client", "curl", "-sk", f"{SERVER}/healthz")  # the certificate is made for the first who asks
         authority = inside("zenlin", "cat", "/var/run/kubernetes/ca.crt").stdout.encode()
+        token = inside("zenlin", "kubectl", "create", "token", "default").stdout.strip()
+        assert token, "the apiserver gives tokens to service accounts"
         cluster = {"server": SERVER, "certificate-authority-data": base64.b64encode(authority).decode()}
         document = {
             "apiVersion": "v1",
             "kind": "Config",
             "current-context": "elsewhere",
             "clusters": [{"name": "elsewhere", "cluster": cluster}],
-            "users": [{"name": "me", "user": {"token": "any"}}],
+            "users": [{"name": "me", "user": {"token": token}}],
             "contexts": [{"name": "elsewhere", "context": {"cluster": "elsewhere", "user": "me"}}],
         }
         file = tmp_path_factory.mktemp("graduation") / "kubeconfig"
@@ -72,7 +77,7 @@ def inside(where: str, *words: str, timeout: float = 300.0) -> subprocess.Comple
 
 
 def run(kubeconfig: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    return inside("client", sys.executable, "-m", "lab", "run", "--kubeconfig", str(kubeconfig), *words)
+    return inside("client", *LAB, "run", "--kubeconfig", str(kubeconfig), *words)
 
 
 def namespaces() -> set[str]:
@@ -151,7 +156,7 @@ def test_ctrl_c_takes_everything_away_but_a_namespace_that_was_there(kubeconfig:
     assert inside("zenlin", "kubectl", "create", "namespace", "mine").returncode == 0
     report = tmp_path / "ended"
     script = f'"$@" >{tmp_path}/out 2>&1 & echo $! >{tmp_path}/pid; wait $!; echo $? >{report}'
-    command = [sys.executable, "-m", "lab", "run", "--kubeconfig", str(kubeconfig), str(tiny), "--namespace", "mine"]
+    command = [*LAB, "run", "--kubeconfig", str(kubeconfig), str(tiny), "--namespace", "mine"]
     words = [sys.executable, "-m", "lab", "exec", "-n", NAME, "client", "--", "bash", "-c", script, "bash", *command]
     going = subprocess.Popen(words, stdin=subprocess.DEVNULL)
     try:
