@@ -29,8 +29,8 @@ from lab.model.objects import Endpoints, Service
 
 OPEN_FILES = 64000
 NODE_PORT = "nodePort"
-CALL_TIMEOUT = 10.0
-"""Seconds that the relaying thread has for opening or closing sockets."""
+CALL_TIMEOUT = 120.0
+"""Seconds that the relaying thread has for opening or closing sockets: finding ten thousand free ports takes the kernel six."""
 
 T = TypeVar("T")
 

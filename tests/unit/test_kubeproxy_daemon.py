@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import logging
+from typing import Any
+
 import pytest
 
 from lab.errors import UsageError
+from lab.kubeproxy.daemon import Kept
 from lab.kubeproxy.flags import parse
 from lab.kubeproxy.pace import Pace
+from lab.master.informer import digest
 
 
 def test_two_syncs_at_once_then_one_each_period() -> None:
@@ -53,3 +58,19 @@ def test_the_defaults_are_the_real_ones() -> None:
 def test_cleaning_up_needs_no_master(name: str) -> None:
     """The flag's names in v1.7 and today."""
     assert parse([name]).cleanup
+
+
+def _item(name: str, version: str) -> dict[str, Any]:
+    return {"metadata": {"name": name, "namespace": "default", "resourceVersion": version}}
+
+
+def test_what_is_kept_has_the_digest_of_all_its_versions_whatever_came_before() -> None:
+    kept = Kept(lambda item: item["metadata"]["name"], lambda: None, logging.getLogger())
+    assert kept.all() == [] and kept.digest == digest({})
+    for what, item in (("ADDED", _item("a", "1")), ("ADDED", _item("b", "2")), ("MODIFIED", _item("a", "3")), ("DELETED", _item("b", "4"))):
+        kept.handle(what, item)
+    kept.handle("ADDED", _item("c", "5"))
+    assert kept.all() == ["a", "c"] and kept.digest == digest({("default", "c"): "5", ("default", "a"): "3"})
+    kept.handle("DELETED", _item("nobody", "6"))
+    kept.all()
+    assert kept.digest == digest({("default", "a"): "3", ("default", "c"): "5"}) != digest({("default", "a"): "3"})

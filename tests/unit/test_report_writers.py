@@ -209,6 +209,7 @@ def test_json_has_the_whole_run() -> None:
         ("child", "skipped"),
     ]
     networks, rules, broken, _ = run["steps"]
+    assert run["intro"]["en"].startswith("An introduction") and networks["journeys"] == []
     assert networks["notes"] == [{"after": 1, "text": {"en": "the article says flannel.1; udp makes flannel0.", "zh": networks_note()}}]
     lines = ["zenlinnode1 eth0, out, 0 µs", "    10.229.53.146 > \x1b[2J"]
     assert networks["shown"] == [{"after": 1, "title": {"en": "The packet at two places", "zh": "两处看到的包"}, "lines": lines}]
