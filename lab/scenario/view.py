@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from lab.errors import CommandError, NotHere
 from lab.model.aliases import NONE, Aliases
@@ -22,9 +22,6 @@ from lab.scenario import checks, thennow
 from lab.scenario.checks import Judge, Name, Verdict
 from lab.scenario.events import Checked, CommandRan, CommandStarted, Emit, Noted, Shown
 from lab.scenario.thennow import Difference, Row
-
-if TYPE_CHECKING:  # most scenarios trace nothing
-    from lab.observe.trace.journey import Journey
 
 Value = TypeVar("Value")
 POLL_SECONDS = 0.02
@@ -361,12 +358,6 @@ class View:
     def show_packets(self, sightings: Iterable[Sighting], *, en: str, zh: str) -> None:
         """Show packets that a capture saw: where, when after the first of them, and every header, wrappings first."""
         self.show(sighting_lines(sightings), en=en, zh=zh)
-
-    def show_journey(self, journey: Journey, *, en: str, zh: str) -> None:
-        """Show what `trace` found: each place, what changed there, and the netfilter rules that were hit."""
-        from lab.observe.trace.lines import lines
-
-        self.show(lines(journey), en=en, zh=zh)
 
     def check(self, judge: Judge, actual: object) -> bool:
         """Let a judge of lab.scenario.checks look at any value; whether it held."""

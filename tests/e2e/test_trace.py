@@ -284,7 +284,7 @@ scenario = Scenario(topology="zenlin")
 @scenario.step(en="by the router", zh="经过路由器")
 def way(lab):
     journey = lab.trace("zenlinnode1", "zenlinnode2")
-    lab.show_journey(journey, en="The way", zh="路线")
+    lab.show(journey.lines, en="The way", zh="路线")
     lab.expect_equal("there", journey.places_of("there"), ["zenlinnode1 eth0", "router eth1", "router eth2", "zenlinnode2 eth0"])
     lab.expect_equal("it arrived", journey.loss, None)
 """

@@ -154,6 +154,13 @@ class Journey:
         """Every rule that was hit, there and back."""
         return tuple(rule for leg in self.legs for hop in leg.hops for rule in hop.rules)
 
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """The journey in plain lines, for a scenario's `lab.show`."""
+        from lab.observe.trace import lines
+
+        return lines.of(self)
+
     def places_of(self, kind: LegKind) -> list[str]:
         """`MACHINE INTERFACE` of each hop of a leg that was seen, without bridge ports: what a check compares."""
         return [f"{hop.machine} {hop.interface}" for hop in self.leg(kind) if hop.interface and not hop.minor]
