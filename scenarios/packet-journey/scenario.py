@@ -138,7 +138,7 @@ def lost(lab):
 
 def _follow(lab, source, target, port, patience=None):
     journey = lab.trace(source, target, port, patience=patience)
-    lab.show_journey(journey, en=f"lab trace {source} {target}:{port}", zh=f"lab trace {source} {target}:{port}")
+    lab.show_journey(journey, en=f"One packet: lab trace {source} {target}:{port}", zh=f"追踪一个包：lab trace {source} {target}:{port}")
     return journey
 
 
