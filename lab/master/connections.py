@@ -47,6 +47,11 @@ class Idle:
                 return
         connection.close()
 
+    def __del__(self) -> None:
+        """Whoever has had a client and lets go of it need not close it."""
+        for _, one in self._waiting:
+            one.close()
+
 
 def _is_quiet(connection: http.client.HTTPConnection) -> bool:
     """Whether nothing has come since the last answer. What comes unasked is the server's goodbye: it closed, or has been restarted."""
