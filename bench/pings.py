@@ -22,7 +22,7 @@ from lab.fabric.namespace import Namespace
 Pair = tuple[str, str]
 """Two addresses: from where, to where."""
 
-AT_ONCE = 100
+AT_ONCE = 20
 """Pairs that are asked at the same time."""
 
 AGAIN, PATIENCE = 1.0, 90.0

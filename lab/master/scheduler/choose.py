@@ -9,7 +9,7 @@ from fractions import Fraction
 
 from lab.master.client import Object
 from lab.master.controllers.actions import Action, Bind, Tell, patch_of
-from lab.master.controllers.objects import condition, controller_of, going, holds, is_active, is_true, labels_of, with_condition
+from lab.master.controllers.objects import condition, controller_of, holds, is_active, is_true, labels_of, with_condition
 from lab.master.controllers.world import Controller, World
 from lab.master.informer import Key, key_of
 from lab.master.scheduler.quantities import amount
@@ -82,10 +82,13 @@ def best(pod: Object, nodes: list[Object], world: World) -> str:
     same: Counter[str] = Counter()
     for one in world.all("pods"):
         where = one["spec"].get("nodeName")
+        if not where:
+            continue
         # One that is about to go does not count, as with the real one: its successor may come back to where it was.
-        if where and is_active(one) and not going(one):
+        if is_active(one):
             all_pods[where] += 1
-            same[where] += owner is not None and (controller_of(one) or {}).get("uid") == owner
+            if owner is not None and (controller_of(one) or {}).get("uid") == owner:
+                same[where] += 1
     names = [str(node["metadata"]["name"]) for node in nodes]
     return min(names, key=lambda name: (same[name], all_pods[name], name))
 
@@ -129,7 +132,7 @@ def scheduler(name: str = NAME) -> Controller:
 
 def _waits(pod: Object, name: str) -> bool:
     spec = pod["spec"]
-    return not spec.get("nodeName") and (spec.get("schedulerName") or NAME) == name and is_active(pod) and not going(pod)
+    return not spec.get("nodeName") and (spec.get("schedulerName") or NAME) == name and is_active(pod)
 
 
 def _holds_room(pod: Object) -> bool:
