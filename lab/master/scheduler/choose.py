@@ -119,7 +119,8 @@ def scheduler(name: str = NAME) -> Controller:
     """The scheduler of this name: it looks at pods whose `spec.schedulerName` it is."""
 
     def waiting(world: World, item: Object) -> Iterable[Key]:
-        return [key_of(pod) for pod in world.all("pods") if _waits(pod, name)]
+        # Every heartbeat of every node comes here, and most pods have their node.
+        return [key_of(pod) for pod in world.all("pods") if not pod["spec"].get("nodeName") and _waits(pod, name)]
 
     def of_pod(world: World, pod: Object) -> Iterable[Key]:
         if _waits(pod, name):
