@@ -25,7 +25,7 @@ Pair = tuple[str, str]
 AT_ONCE = 20
 """Pairs that are asked at the same time."""
 
-AGAIN, PATIENCE = 1.0, 90.0
+AGAIN, PATIENCE = 1.0, 180.0
 """Seconds until a request without an answer is repeated, and until all are given up."""
 
 _REQUEST, _REPLY = 8, 0
