@@ -16,8 +16,9 @@ from lab.model import catalog, checks, load
 from lab.model.manifests import Objects
 from lab.model.pins import Pin
 from lab.model.topology import BACKEND_OPTIONS, PROXY_MODES, Topology
+from lab.report.words import Language
 from lab.scenario import loader, runner
-from lab.scenario.events import Emit, Pictured
+from lab.scenario.events import Emit, Pictured, StageChanged
 from lab.scenario.model import Scenario
 
 
@@ -28,7 +29,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--all", action="store_true", help="run every scenario of `lab list`")
     parser.add_argument("--topology", metavar="T", help="boot this topology instead of the scenario's own")
     add_choices(parser)
-    parser.add_argument("--step", action="store_true", help="wait for a key before every step")
+    parser.add_argument("--step", action="store_true", help="show what every stage of the boot changes, and wait for a key after it and before every step")
     parser.add_argument("--keep", "--cli", action="store_true", help="afterwards stay in Mininet's CLI with the lab up")
     parser.add_argument("--lang", choices=("en", "zh"), default=terminal.language(), help="language of the texts")
     parser.add_argument("--format", choices=("text", "json"), default="text", help="json: one document on stdout, nothing else")
@@ -108,6 +109,23 @@ def _run_one(scenario: Scenario, what: wanted.Wanted, args: argparse.Namespace, 
     return status
 
 
+def _watching(emit: Emit, lang: Language) -> Callable[[str, Any], None]:
+    """Step mode during the boot: after each stage, tell what it changed and wait for a key."""
+    from lab.cluster import look
+    from lab.observe import snapshot
+
+    before = snapshot.Snapshot()
+
+    def after(stage: str, cluster: Any) -> None:
+        nonlocal before
+        now = look.at(cluster)
+        emit(StageChanged(stage, snapshot.changes(before, now)))
+        before = now
+        terminal.pause_boot(lang)
+
+    return after
+
+
 def _inside(scenario: Scenario, what: wanted.Wanted, args: argparse.Namespace, events: recording.Recording) -> int:
     """The lab process: everything here happens in the sandbox, and ends with it."""
     from lab.cluster.boot import boot
@@ -131,7 +149,7 @@ def _inside(scenario: Scenario, what: wanted.Wanted, args: argparse.Namespace, e
     def booted(progress: Callable[[str, float | None], None]) -> Iterator[Any]:
         if args.html:
             events(Pictured(graph.to_data(graph.planned(what.topology, what.objects, what.pins))))
-        cluster = boot(what, progress)
+        cluster = boot(what, progress, _watching(emit, args.lang) if args.step else None)
         if args.html:
             events(Pictured(graph.to_data(graph_of(cluster))))
         yield cluster

@@ -19,6 +19,9 @@ PARTS: tuple[Part, ...] = ("links", "routes", "rules", "etcd")
 REGISTRY = "/registry/"
 """Where the apiserver keeps its objects: whole pages of JSON, of which only the names are shown."""
 
+EVENTS = f"{REGISTRY}events/"
+"""What the cluster says of itself; it would drown the rest."""
+
 _POLICY = re.compile(r":(\S+) (\S+) \[\d+:\d+\]")
 
 
@@ -66,22 +69,26 @@ def routes(shown: str) -> tuple[str, ...]:
 
 
 def rules(saved: str) -> tuple[str, ...]:
-    """Chains and rules from iptables-save, each as iptables' own command: `-t nat -N KUBE-SERVICES`, `-t nat -A PREROUTING ...`."""
+    """Chains and rules from iptables-save, each as iptables' own command: `-t nat -N KUBE-SERVICES`, `-t nat -A PREROUTING ...`.
+
+    Not the kernel's own chains with their policy ACCEPT, which are there as soon as somebody looks.
+    """
     found, table = [], ""
     for line in saved.splitlines():
         if line.startswith("*"):
             table = line[1:].strip()
         elif (chain := _POLICY.match(line)) is not None:
             name, policy = chain.groups()
-            found.append(f"-t {table} -N {name}" if policy == "-" else f"-t {table} -P {name} {policy}")
+            if policy != "ACCEPT":
+                found.append(f"-t {table} -N {name}" if policy == "-" else f"-t {table} -P {name} {policy}")
         elif line.startswith("-A"):
             found.append(f"-t {table} {line.strip()}")
     return tuple(found)
 
 
 def keys(items: Iterable[tuple[str, str]]) -> tuple[str, ...]:
-    """What etcd holds: flannel's keys with their values, of the apiserver's objects the names."""
-    return tuple(key if key.startswith(REGISTRY) else f"{key} = {_compact(value)}" for key, value in items)
+    """What etcd holds: flannel's keys with their values, of the apiserver's objects the names; no events."""
+    return tuple(key if key.startswith(REGISTRY) else f"{key} = {_compact(value)}" for key, value in items if not key.startswith(EVENTS))
 
 
 def _compact(value: str) -> str:
