@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from lab.cli import graduate, recording, terminal
+from lab.cli import graduate, recording, shard, terminal
 from lab.cluster import wanted
 from lab.errors import LabError, UsageError
 from lab.fabric import requirements, sandbox
@@ -27,6 +27,7 @@ def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser("run", help="boot a scenario's cluster, walk through it, check every claim, take it down")
     parser.add_argument("scenarios", nargs="*", metavar="SCENARIO", help="a name from `lab list`, or a folder")
     parser.add_argument("--all", action="store_true", help="run every scenario of `lab list`")
+    parser.add_argument("--shard", metavar="K/N", help="run only the K-th of N shares of the scenarios, as one of several machines")
     parser.add_argument("--topology", metavar="T", help="boot this topology instead of the scenario's own")
     add_choices(parser)
     parser.add_argument("--step", action="store_true", help="show what every stage of the boot changes, and wait for a key after it and before every step")
@@ -68,7 +69,8 @@ def run(args: argparse.Namespace) -> int:
 def _folders(args: argparse.Namespace) -> list[Any]:
     if args.all == bool(args.scenarios):
         raise UsageError("name a scenario, or --all for every one; `lab list` shows them")
-    return list(catalog.list_scenarios()) if args.all else [catalog.find_scenario(word) for word in args.scenarios]
+    folders = list(catalog.list_scenarios()) if args.all else [catalog.find_scenario(word) for word in args.scenarios]
+    return shard.parse(args.shard).of(folders) if args.shard is not None else folders
 
 
 def recipe(scenario: Scenario, topology: str | None = None, backend: str | None = None, proxy_mode: str | None = None) -> wanted.Wanted:

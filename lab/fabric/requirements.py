@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lab.errors import MachineError
-from lab.fabric import host
+from lab.fabric import container, host
 from lab.fabric.process import SYSTEM_PATH
 from lab.model.text import Text
 
@@ -102,13 +102,16 @@ def missing_programs(need: str = "run") -> list[Missing]:
 
 def missing_privileges() -> list[Missing]:
     """What this user may not do on this machine, as far as a look tells."""
-    found = []
+    found, contained = [], bool(container.detect())
     if not os.path.exists(TUN):
-        found.append(Missing(TUN, "flannel's udp backend makes its device through it: `sudo modprobe tun` as root"))
+        how = container.TUN_DEVICE if contained else "`sudo modprobe tun` as root"
+        found.append(Missing(TUN, f"flannel's udp backend makes its device through it: {how}"))
     elif not os.access(TUN, os.R_OK | os.W_OK):
-        found.append(Missing(f"permission to open {TUN}", "run the lab with sudo, or let root do `chmod 666 /dev/net/tun`"))
+        how = container.TUN_MODE if contained else "run the lab with sudo, or let root do `chmod 666 /dev/net/tun`"
+        found.append(Missing(f"permission to open {TUN}", how))
     if os.geteuid() != 0 and _limit("user/max_user_namespaces") == 0:
-        found.append(Missing("user namespaces", "run the lab with sudo, or let root do `sysctl user.max_user_namespaces=10000`"))
+        how = container.USER_NAMESPACES if contained else "run the lab with sudo, or let root do `sysctl user.max_user_namespaces=10000`"
+        found.append(Missing("user namespaces", how))
     return found
 
 
@@ -116,8 +119,8 @@ def missing_kernel_features() -> list[Missing]:
     """What the kernel cannot do, as far as a look tells."""
     if host.BRIDGE_SETTINGS.is_dir():
         return []
-    how = "`sudo modprobe br_netfilter`; without it pods of one node cannot reach each other through a service"
-    return [Missing("bridge netfilter (br_netfilter)", how)]
+    how = container.BRIDGE_NETFILTER if container.detect() else "`sudo modprobe br_netfilter`"
+    return [Missing("bridge netfilter (br_netfilter)", f"{how}; without it pods of one node cannot reach each other through a service")]
 
 
 def _limit(name: str) -> int:

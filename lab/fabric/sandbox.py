@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from lab.errors import MachineError
-from lab.fabric import kernel, process
+from lab.fabric import container, kernel, process
 
 Body = Callable[[], int]
 
@@ -84,7 +84,7 @@ def spawn(body: Body, dies_with_front: bool) -> int:
     try:
         kernel.unshare(kernel.CLONE_NEWPID)
     except OSError as error:
-        raise MachineError(f"cannot make a PID namespace: {error}\n{_privilege_hint()}") from error
+        raise MachineError(f"cannot make a PID namespace: {error}\n{_privilege_hint(container.NAMESPACES)}") from error
     told, tell = os.pipe()
     init = os.fork()
     if init == 0:
@@ -146,13 +146,17 @@ def _enter_user_namespace() -> None:
         Path("/proc/self/uid_map").write_text(f"0 {uid} 1", encoding="ascii")
         Path("/proc/self/gid_map").write_text(f"0 {gid} 1", encoding="ascii")
     except OSError as error:
-        raise MachineError(f"cannot make a user namespace: {error}\n{_privilege_hint()}") from error
+        raise MachineError(f"cannot make a user namespace: {error}\n{_privilege_hint(container.NAMESPACES)}") from error
 
 
-def _privilege_hint() -> str:
+def _privilege_hint(in_container: str) -> str:
+    """What to do about a refusal; `in_container`: where the lab was started in a container."""
     restricted = Path("/proc/sys/kernel/apparmor_restrict_unprivileged_userns")
     if restricted.exists() and restricted.read_text().strip() == "1":
-        return "AppArmor on this machine reserves user namespaces for root: run the lab with sudo."
+        own = "run the lab with sudo." if not container.detect() else "let the host's root do `sysctl kernel.apparmor_restrict_unprivileged_userns=0`."
+        return f"AppArmor on this machine reserves user namespaces for root: {own}"
+    if container.detect():
+        return in_container
     return "Run the lab with sudo, or allow user namespaces (sysctl user.max_user_namespaces); `lab doctor` tells more."
 
 
@@ -169,7 +173,7 @@ def _init(body: Body, tell: int, dies_with_front: bool) -> int:
     try:
         _furnish()
     except OSError as error:
-        os.write(tell, f"cannot set up the sandbox: {error}\n{_privilege_hint()}".encode())
+        os.write(tell, f"cannot set up the sandbox: {error}\n{_privilege_hint(container.MOUNTS)}".encode())
         return MachineError.status
     signal.pthread_sigmask(signal.SIG_BLOCK, _WATCHED)
     lab = os.fork()

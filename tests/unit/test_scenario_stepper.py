@@ -28,7 +28,10 @@ def test_keys(key: str, answer: Answer | None) -> None:
     assert decide(key) is answer
 
 
-@pytest.mark.parametrize(("key", "answer"), [("n", Answer.NEXT), ("\n", Answer.NEXT), ("q", Answer.QUIT), ("", Answer.QUIT), ("r", None), ("s", None)])
+BOOT_KEYS = {"n": Answer.NEXT, "\n": Answer.NEXT, "q": Answer.QUIT, "": Answer.QUIT, "r": None, "s": None}
+
+
+@pytest.mark.parametrize(("key", "answer"), BOOT_KEYS.items())
 def test_keys_while_the_lab_boots(key: str, answer: Answer | None) -> None:
     assert decide_boot(key) is answer
     assert all(one in boot_help_line().en and one in boot_help_line().zh for one in "nq")

@@ -49,8 +49,9 @@ def test_routes_are_as_ip_prints_them() -> None:
 
 
 def test_flannel_s_keys_have_values_the_apiserver_s_only_names_and_events_are_left_out() -> None:
-    items = [("/coreos.com/network/config", '{"Network": "10.244.0.0/16"}'), ("/registry/pods/default/nginx", "{}"), ("/registry/events/default/x.1", "{}")]
-    assert keys([*items, ("/plain", "two\nlines")]) == (
+    config = ("/coreos.com/network/config", '{"Network": "10.244.0.0/16"}')
+    objects = [("/registry/pods/default/nginx", "{}"), ("/registry/events/default/x.1", "{}")]
+    assert keys([config, *objects, ("/plain", "two\nlines")]) == (
         '/coreos.com/network/config = {"Network":"10.244.0.0/16"}',
         "/registry/pods/default/nginx",
         "/plain = two lines",
