@@ -30,7 +30,8 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--shard", metavar="K/N", help="run only the K-th of N shares of the scenarios, as one of several machines")
     parser.add_argument("--topology", metavar="T", help="boot this topology instead of the scenario's own")
     add_choices(parser)
-    parser.add_argument("--step", action="store_true", help="show what every stage of the boot changes, and wait for a key after it and before every step")
+    step = "show what every stage of the boot changes, and wait for a key after it and before every step"
+    parser.add_argument("--step", action="store_true", help=step)
     parser.add_argument("--keep", "--cli", action="store_true", help="afterwards stay in Mininet's CLI with the lab up")
     parser.add_argument("--lang", choices=("en", "zh"), default=terminal.language(), help="language of the texts")
     parser.add_argument("--format", choices=("text", "json"), default="text", help="json: one document on stdout, nothing else")

@@ -13,7 +13,7 @@ from pathlib import Path
 MARKS = {"Docker": "/.dockerenv", "Podman": "/run/.containerenv"}
 """The file that an engine puts into its containers."""
 
-TUN_DEVICE = "give it to the container: `--device /dev/net/tun` (in Kubernetes `privileged: true`); where the host has none: `sudo modprobe tun` there"
+TUN_DEVICE = "give it to the container by `--device /dev/net/tun` (in Kubernetes `privileged: true`); on a host without it: `sudo modprobe tun`"
 TUN_MODE = "let the host's root do `chmod 666 /dev/net/tun`, or run the container as root"
 USER_NAMESPACES = "let the host's root do `sysctl user.max_user_namespaces=10000`"
 BRIDGE_NETFILTER = "`sudo modprobe br_netfilter` on the host; a container cannot load it"

@@ -153,7 +153,8 @@ def _privilege_hint(in_container: str) -> str:
     """What to do about a refusal; `in_container`: where the lab was started in a container."""
     restricted = Path("/proc/sys/kernel/apparmor_restrict_unprivileged_userns")
     if restricted.exists() and restricted.read_text().strip() == "1":
-        own = "run the lab with sudo." if not container.detect() else "let the host's root do `sysctl kernel.apparmor_restrict_unprivileged_userns=0`."
+        contained = "let the host's root do `sysctl kernel.apparmor_restrict_unprivileged_userns=0`."
+        own = contained if container.detect() else "run the lab with sudo."
         return f"AppArmor on this machine reserves user namespaces for root: {own}"
     if container.detect():
         return in_container

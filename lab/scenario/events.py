@@ -1,8 +1,8 @@
 """What happens during a run, as frozen data. The runner emits these; writers (lab.report) turn them into what people read.
 
-The order in one run: RunStarted, BootProgress... (and Pictured where a report wants it, StageChanged after a stage in step mode), Booted, then per step StepStarted, (CommandStarted,
-CommandRan | Noted | Shown | Travelled | Checked)..., Evidence... if it failed, StepEnded, and RunEnded last. A step that the learner repeats starts
-and ends again; its last end counts.
+The order in one run: RunStarted, BootProgress... (and Pictured where a report wants it, StageChanged in step mode), Booted, then per step
+StepStarted, (CommandStarted, CommandRan | Noted | Shown | Travelled | Checked)..., Evidence... if it failed, StepEnded, and RunEnded last.
+A step that the learner repeats starts and ends again; its last end counts.
 """
 
 from __future__ import annotations

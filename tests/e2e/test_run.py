@@ -98,7 +98,8 @@ def test_keep_leaves_the_learner_in_mininets_cli() -> None:
     assert "1 received, 0% packet loss" in tail
 
 
-STAGES = ["machines and wires", "etcd", "flanneld on every node", "pod bridges", "apiserver, kubelets, kube-proxies", "pods", "kube-proxy rules on every node"]
+STAGES = ["machines and wires", "etcd", "flanneld on every node", "pod bridges", "apiserver, kubelets, kube-proxies", "pods"]
+STAGES += ["kube-proxy rules on every node"]
 
 
 def test_step_mode_shows_each_stage_of_the_boot_repeats_and_quits(tmp_path: Path) -> None:

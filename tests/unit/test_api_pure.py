@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from lab.master.api import ages, apply, convert, defaults, discovery, openapi, patch, selectors, status, tables, validate
 from lab.master.resources import RESOURCES, served
+from lab.model.apifields import KINDS, TYPES
 
 KINDS = [one.kind for one in RESOURCES]
 WORDS = st.sampled_from(["metadata", "spec", "status", "name", "labels", "ports", "port", "template", "containers", "selector", "type", "$patch"])
