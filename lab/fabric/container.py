@@ -17,6 +17,7 @@ TUN_DEVICE = "give it to the container by `--device /dev/net/tun` (in Kubernetes
 TUN_MODE = "let the host's root do `chmod 666 /dev/net/tun`, or run the container as root"
 USER_NAMESPACES = "let the host's root do `sysctl user.max_user_namespaces=10000`"
 BRIDGE_NETFILTER = "`sudo modprobe br_netfilter` on the host; a container cannot load it"
+TELL_THE_ENGINE = "the container has to be started in another way"
 NAMESPACES = (
     "The container's seccomp or AppArmor profile refuses namespaces: start it with `--security-opt seccomp=deploy/seccomp.json "
     "--security-opt apparmor=unconfined` (in Kubernetes `privileged: true`)."
