@@ -1,5 +1,4 @@
-"""The fields of the kinds, compactly: what OpenAPI documents, `kubectl explain` and the refusal of unknown fields
-are made from, in manifests as by the apiserver. Pure data.
+"""The fields of the kinds: what OpenAPI, `kubectl explain` and the refusal of unknown fields are made from, also in manifests. Pure data.
 
 A type is `s` string, `i` integer, `b` boolean, `m` map of strings, `is` integer or string, `o` anything, or a name below; `[]` before it is a list.
 """
@@ -32,9 +31,10 @@ _TEXT: dict[str, str] = {
         imagePullSecrets:[]o hostname:s subdomain:s setHostnameAsFQDN:b affinity:o schedulerName:s tolerations:[]o hostAliases:[]o
         priorityClassName:s priority:i dnsConfig:o readinessGates:[]o runtimeClassName:s enableServiceLinks:b preemptionPolicy:s overhead:o
         topologySpreadConstraints:[]o os:o schedulingGates:[]o resourceClaims:[]o resources:o""",
-    "Container": """name:s image:s command:[]s args:[]s workingDir:s ports:[]ContainerPort envFrom:[]EnvFromSource env:[]EnvVar resources:ResourceRequirements
-        volumeMounts:[]VolumeMount volumeDevices:[]o livenessProbe:Probe readinessProbe:Probe startupProbe:Probe lifecycle:Lifecycle restartPolicy:s
-        terminationMessagePath:s terminationMessagePolicy:s imagePullPolicy:s securityContext:o stdin:b stdinOnce:b tty:b resizePolicy:[]o""",
+    "Container": """name:s image:s command:[]s args:[]s workingDir:s ports:[]ContainerPort envFrom:[]EnvFromSource env:[]EnvVar
+        resources:ResourceRequirements volumeMounts:[]VolumeMount volumeDevices:[]o livenessProbe:Probe readinessProbe:Probe startupProbe:Probe
+        lifecycle:Lifecycle restartPolicy:s terminationMessagePath:s terminationMessagePolicy:s imagePullPolicy:s securityContext:o stdin:b
+        stdinOnce:b tty:b resizePolicy:[]o""",
     "ContainerPort": "name:s hostPort:i containerPort:i protocol:s hostIP:s",
     "EnvVar": "name:s value:s valueFrom:EnvVarSource",
     "EnvVarSource": """fieldRef:ObjectFieldSelector resourceFieldRef:ResourceFieldSelector configMapKeyRef:KeySelector secretKeyRef:KeySelector
