@@ -25,6 +25,7 @@ VERBS = {
     "shell": "lab.cli.shell",
     "kubectl": "lab.cli.kubectl",
     "daemon": "lab.cli.daemon",
+    "logs": "lab.cli.logs",
     "goto": "lab.cli.goto",
     "challenge": "lab.cli.challenge",
     "check": "lab.cli.check",

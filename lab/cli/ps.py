@@ -7,7 +7,7 @@ import json
 import time
 from typing import Any
 
-from lab.fabric import registry
+from lab.fabric import logfiles, registry
 
 
 def add_parser(subparsers: Any) -> None:
@@ -26,6 +26,7 @@ def run(args: argparse.Namespace) -> int:
             "state": "up" if entry.running else "crashed",
             "pid": entry.pid,
             "seconds": int(time.time() - entry.since),
+            "lastWords": [] if entry.running else logfiles.last_words(entry.log),
         }
         for entry in registry.entries()
     ]
@@ -36,5 +37,7 @@ def run(args: argparse.Namespace) -> int:
     for row in rows:
         print(f"{row['name']:20} {row['source']:20} {row['state']:8} {row['pid']:>8} {row['seconds']:>8} s")
         if row["state"] == "crashed":
-            print(f"    its last words: {registry.root() / str(row['name']) / 'lab.log'}")
+            words = [str(word) for word in row["lastWords"]] or ["nothing, as after SIGKILL or a crash of this machine"]  # type: ignore[attr-defined]
+            print("    its last words: " + "\n                    ".join(words))
+            print(f"    `lab logs -n {row['name']} MACHINE` shows what its daemons wrote; `lab down {row['name']}` takes the rest away")
     return 0

@@ -112,7 +112,7 @@ def _answer(connection: socket.socket, cluster: Cluster, verbs: Mapping[str, Ver
         answer = {"error": f"not a request: {error}", "status": 2}
     except Exception as error:  # a defect of one request must not end the lab
         traceback.print_exc()
-        answer = {"error": f"{type(error).__name__}: {error}; `lab.log` has the traceback", "status": DEFECT}
+        answer = {"error": f"{type(error).__name__}: {error}; `lab logs` has the traceback", "status": DEFECT}
     socket.send_fds(connection, [json.dumps(answer).encode()], descriptors)
     for descriptor in borrowed:
         os.close(descriptor)

@@ -17,13 +17,17 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from lab.errors import MachineError
 from lab.fabric import kernel, process
 
 Body = Callable[[], int]
+Shared = Mapping[str, str]
+"""Directories of the host that the sandbox writes to: the absolute path of one -> where the sandbox has it, below /run."""
+_NOTHING: Shared = MappingProxyType({})
 
 _PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 _WATCHED = (signal.SIGCHLD, *_PASSED_ON)
@@ -34,19 +38,19 @@ GRACE = 5.0
 """Seconds the lab has to write its reports after a signal before the front kills it."""
 
 
-def run(body: Body) -> int:
-    """Run `body` inside a new sandbox and return its exit status; everything it made is gone on return.
+def run(body: Body, shared: Shared = _NOTHING) -> int:
+    """Run `body` inside a new sandbox and return its exit status; everything it made is gone on return, except in `shared` directories.
 
     Raises MachineError when the sandbox cannot be made. Must be called from a single-threaded process.
     """
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _WATCHED)
     try:
-        return _attend(spawn(body, dies_with_front=True)) if os.geteuid() == 0 else _run_apart(body)
+        return _attend(spawn(body, True, shared)) if os.geteuid() == 0 else _run_apart(body, shared)
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _run_apart(body: Body) -> int:
+def _run_apart(body: Body, shared: Shared) -> int:
     """Run the sandbox from a child process, which becomes root of a user namespace: this one stays who it is."""
     _flush(sys.stdout, sys.stderr)
     told, tell = os.pipe()
@@ -54,7 +58,7 @@ def _run_apart(body: Body) -> int:
     if child == 0:
         os.close(told)
         kernel.die_with_parent(signal.SIGKILL)
-        _exit_with(lambda: _front_of(body, tell))
+        _exit_with(lambda: _front_of(body, shared, tell))
     os.close(tell)
     status = _attend(child)
     with os.fdopen(told, encoding="utf-8") as channel:
@@ -64,18 +68,19 @@ def _run_apart(body: Body) -> int:
     return status
 
 
-def _front_of(body: Body, tell: int) -> int:
+def _front_of(body: Body, shared: Shared, tell: int) -> int:
     try:
-        return _attend(spawn(body, dies_with_front=True))
+        return _attend(spawn(body, True, shared))
     except MachineError as error:
         os.write(tell, str(error).encode())
         return error.status
 
 
-def spawn(body: Body, dies_with_front: bool) -> int:
+def spawn(body: Body, dies_with_front: bool, shared: Shared = _NOTHING, farewell: Callable[[int], None] = lambda status: None) -> int:
     """Start a sandbox and return the pid of its init, once init is set up.
 
     dies_with_front   False: the sandbox gets a session of its own and outlives the caller (`lab up`)
+    farewell          called by init with the lab's exit status when the lab has ended, before everything else does
     Raises MachineError when a namespace or mount is refused.
     """
     _flush(sys.stdout, sys.stderr)
@@ -89,7 +94,7 @@ def spawn(body: Body, dies_with_front: bool) -> int:
     init = os.fork()
     if init == 0:
         os.close(told)
-        _exit_with(lambda: _init(body, tell, dies_with_front))
+        _exit_with(lambda: _init(body, tell, dies_with_front, shared, farewell))
     os.close(tell)
     _children_stay_here()
     with os.fdopen(told, encoding="utf-8") as channel:
@@ -156,7 +161,7 @@ def _privilege_hint() -> str:
     return "Run the lab with sudo, or allow user namespaces (sysctl user.max_user_namespaces); `lab doctor` tells more."
 
 
-def _init(body: Body, tell: int, dies_with_front: bool) -> int:
+def _init(body: Body, tell: int, dies_with_front: bool, shared: Shared, farewell: Callable[[int], None]) -> int:
     """PID 1: set up, start the lab, reap until it ends."""
     if dies_with_front:
         kernel.die_with_parent(signal.SIGKILL)
@@ -167,7 +172,7 @@ def _init(body: Body, tell: int, dies_with_front: bool) -> int:
     else:
         os.setsid()
     try:
-        _furnish()
+        _furnish(shared)
     except OSError as error:
         os.write(tell, f"cannot set up the sandbox: {error}\n{_privilege_hint()}".encode())
         return MachineError.status
@@ -179,7 +184,9 @@ def _init(body: Body, tell: int, dies_with_front: bool) -> int:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _WATCHED)
         _exit_with(body)
     _let_go(keep_terminal=dies_with_front)
-    return _reap(lab)
+    status = _reap(lab)
+    farewell(status)
+    return status
 
 
 def _let_go(keep_terminal: bool) -> None:
@@ -200,12 +207,18 @@ def _reader_gone(pipe: int) -> bool:
     return any(event & select.POLLERR for _, event in poll.poll(0))
 
 
-def _furnish() -> None:
+def _furnish(shared: Shared) -> None:
     """The sandbox's own namespaces and the mounts that must differ from the host's."""
     kernel.unshare(kernel.CLONE_NEWNS | kernel.CLONE_NEWNET | kernel.CLONE_NEWUTS | kernel.CLONE_NEWIPC)
     _own_root()
     kernel.mount("proc", "/proc", "proc", kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC)
+    # Opened before /run hides them: a user's own may be below the host's /run.
+    opened = [(os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC), target) for path, target in shared.items()]
     kernel.mount("tmpfs", "/run", "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV, "mode=755")
+    for descriptor, target in opened:
+        os.makedirs(target)
+        kernel.mount(f"/proc/self/fd/{descriptor}", target, flags=kernel.MS_BIND)
+        os.close(descriptor)
     os.umask(0o022)
 
 
