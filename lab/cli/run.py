@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from lab.cli import recording, terminal
+from lab.cli import graduate, recording, terminal
 from lab.cluster import wanted
 from lab.errors import LabError, UsageError
 from lab.fabric import logfiles, requirements, sandbox
@@ -20,7 +20,6 @@ from lab.model.topology import BACKEND_OPTIONS, PROXY_MODES, Topology
 from lab.scenario import loader, runner
 from lab.scenario.events import Emit, Pictured
 from lab.scenario.model import Scenario
-
 
 KILLED = "lab: the lab's process was killed (SIGKILL), as the kernel does it when there is no memory left; everything it made is gone"
 
@@ -40,6 +39,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--html", metavar="FILE", help="write a report for people: one HTML file that needs nothing else")
     add_keep_logs(parser)
     parser.add_argument("-v", "--verbose", action="store_true", help="show long outputs in full")
+    graduate.add_options(parser)
     parser.set_defaults(run=run)
 
 
@@ -56,7 +56,10 @@ def add_keep_logs(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the scenarios one after the other, each in a sandbox of its own. The worst of their statuses is the result."""
+    graduate.require_sense(args)
     scenarios = [loader.load_scenario(path) for path in _folders(args)]
+    if args.kubeconfig is not None:
+        return graduate.run(scenarios, args)
     recipes = [recipe(scenario, args.topology, args.backend, args.proxy_mode) for scenario in scenarios]
     if (args.step or args.keep) and args.format != "text":
         raise UsageError("--step and --keep talk to a person on the terminal: they go with --format text only")
@@ -76,9 +79,7 @@ def _folders(args: argparse.Namespace) -> list[Any]:
     return list(catalog.list_scenarios()) if args.all else [catalog.find_scenario(word) for word in args.scenarios]
 
 
-def recipe(
-    scenario: Scenario, topology: str | None = None, backend: str | None = None, proxy_mode: str | None = None
-) -> wanted.Wanted:
+def recipe(scenario: Scenario, topology: str | None = None, backend: str | None = None, proxy_mode: str | None = None) -> wanted.Wanted:
     """What a scenario wants to have booted; `topology`, `backend` and `proxy_mode` take the place of its own.
 
     Raises InputError for a wrong topology or manifest, all manifests' problems at once; UsageError for a backend or mode that it does not run with.

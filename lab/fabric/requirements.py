@@ -32,6 +32,7 @@ PYTHON_EXTRAS = {
     "numpy": Text("the fast data path of flannel's udp backend", "flannel udp 后端的快速数据通路"),
     "boto3": Text("flannel's aws-vpc backend", "flannel 的 aws-vpc 后端"),
     "moto": Text("the cloud of flannel's aws-vpc backend", "flannel aws-vpc 后端所用的云"),
+    "kubernetes": Text("`lab run --kubeconfig`, on a cluster elsewhere", "`lab run --kubeconfig`，在别处的集群上运行"),
 }
 """The same for what the lab runs without, though not in full."""
 

@@ -10,6 +10,7 @@ RULES = "iptables-save -t nat | grep default/hello"
 REFUSE = "INPUT -p tcp --dport 8080 -j REJECT --reject-with tcp-reset"
 
 scenario = Scenario(
+    lab_only=Text("it changes a node's kube-proxy, and uses iptables inside a pod", "要更换节点上的 kube-proxy，还要在 Pod 里使用 iptables"),
     title=Text("a pod refuses: iptables and userspace mode side by side", "一个 Pod 拒绝连接：iptables 与 userspace 两种模式对照"),
     topology="zenlin",
     backends=["udp", "vxlan"],

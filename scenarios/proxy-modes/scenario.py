@@ -14,6 +14,7 @@ TABLE = "nft list table ip kube-proxy"
 RULES = "iptables-save -t nat | grep default/hello:"
 
 scenario = Scenario(
+    lab_only=Text("it changes kube-proxy and its modes on the nodes", "要在节点上更换 kube-proxy 及其模式"),
     title=Text("one service, three modes side by side: iptables, userspace, nftables", "一个 Service，三种模式对照：iptables、userspace、nftables"),
     topology="zenlin",
     backends=["udp", "vxlan"],

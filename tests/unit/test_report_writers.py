@@ -225,6 +225,7 @@ def test_json_has_the_whole_run() -> None:
         "failed": 1,
         "skipped": 1,
         "error": 1,
+        "left_out": 0,
         "checks": 6,
         "failed_checks": 5,
         "seconds": 12.9,
@@ -333,8 +334,9 @@ def test_every_stage_of_a_boot_has_a_chinese_name() -> None:
     import re
     from pathlib import Path
 
-    from lab.report.words import STAGES
+    from lab.report.words import REMOTE_STAGES, STAGES
 
-    cluster = Path(__file__).parents[2] / "lab/cluster"
-    boot = "".join((cluster / name).read_text() for name in ("boot.py", "stages.py"))
+    lab = Path(__file__).parents[2] / "lab"
+    boot = "".join((lab / "cluster" / name).read_text() for name in ("boot.py", "stages.py"))
     assert set(re.findall(r'with stage\("([^"]+)"\)', boot)) == set(STAGES)
+    assert set(re.findall(r'with self._stage\("([^"]+)"\)', (lab / "remote/start.py").read_text())) == set(REMOTE_STAGES)
