@@ -10,7 +10,6 @@ import shlex
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from lab.errors import CommandError, NotHere
@@ -21,10 +20,10 @@ from lab.observe.sighting import lines as sighting_lines
 from lab.scenario import checks, thennow
 from lab.scenario.checks import Judge, Name, Verdict
 from lab.scenario.events import Checked, CommandRan, CommandStarted, Emit, Noted, Shown
+from lab.scenario.logs import POLL_SECONDS, Log
 from lab.scenario.thennow import Difference, Row
 
 Value = TypeVar("Value")
-POLL_SECONDS = 0.02
 
 
 class ResultLike(Protocol):
@@ -220,40 +219,6 @@ class Machine:
         self._recorder.end(started, result, attempts)
         self._recorder.check(verdict, started.number)
         return Outcome(self._recorder, started.number, result)
-
-
-class Log:
-    """What a daemon writes to its log behind byte `begin`. `who`: the daemon and its machine, for people."""
-
-    def __init__(self, path: Path, begin: int, who: Text, recorder: Recorder, clock: Clock) -> None:
-        self._path = path
-        self._who = who
-        self._recorder = recorder
-        self._clock = clock
-        self._begin = begin
-
-    @property
-    def lines(self) -> list[str]:
-        """The lines written so far."""
-        with self._path.open("rb") as log:
-            log.seek(self._begin)
-            return log.read().decode("utf-8", "replace").splitlines()
-
-    def expect(self, *texts: str, timeout: float = 5.0) -> Log:
-        """Wait until the log has lines with each of these texts, show those lines, and check each text.
-
-        timeout   seconds for all of them; when they are over, the checks of those that are missing have failed and the step goes on
-        """
-        deadline = self._clock.now() + timeout
-        while not all(text in "\n".join(self.lines) for text in texts) and self._clock.now() < deadline:
-            self._clock.sleep(POLL_SECONDS)
-        lines = self.lines
-        shown = tuple(line for line in lines if any(text in line for text in texts))
-        self._recorder.show(self._who, shown)
-        for text in texts:
-            name = Text(f"the log says “{text}”", f"日志里有“{text}”")
-            self._recorder.check(checks.contains(name, text)("\n".join(shown or lines)))
-        return self
 
 
 class View:
