@@ -89,7 +89,7 @@ def is_scenario(what: str) -> bool:
     """Whether the word stands for a scenario, and not for a topology."""
     from lab.model import catalog
 
-    return Path(what).name in {folder.name for folder in catalog.list_scenarios()} or (Path(what) / catalog.SCENARIO_SCRIPT).is_file()
+    return Path(what).name in {folder.name for folder in catalog.list_scenarios()} or catalog.has(Path(what), catalog.SCENARIO_SCRIPT)
 
 
 def guided(what: str, backend: str | None, proxy_mode: str | None) -> Attend:
