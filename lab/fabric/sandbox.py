@@ -54,7 +54,7 @@ def _run_apart(body: Body, shared: Shared) -> int:
     """Run the sandbox from a child process, which becomes root of a user namespace: this one stays who it is."""
     _flush(sys.stdout, sys.stderr)
     told, tell = os.pipe()
-    child = os.fork()
+    child = _fork()
     if child == 0:
         os.close(told)
         kernel.die_with_parent(signal.SIGKILL)
@@ -91,7 +91,7 @@ def spawn(body: Body, dies_with_front: bool, shared: Shared = _NOTHING, farewell
     except OSError as error:
         raise MachineError(f"cannot make a PID namespace: {error}\n{_privilege_hint()}") from error
     told, tell = os.pipe()
-    init = os.fork()
+    init = _fork()
     if init == 0:
         os.close(told)
         _exit_with(lambda: _init(body, tell, dies_with_front, shared, farewell))
@@ -103,6 +103,14 @@ def spawn(body: Body, dies_with_front: bool, shared: Shared = _NOTHING, farewell
         os.waitpid(init, 0)
         raise MachineError(trouble)
     return init
+
+
+def _fork() -> int:
+    """os.fork with an error for people. Raises MachineError."""
+    try:
+        return os.fork()
+    except OSError as error:
+        raise MachineError(f"cannot start a process: {error.strerror}; `ulimit -u` says how many this user may have") from error
 
 
 def _children_stay_here() -> None:
@@ -177,7 +185,11 @@ def _init(body: Body, tell: int, dies_with_front: bool, shared: Shared, farewell
         os.write(tell, f"cannot set up the sandbox: {error}\n{_privilege_hint()}".encode())
         return MachineError.status
     signal.pthread_sigmask(signal.SIG_BLOCK, _WATCHED)
-    lab = os.fork()
+    try:
+        lab = os.fork()
+    except OSError as error:
+        os.write(tell, f"cannot start the lab's process: {error.strerror}; `ulimit -u` says how many this user may have".encode())
+        return MachineError.status
     if lab == 0:
         os.close(tell)
         signal.signal(signal.SIGINT, signal.default_int_handler)

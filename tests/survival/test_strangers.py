@@ -48,8 +48,8 @@ spec: {clusterIP: 10.96.1.1, selector: {app: far}, ports: [{port: 80, targetPort
 """
 CANARY = "/tmp/lab-escaped-canary"
 SHORT, FULL = 200, 3000
-PLAIN = ("", " ", "null", "0", "-1", "true", '""', "[]", "{}", "[[]]", '{"a":', "\x00", "\ufffd", "x" * 5000, "[" * 3000, '{"metadata": null}', '{"metadata": []}', '{"kind": 7}')
-ATOMS = (None, True, 0, -1, 2**70, 1.5, "", "x", "../../../../.." + CANARY, "a/b", "$(id)", "10.244.300.0/99", "\n", "٣", [], {}, [None], [[]], {"": None}, {"name": {}})
+PLAIN = ("", " ", "null", "0", "-1", "true", '""', "[]", "{}", "[[]]", '{"a":', "\x00", "\ufffd", "x" * 5000, "[" * 3000, '{"metadata": null}', '{"kind": 7}')
+ATOMS = (None, True, 0, -1, 2**70, 1.5, "", "x", "../../../../.." + CANARY, "a/b", "$(id)", "10.244.300.0/99", "\n", "٣", [], {}, [None], {"name": {}})
 
 
 class World:
@@ -87,7 +87,11 @@ class World:
         assert not os.path.lexists(CANARY)
         self.restore()
         caller = self.lab.pod("caller")
-        until(lambda: caller.run("curl -s -m 2 10.96.1.1").status == 0, "traffic to the service")
+        try:
+            until(lambda: caller.run("curl -s -m 2 10.96.1.1").status == 0, "traffic to the service")
+        except AssertionError as error:
+            there = [self.lab.api.find(plural, "far", "default") for plural in ("services", "endpoints", "pods")]
+            raise AssertionError(f"{error}; there are {json.dumps(there)}; on the node: {caller.run('ip route').stdout}") from error
         self.born += 1
         name = f"born-{self.born}"
         container = {"name": "c", "image": "ubuntu"}
@@ -202,15 +206,20 @@ def the_apiservers_keys(world: World) -> None:
 
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "TRACE", "CONNECT", "BREW", "get", "")
-PATHS = ("/", "/api", "/api/v1", "/api/v1/pods", "/api/v1/namespaces/default/pods", "/api/v1/namespaces/default/pods/far", "/api/v1/namespaces/default/pods/far/log",
-         "/api/v1/namespaces/default/pods/far/exec?command=id", "/api/v1/namespaces/default/pods/..%2f..%2fx/log", "/api/v1/namespaces/default/services", "/apis",
-         "/apis/apps/v1/namespaces/default/deployments", "/apis/extensions/v1beta1/x", "/openapi/v2", "/version", "/healthz", "/metrics", "//", "/../../etc/passwd",
-         "/api/v1/nodes/zenlin/proxy/x", "/api/v1/namespaces/default/services/far/proxy/", "/%00", "/api/v1/pods?watch=1&resourceVersion=x&timeoutSeconds=1",
-         "/api/v1/pods?limit=-1&continue=%ff", "/api/v1/pods?labelSelector=((", "/api/v1/pods?fieldSelector=a==b,,=c", "/pods", "/exec/a/b/c", "/containerLogs/x/y/z",
-         "*", "http://elsewhere/", "x")  # fmt: skip
-HEADERS = ("Content-Type: application/json", "Content-Type: application/vnd.kubernetes.protobuf", "Content-Type: application/json-patch+json", "Accept: */*;q=x",
-           "Content-Type: application/apply-patch+yaml", "Content-Length: -1", "Content-Length: 99999999999", "Transfer-Encoding: chunked", "Upgrade: websocket",
-           "Upgrade: SPDY/3.1", "Connection: Upgrade", "Authorization: Bearer x", "Authorization: Basic %%%", "Content-Encoding: gzip", "X: " + "y" * 20000, "broken", ": x")  # fmt: skip
+DEFAULT = "/api/v1/namespaces/default"
+PATHS = (
+    *("/", "//", "*", "x", "http://elsewhere/", "/%00", "/../../etc/passwd", "/api", "/apis", "/version", "/healthz", "/metrics", "/openapi/v2", "/api/v1"),
+    *(f"{DEFAULT}/pods", f"{DEFAULT}/pods/far", f"{DEFAULT}/pods/far/log", f"{DEFAULT}/pods/far/exec?command=id", f"{DEFAULT}/pods/..%2f..%2fx/log"),
+    *(f"{DEFAULT}/services", f"{DEFAULT}/services/far/proxy/", "/api/v1/nodes/zenlin/proxy/x", "/apis/apps/v1/namespaces/default/deployments"),
+    *("/apis/extensions/v1beta1/x", "/api/v1/pods", "/api/v1/pods?watch=1&resourceVersion=x&timeoutSeconds=1", "/api/v1/pods?limit=-1&continue=%ff"),
+    *("/api/v1/pods?labelSelector=((", "/api/v1/pods?fieldSelector=a==b,,=c", "/pods", "/exec/a/b/c", "/containerLogs/x/y/z"),
+)
+JSON = "Content-Type: application/json"
+HEADERS = (
+    *(JSON, f"{JSON}-patch+json", "Content-Type: application/vnd.kubernetes.protobuf", "Content-Type: application/apply-patch+yaml", "Accept: */*;q=x"),
+    *("Content-Length: -1", "Content-Length: 99999999999", "Transfer-Encoding: chunked", "Upgrade: websocket", "Upgrade: SPDY/3.1", "Connection: Upgrade"),
+    *("Authorization: Bearer x", "Authorization: Basic %%%", "Content-Encoding: gzip", "X: " + "y" * 20000, "broken", ": x"),
+)
 
 
 def _requests(world: World, host: str, port: int) -> None:
