@@ -212,7 +212,10 @@ def test_an_ordinary_users_lab_has_no_capability_outside(tmp_path: Path) -> None
 
 # --- words and names --------------------------------------------------------------------------------------------------------------
 
-NAMES = ("../escape", "/tmp/escape", "a/b", "..", "$(touch CANARY)", "`touch CANARY`", "; touch CANARY", "-rf", "a\nb", "a b", "x" * 300, "\x1b[2J", "%s%n")
+NAMES = (
+    *("../escape", "/tmp/escape", "a/b", "..", "$(touch CANARY)", "`touch CANARY`", "; touch CANARY"),
+    *("-rf", "a\nb", "a b", "x" * 300, "\x1b[2J", "%s%n"),
+)
 TOPOLOGY = (ROOT / "topologies" / "zenlin.yaml").read_text()
 
 
@@ -305,10 +308,13 @@ def test_an_up_that_meets_a_link_in_the_place_of_its_directory_stops(tmp_path: P
 def test_control_requests_of_any_shape_get_an_answer_and_change_nothing(entry: registry.Entry) -> None:
     import socket
 
-    shapes = [b"", b"\xff\xfe", b"[]", b"null", b"0", b'"x"', b"{}", b'{"verb": []}', b'{"verb": {}}', b'{"verb": "enter"}', b'{"verb": "enter", "who": {}}']
-    shapes += [b'{"verb": "enter", "who": "../../etc"}', b'{"verb": "table"}', b'{"verb": "table", "path": "x y\\r\\nz"}', b'{"verb": "table", "path": 7}']
-    shapes += [b'{"verb": "daemon"}', b'{"verb": "daemon", "who": "zenlin", "daemon": "../x", "action": "restart"}', b'{"verb": "goto"}', b"[" * 100_000]
-    shapes += [b'{"verb": "daemon", "who": "zenlin", "daemon": "etcd", "action": ["stop"]}', b'{"verb": "goto", "step": {}}', b'{"verb": "nan", "x": 1e999}']
+    shapes = [b"", b"\xff\xfe", b"[]", b"null", b"0", b'"x"', b"{}", b'{"verb": []}', b'{"verb": {}}', b'{"verb": "enter"}']
+    shapes += [b'{"verb": "enter", "who": {}}']
+    shapes += [b'{"verb": "enter", "who": "../../etc"}', b'{"verb": "table"}', b'{"verb": "table", "path": "x y\\r\\nz"}']
+    shapes += [b'{"verb": "table", "path": 7}', b"[" * 100_000]
+    shapes += [b'{"verb": "daemon"}', b'{"verb": "daemon", "who": "zenlin", "daemon": "../x", "action": "restart"}']
+    shapes += [b'{"verb": "goto"}', b'{"verb": "nan", "x": 1e999}']
+    shapes += [b'{"verb": "daemon", "who": "zenlin", "daemon": "etcd", "action": ["stop"]}', b'{"verb": "goto", "step": {}}']
     for shape in shapes:
         with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as door:
             door.settimeout(30)

@@ -48,8 +48,14 @@ spec: {clusterIP: 10.96.1.1, selector: {app: far}, ports: [{port: 80, targetPort
 """
 CANARY = "/tmp/lab-escaped-canary"
 SHORT, FULL = 200, 3000
-PLAIN = ("", " ", "null", "0", "-1", "true", '""', "[]", "{}", "[[]]", '{"a":', "\x00", "\ufffd", "x" * 5000, "[" * 3000, '{"metadata": null}', '{"kind": 7}')
-ATOMS = (None, True, 0, -1, 2**70, 1.5, "", "x", "../../../../.." + CANARY, "a/b", "$(id)", "10.244.300.0/99", "\n", "٣", [], {}, [None], {"name": {}})
+PLAIN = (
+    *("", " ", "null", "0", "-1", "true", '""', "[]", "{}", "[[]]", '{"a":'),
+    *("\x00", "\ufffd", "x" * 5000, "[" * 3000, '{"metadata": null}', '{"kind": 7}'),
+)
+ATOMS = (
+    *(None, True, 0, -1, 2**70, 1.5, "", "x", "../../../../.." + CANARY, "a/b", "$(id)"),
+    *("10.244.300.0/99", "\n", "٣", [], {}, [None], {"name": {}}),
+)
 
 
 class World:
@@ -156,12 +162,15 @@ def _spoil(tree: Any, dice: random.Random) -> None:
         tree = below
 
 
+ODD_LEASES = ("10.244.77.0-24", "10.244.77.0-99", "x", "", "10.244.0.0-8", "..", "10.244.78.0-24/deeper")
+
+
 def flannels_keys(world: World) -> None:
     """Leases that are none, keys that are none, and a configuration that changes into nonsense while everybody runs."""
     prefix = "/coreos.com/network"
     leases = world.values(f"{prefix}/subnets/")
     for number in range(world.examples):
-        key = world.dice.choice(["10.244.77.0-24", "10.244.77.0-99", "x", "", "10.244.0.0-8", "..", "10.244.78.0-24/deeper", f"10.9.{number % 256}.0-24"])
+        key = world.dice.choice([*ODD_LEASES, f"10.9.{number % 256}.0-24"])
         value = world.spoilt(world.dice.choice(list(leases.values())))
         world.put(f"{prefix}/subnets/{key}", value)
         if world.dice.random() < 0.5:
@@ -208,16 +217,21 @@ def the_apiservers_keys(world: World) -> None:
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "TRACE", "CONNECT", "BREW", "get", "")
 DEFAULT = "/api/v1/namespaces/default"
 PATHS = (
-    *("/", "//", "*", "x", "http://elsewhere/", "/%00", "/../../etc/passwd", "/api", "/apis", "/version", "/healthz", "/metrics", "/openapi/v2", "/api/v1"),
-    *(f"{DEFAULT}/pods", f"{DEFAULT}/pods/far", f"{DEFAULT}/pods/far/log", f"{DEFAULT}/pods/far/exec?command=id", f"{DEFAULT}/pods/..%2f..%2fx/log"),
+    *("/", "//", "*", "x", "http://elsewhere/", "/%00", "/../../etc/passwd", "/api", "/apis", "/version", "/healthz", "/metrics"),
+    *("/openapi/v2", "/api/v1"),
+    *(f"{DEFAULT}/pods", f"{DEFAULT}/pods/far", f"{DEFAULT}/pods/far/log", f"{DEFAULT}/pods/far/exec?command=id"),
+    *(f"{DEFAULT}/pods/..%2f..%2fx/log",),
     *(f"{DEFAULT}/services", f"{DEFAULT}/services/far/proxy/", "/api/v1/nodes/zenlin/proxy/x", "/apis/apps/v1/namespaces/default/deployments"),
     *("/apis/extensions/v1beta1/x", "/api/v1/pods", "/api/v1/pods?watch=1&resourceVersion=x&timeoutSeconds=1", "/api/v1/pods?limit=-1&continue=%ff"),
     *("/api/v1/pods?labelSelector=((", "/api/v1/pods?fieldSelector=a==b,,=c", "/pods", "/exec/a/b/c", "/containerLogs/x/y/z"),
 )
 JSON = "Content-Type: application/json"
 HEADERS = (
-    *(JSON, f"{JSON}-patch+json", "Content-Type: application/vnd.kubernetes.protobuf", "Content-Type: application/apply-patch+yaml", "Accept: */*;q=x"),
-    *("Content-Length: -1", "Content-Length: 99999999999", "Transfer-Encoding: chunked", "Upgrade: websocket", "Upgrade: SPDY/3.1", "Connection: Upgrade"),
+    *(JSON, f"{JSON}-patch+json", "Content-Type: application/vnd.kubernetes.protobuf"),
+    *("Content-Type: application/apply-patch+yaml", "Accept: */*;q=x"),
+    *("Content-Length: -1", "Content-Length: 99999999999"),
+    *( "Transfer-Encoding: chunked", "Upgrade: websocket", "Upgrade: SPDY/3.1"),
+    *("Connection: Upgrade",),
     *("Authorization: Bearer x", "Authorization: Basic %%%", "Content-Encoding: gzip", "X: " + "y" * 20000, "broken", ": x"),
 )
 
@@ -251,7 +265,7 @@ def requests_to_the_kubelet(world: World) -> None:
 
 
 def datagrams_to_flanneld(world: World) -> None:
-    """From another node's address, and from a client outside: rubbish, half packets, packets that lie about their length, and whole ones to anywhere."""
+    """From another node's address, and from a client outside: rubbish, half packets, packets that lie about their length, whole ones."""
     target = (str(world.lab.topology.node("zenlinnode1").address.ip), 8285)
     header = bytes.fromhex("45000054000040000401000001020304") + socket.inet_aton("10.244.1.2")
     for host in (world.lab.master, world.lab.client()):

@@ -11,12 +11,14 @@ from hypothesis import strategies as st
 from lab.master.api import foreign
 
 KEY = "/registry/pods/default/web"
-POD = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "web", "namespace": "default", "uid": "a-1"}, "spec": {"containers": [{"name": "c"}]}}
-JSON = st.recursive(st.none() | st.booleans() | st.integers() | st.text(max_size=5), lambda inner: st.lists(inner) | st.dictionaries(st.text(max_size=5), inner))
+METADATA = {"name": "web", "namespace": "default", "uid": "a-1"}
+POD: dict[str, Any] = {"apiVersion": "v1", "kind": "Pod", "metadata": METADATA, "spec": {"containers": [{"name": "c"}]}}
+LEAVES = st.none() | st.booleans() | st.integers() | st.text(max_size=5)
+JSON = st.recursive(LEAVES, lambda inner: st.lists(inner) | st.dictionaries(st.text(max_size=5), inner))
 
 
 def _pod(**metadata: Any) -> dict[str, Any]:
-    return {**POD, "metadata": POD["metadata"] | metadata}  # type: ignore[operator]
+    return {**POD, "metadata": METADATA | metadata}
 
 
 def test_what_the_apiserver_writes_is_an_object() -> None:
