@@ -10,7 +10,7 @@ import shlex
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from lab.errors import CommandError, NotHere
 from lab.model.aliases import NONE, Aliases
@@ -19,9 +19,12 @@ from lab.observe.sighting import Sighting
 from lab.observe.sighting import lines as sighting_lines
 from lab.scenario import checks, thennow
 from lab.scenario.checks import Judge, Name, Verdict
-from lab.scenario.events import Checked, CommandRan, CommandStarted, Emit, Noted, Shown
+from lab.scenario.events import Checked, CommandRan, CommandStarted, Emit, Noted, Shown, Travelled
 from lab.scenario.logs import POLL_SECONDS, Log
 from lab.scenario.thennow import Difference, Row
+
+if TYPE_CHECKING:
+    from lab.observe.trace.journey import Journey
 
 Value = TypeVar("Value")
 
@@ -323,6 +326,11 @@ class View:
     def show_packets(self, sightings: Iterable[Sighting], *, en: str, zh: str) -> None:
         """Show packets that a capture saw: where, when after the first of them, and every header, wrappings first."""
         self.show(sighting_lines(sightings), en=en, zh=zh)
+
+    def show_journey(self, journey: Journey, *, en: str, zh: str) -> None:
+        """Show a packet's journey (`lab.trace`): its lines, and in reports a picture of it."""
+        self.show(journey.lines, en=en, zh=zh)
+        self.recorder.emit(Travelled(journey.to_json(), self.recorder.commands))
 
     def check(self, judge: Judge, actual: object) -> bool:
         """Let a judge of lab.scenario.checks look at any value; whether it held."""
