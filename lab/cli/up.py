@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 from lab.cli import run as run_verb
 from lab.cluster.wanted import Wanted, wanted, with_backend
 from lab.errors import LabError
-from lab.fabric import daemon, logfiles, registry, requirements, sandbox
+from lab.fabric import logfiles, registry, requirements, sandbox
 from lab.model.manifests import Objects
 from lab.model.pins import Pin
 from lab.model.topology import Topology
@@ -134,7 +134,7 @@ def _farewell(status: int) -> None:
     """PID 1's part when the lab's process has ended by itself: say so in the lab's log, which is all that will be left."""
     number = status - 128
     why = f"was killed by signal {number} ({signal.strsignal(number)})" if 0 < number < signal.NSIG else f"ended with status {status}"
-    with contextlib.suppress(OSError), (daemon.LOGS / "lab.log").open("a", encoding="utf-8") as log:
+    with contextlib.suppress(OSError), (logfiles.LOGS / "lab.log").open("a", encoding="utf-8") as log:
         log.write(f"the lab's process {why}\n")
 
 

@@ -17,10 +17,8 @@ from pathlib import Path
 
 from lab.errors import BootError
 from lab.fabric import kernel, process, signals
+from lab.fabric.logfiles import LOGS
 from lab.fabric.namespace import Namespace
-
-LOGS = Path("/run/lab/log")
-"""Where the logs are, in the sandbox's own /run."""
 
 LOG_TAIL = 8
 """Lines of a daemon's log that go into the error message when it did not come up."""

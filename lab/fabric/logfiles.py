@@ -12,7 +12,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from lab.errors import UsageError
-from lab.fabric import daemon
+
+LOGS = Path("/run/lab/log")
+"""Where the logs are, in the sandbox's own /run."""
 
 OWN = "lab"
 """What the lab's own log is called among those of its machines."""
@@ -22,7 +24,7 @@ _PIECE = 1 << 16
 
 def shared(folder: Path) -> dict[str, str]:
     """For lab.fabric.sandbox: let the lab's logs be written to this folder of the host."""
-    return {str(folder): str(daemon.LOGS)}
+    return {str(folder): str(LOGS)}
 
 
 def kept_in(directory: str, lab: str) -> Path:

@@ -21,7 +21,7 @@ import pytest
 import yaml
 
 from lab.cluster.wanted import wanted
-from lab.fabric.daemon import LOGS
+from lab.fabric.logfiles import LOGS
 from lab.master.etcdclient import EtcdClient
 from lab.model import catalog, load
 from lab.model.manifests import load_manifests
@@ -251,11 +251,7 @@ def _requests(world: World, host: str, port: int) -> None:
 
 
 def requests_to_the_apiserver(world: World) -> None:
-    keep = world.values("/registry/")
     _requests(world, "127.0.0.1", 8080)
-    for key, value in keep.items():
-        if key.startswith(("/registry/pods/default/far", "/registry/services/")):
-            world.put(key, value)
     world.is_well()
 
 
