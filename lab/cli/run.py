@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 from lab.cli import graduate, recording, shard, terminal
 from lab.cluster import wanted
 from lab.errors import LabError, UsageError
-from lab.fabric import requirements, sandbox
+from lab.fabric import logfiles, requirements, sandbox
 from lab.model import catalog, checks, load
 from lab.model.manifests import Objects
 from lab.model.pins import Pin
@@ -20,6 +21,8 @@ from lab.report.words import Language
 from lab.scenario import loader, runner
 from lab.scenario.events import Emit, Pictured, StageChanged
 from lab.scenario.model import Scenario
+
+KILLED = "lab: the lab's process was killed (SIGKILL), as the kernel does it when there is no memory left; everything it made is gone"
 
 
 def add_parser(subparsers: Any) -> None:
@@ -37,6 +40,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--format", choices=("text", "json"), default="text", help="json: one document on stdout, nothing else")
     parser.add_argument("--junit", metavar="FILE", help="write a JUnit XML report")
     parser.add_argument("--html", metavar="FILE", help="write a report for people: one HTML file that needs nothing else")
+    add_keep_logs(parser)
     parser.add_argument("-v", "--verbose", action="store_true", help="show long outputs in full")
     graduate.add_options(parser)
     parser.set_defaults(run=run)
@@ -46,6 +50,11 @@ def add_choices(parser: argparse.ArgumentParser) -> None:
     """Add --backend and --proxy-mode, which `run` and `up` share."""
     parser.add_argument("--backend", choices=tuple(BACKEND_OPTIONS), help="let flannel use this backend instead of the one declared")
     parser.add_argument("--proxy-mode", choices=PROXY_MODES, help="let kube-proxy use this mode instead of the one declared")
+
+
+def add_keep_logs(parser: argparse.ArgumentParser) -> None:
+    """Add --keep-logs, which `run` and `up` share."""
+    parser.add_argument("--keep-logs", metavar="DIR", help="let every daemon's log outlive the lab, in a folder of DIR named after it")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -106,7 +115,10 @@ def _require_backend(scenario: Scenario, cluster: Topology, backend: str) -> Non
 
 def _run_one(scenario: Scenario, what: wanted.Wanted, args: argparse.Namespace, tell: Emit) -> int:
     events = recording.Recording()
-    status = sandbox.run(lambda: _inside(scenario, what, args, events))
+    shared = logfiles.shared(logfiles.kept_in(args.keep_logs, scenario.name)) if args.keep_logs else {}
+    status = sandbox.run(lambda: _inside(scenario, what, args, events), shared)
+    if status == 128 + signal.SIGKILL:
+        print(KILLED, file=sys.stderr)
     for event in events.replay(scenario):
         tell(event)
     return status

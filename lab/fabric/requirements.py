@@ -6,7 +6,9 @@
 from __future__ import annotations
 
 import os
+import resource
 import shutil
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +20,12 @@ from lab.model.text import Text
 PACKAGES = "packages.txt"
 NEEDS = ("setup", "run", "extra", "bench")
 TUN = "/dev/net/tun"
+DESCRIPTORS = 256
+"""Files that the lab's process must be able to open."""
+
+OPEN_FILES = 65536
+"""Files that it may open where the user's hard limit lets it."""
+
 PYTHON_PACKAGES = {
     "aiohttp": Text("the HTTP servers of the apiserver and the kubelets", "apiserver 和 kubelet 的 HTTP 服务器"),
     "cryptography": Text("the certificate of the apiserver's HTTPS", "apiserver 的 HTTPS 证书"),
@@ -112,7 +120,23 @@ def missing_privileges() -> list[Missing]:
     if os.geteuid() != 0 and _limit("user/max_user_namespaces") == 0:
         how = container.USER_NAMESPACES if contained else "run the lab with sudo, or let root do `sysctl user.max_user_namespaces=10000`"
         found.append(Missing("user namespaces", how))
+    if (hard := _hard_limit()) < DESCRIPTORS:
+        how = f"a process may open {hard} files here (`ulimit -Hn`); the lab holds some for each machine and needs {DESCRIPTORS}"
+        found.append(Missing("file descriptors", how))
     return found
+
+
+def _use_descriptors() -> None:
+    """Let this process, and so the lab's, open as many files as it may, up to what a node's daemons usually have."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = min(_hard_limit(), OPEN_FILES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def _hard_limit() -> int:
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    return sys.maxsize if hard == resource.RLIM_INFINITY else hard
 
 
 def missing_kernel_features() -> list[Missing]:
@@ -133,6 +157,7 @@ def _limit(name: str) -> int:
 def check_machine() -> None:
     """Refuse at once on a machine that cannot run the lab. Raises MachineError that names all that is missing."""
     host.load_modules()
+    _use_descriptors()
     missing = [*missing_programs(), *missing_kernel_features(), *missing_privileges()]
     if missing:
         lines = "\n".join(f"  - {one}" for one in missing)

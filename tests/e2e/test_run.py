@@ -21,7 +21,7 @@ from tests.waiting import until
 pytestmark = pytest.mark.e2e
 
 RUNS_KILLED = 12
-"""Moments tried by the suite; `--runs-killed` of bench/survival.py tries as many as one likes."""
+"""Moments tried by the suite; `python -m tests.survival` tries 500 random ones."""
 
 
 def test_json_stands_alone_on_stdout_and_the_files_have_every_step(tmp_path: Path) -> None:
