@@ -27,6 +27,7 @@ VERBS = {
     "capture": "lab.cli.capture",
     "kubectl": "lab.cli.kubectl",
     "daemon": "lab.cli.daemon",
+    "logs": "lab.cli.logs",
     "goto": "lab.cli.goto",
     "challenge": "lab.cli.challenge",
     "check": "lab.cli.check",

@@ -93,7 +93,7 @@ class Pods:
 
     def _replace(self, path: str, document: Object) -> None:
         """Change an object that is there into this one; what the apiserver chose, such as the cluster IP, stays unless it says otherwise."""
-        patch = {"metadata": document["metadata"], "spec": document["spec"]}
+        patch = {field: value for field, value in document.items() if field != "status"}
         try:
             self.cluster.api.request("PATCH", path, patch, content_type="application/merge-patch+json")
         except ApiError as error:
@@ -126,7 +126,8 @@ class Pods:
 
 
 def _refuse_hopeless(item: Object) -> None:
-    for status in item.get("status", {}).get("containerStatuses") or ():
+    found = item.get("status", {})
+    for status in (*(found.get("initContainerStatuses") or ()), *(found.get("containerStatuses") or ())):
         waiting = (status.get("state") or {}).get("waiting") or {}
         if waiting.get("reason") in _HOPELESS:
             name = item["metadata"]["name"]

@@ -45,7 +45,7 @@ class Readiness:
         else:
             self.items[uid] = item
         before = self._counted.pop(uid, ())
-        after = _places(item) if what != "DELETED" and is_ready(item) else ()
+        after = _counts_for(item) if what != "DELETED" else ()
         if after:
             self._counted[uid] = after
         self._ready.subtract(before)
@@ -68,6 +68,13 @@ class Readiness:
             if place in self._short:
                 kind, _, name = place
                 yield f"pod {name}" if kind == "pod" else f"deployment {name} ({self._ready[place]} of {self._wanted[place]})"
+
+
+def _counts_for(pod: Object) -> tuple[Place, ...]:
+    """A pod that has done its work (phase Succeeded) is what was waited for, too, but it serves nobody: no deployment counts it."""
+    if is_ready(pod):
+        return _places(pod)
+    return _places(pod)[:1] if pod.get("status", {}).get("phase") == "Succeeded" else ()
 
 
 def _places(pod: Object) -> tuple[Place, ...]:

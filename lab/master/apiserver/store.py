@@ -14,6 +14,7 @@ import threading
 from collections.abc import Callable
 from typing import TypeVar
 
+from lab.master.api import foreign
 from lab.master.apiserver.cache import Cache
 from lab.master.apiserver.watchers import Object
 from lab.master.etcdclient import Change, EtcdClient, EtcdCompacted, EtcdError, EtcdUnreachable, KeyValue
@@ -169,7 +170,7 @@ class Store:
 
     def _list(self, client: EtcdClient) -> None:
         snapshot = client.range(ROOT, prefix=True)
-        objects = {one.key: item for one in snapshot.items if (item := _object(one)) is not None}
+        objects = {one.key: item for one in snapshot.items if (item := _object(one, self._log)) is not None}
 
         def take() -> None:
             self.cache.replace(snapshot.revision, objects)
@@ -185,7 +186,7 @@ class Store:
             self._log("etcd answers again")
         try:
             for message in watch:
-                changes = [(change.item.key, _after(change), change.item.mod_revision) for change in message.changes]
+                changes = [(change.item.key, _after(change, self._log), change.item.mod_revision) for change in message.changes]
                 self._seen = max(self._seen, message.revision, *(at for _, _, at in changes)) if changes else max(self._seen, message.revision)
                 self._loop.call_soon_threadsafe(self.cache.feed, self._seen, changes)
         finally:
@@ -198,17 +199,19 @@ def _text(item: Object) -> str:
     return json.dumps(item | {"metadata": metadata}, separators=(",", ":"), ensure_ascii=False)
 
 
-def _object(one: KeyValue) -> Object | None:
+def _object(one: KeyValue, log: Callable[[str], None]) -> Object | None:
     """An object with its resourceVersion; None for what a stranger wrote that is none."""
     try:
         item = json.loads(one.value)
-    except ValueError:
-        return None
-    if not isinstance(item, dict) or not isinstance(item.get("metadata"), dict) or not isinstance(item["metadata"].get("name"), str):
+        why = foreign.trouble(one.key, item)
+    except (ValueError, RecursionError):
+        why = "no JSON"
+    if why:
+        log(f"etcd has something at {one.key[:200]!r} that is {why[:200]}; it is left out")
         return None
     item["metadata"]["resourceVersion"] = str(one.mod_revision)
-    return item
+    return item  # type: ignore[no-any-return]
 
 
-def _after(change: Change) -> Object | None:
-    return None if change.deleted else _object(change.item)
+def _after(change: Change, log: Callable[[str], None]) -> Object | None:
+    return None if change.deleted else _object(change.item, log)
