@@ -43,7 +43,6 @@ BENCHES = {
     "proxy-modes": Bench("proxy_modes", json=False),
     "flannel": Bench("flannel_datapath", json=False),
 }
-"""bench/survival.py is none of them: it kills labs instead of measuring them."""
 
 
 def run(name: str, bench: Bench, large: bool, out: Path) -> bool:
