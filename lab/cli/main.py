@@ -22,6 +22,8 @@ VERBS = {
     "get": "lab.cli.get",
     "exec": "lab.cli.exec",
     "shell": "lab.cli.shell",
+    "trace": "lab.cli.trace",
+    "capture": "lab.cli.capture",
     "kubectl": "lab.cli.kubectl",
     "daemon": "lab.cli.daemon",
     "goto": "lab.cli.goto",

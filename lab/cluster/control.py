@@ -65,7 +65,7 @@ class Long:
 
 def serve(server: socket.socket, cluster: Cluster, verbs: Mapping[str, Verb] = MappingProxyType({})) -> None:
     """Answer requests until the process is told to end. `verbs`: what this lab can be asked besides the usual."""
-    known: dict[str, Verb] = {"daemon": functools.partial(_daemon, cluster), **verbs}
+    known: dict[str, Verb] = {"daemon": functools.partial(_daemon, cluster), "trace": functools.partial(_trace, cluster), **verbs}
     while True:
         connection, _ = server.accept()
         with connection, contextlib.suppress(OSError):
@@ -82,6 +82,18 @@ def _daemon(cluster: Cluster, request: Mapping[str, Any]) -> dict[str, Any]:
         cluster.units.act(host.name, str(named), action)
     daemons = [str(named)] if named else list(cluster.daemons.get(host.name, {}))
     return {"machine": host.name, "daemons": [cluster.units.status(host.name, one) for one in daemons]}
+
+
+def _trace(cluster: Cluster, request: Mapping[str, Any]) -> Long:
+    """Take a trace; its recording is the only line of the file."""
+    from lab.cluster import tracing
+
+    patience = request.get("patience")
+    wish = tracing.Wish(
+        str(request.get("source")), str(request.get("target")), tracing.protocol_of(request.get("protocol")), int(request.get("size") or 0),
+        bool(request.get("dontFragment")), tracing.PATIENCE if patience is None else float(patience), bool(request.get("rules", True)),
+    )  # fmt: skip
+    return Long({}, [json.dumps(cluster.record_trace(wish).to_json())])
 
 
 def _answer(connection: socket.socket, cluster: Cluster, verbs: Mapping[str, Verb]) -> None:
@@ -186,6 +198,14 @@ def _error(answer: dict[str, Any]) -> LabError:
     error = LabError(answer["error"])
     error.status = int(answer.get("status", error.status))
     return error
+
+
+def join_network(descriptors: list[int]) -> None:
+    """Move this process into the network namespace of the machine that `enter`'s descriptors stand for, and close them."""
+    for kind, descriptor in zip(KINDS, descriptors, strict=True):
+        if kind in ("user", "net") and os.fstat(descriptor).st_ino != os.stat(f"/proc/self/ns/{kind}").st_ino:
+            kernel.setns(descriptor)
+        os.close(descriptor)
 
 
 def enter(descriptors: list[int], argv: list[str], directory: str) -> int:

@@ -27,7 +27,11 @@ if TYPE_CHECKING:  # they hold the cluster, too, or are heavy
     from lab.cloud.start import Cloud
     from lab.cluster.nodes import Nodes
     from lab.cluster.pods import Pods
+    from lab.cluster.tracing import Wish
     from lab.cluster.units import Units
+    from lab.observe.trace.journey import Journey
+    from lab.observe.trace.probe import Protocol
+    from lab.observe.trace.recording import Recording
 
 Thing = TypeVar("Thing")
 
@@ -218,6 +222,31 @@ class Cluster:
         Raises UsageError for a machine that is not there; entering the block does for an interface.
         """
         return Capture([(Place(name, interface), self.host(name).namespace) for name, interface in places], _tunnels(self.topology))
+
+    def trace(
+        self, source: str, target: str, port: int = 0, protocol: Protocol | None = None, *,
+        size: int = 0, dont_fragment: bool = False, patience: float | None = None,
+    ) -> Journey:  # fmt: skip
+        """Send one marked packet and tell its journey, and its reply's.
+
+        source, target   as `lab trace` takes them: lab.cluster.targets.find
+        port             0: as the target says, or a service's first
+        protocol         None: TCP where there is a port, otherwise ICMP
+        size             bytes of payload of UDP and ICMP; with `dont_fragment` the packet may not be cut
+        patience         seconds to wait for an answer
+        A packet that is lost raises nothing: `loss` of the journey tells where and why. Raises UsageError for a wrong name.
+        """
+        from lab.cluster import tracing
+        from lab.observe.trace.correlate import correlate
+
+        wish = tracing.Wish(source, f"{target}:{port}" if port else target, protocol, size, dont_fragment, patience or tracing.PATIENCE)
+        return correlate(self.record_trace(wish))
+
+    def record_trace(self, wish: Wish) -> Recording:
+        """Take a trace; what was recorded, before it is made into a journey."""
+        from lab.cluster import tracing
+
+        return tracing.record(self, wish, _tunnels(self.topology))
 
     def evidence(self, name: str) -> Iterator[Result]:
         """What a machine looks like right now, for the report of a failed step; a pod's node is looked at as well.

@@ -10,6 +10,8 @@ stamping has begun.
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import os
 import selectors
 import socket
 import struct
@@ -23,14 +25,14 @@ from lab.observe.decode import TUNNELS, Link, Tunnel, decode
 from lab.observe.sighting import Direction, Place, Sighting, ordered
 
 _ALL_PROTOCOLS = 0x0003
-_OUTGOING = 4
+OUTGOING = 4
 _SO_TIMESTAMPNS, _SO_RCVBUFFORCE = 35, 33
 _SOL_PACKET, _PACKET_STATISTICS = 263, 6
-_ETHERNET_TYPES = (1, 772)
+ETHERNET_TYPES = (1, 772)
 """ARPHRD_ETHER and loopback; TUN and the IP tunnels have no header of their own."""
 
 _BUFFER = 8 << 20
-_LARGEST = 1 << 18
+LARGEST = 1 << 18
 _SETTLING = 2.0
 """Seconds that the kernel may take to begin with its timestamps; it takes about a millisecond."""
 _DRAINING = 1.0
@@ -67,8 +69,8 @@ class Capture:
         """Begin to listen."""
         try:
             if self._places:
-                self._pilot = _pilot(self._places[0][1])
-                _settle(self._pilot)
+                self._pilot = pilot(self._places[0][1])
+                settle(self._pilot)
             for number, (place, namespace) in enumerate(self._places):
                 opened = _open(place, namespace)
                 self._sockets[opened] = number
@@ -107,20 +109,19 @@ class Capture:
     def _read(self, opened: socket.socket) -> bool:
         """Take one packet in; False when there was none."""
         try:
-            data, extra, _, address = opened.recvmsg(_LARGEST, 128, socket.MSG_DONTWAIT)
+            data, extra, _, address = opened.recvmsg(LARGEST, 128, socket.MSG_DONTWAIT)
         except OSError:  # EAGAIN; or ENETDOWN, once, when the interface has gone away
             return False
         number = self._sockets[opened]
-        link: Link = "ethernet" if address[3] in _ETHERNET_TYPES else "ip"
-        direction: Direction = "out" if address[2] == _OUTGOING else "in"
-        self._seen.append(Sighting(_stamp(extra), self._places[number][0], direction, decode(data, link, self._tunnels)))
+        link: Link = "ethernet" if address[3] in ETHERNET_TYPES else "ip"
+        direction: Direction = "out" if address[2] == OUTGOING else "in"
+        self._seen.append(Sighting(stamp(extra), self._places[number][0], direction, decode(data, link, self._tunnels)))
         return True
 
     def _close(self) -> None:
         for opened in self._sockets:
             with contextlib.suppress(OSError):
-                _, dropped = struct.unpack("II", opened.getsockopt(_SOL_PACKET, _PACKET_STATISTICS, 8))
-                self.dropped += dropped
+                self.dropped += dropped(opened)
             opened.close()
         self._sockets.clear()
         if self._pilot is not None:
@@ -128,7 +129,7 @@ class Capture:
         self._selector.close()
 
 
-def _pilot(namespace: Namespace) -> socket.socket:
+def pilot(namespace: Namespace) -> socket.socket:
     """A socket that asks for timestamps as long as it is open, bound to the loopback of a machine."""
     with namespace.entered():
         pilot = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -138,14 +139,14 @@ def _pilot(namespace: Namespace) -> socket.socket:
     return pilot
 
 
-def _settle(pilot: socket.socket) -> None:
+def settle(pilot: socket.socket) -> None:
     """Wait until packets bear the time of their arrival. Raises MachineError when that does not come about."""
     deadline = time.monotonic() + _SETTLING
     while True:
         pilot.sendto(b"", pilot.getsockname())
         sent = time.time_ns()
         _, extra, _, _ = pilot.recvmsg(1, 128)
-        if _stamp(extra) <= sent:
+        if stamp(extra) <= sent:
             return
         if time.monotonic() > deadline:
             raise MachineError("this kernel does not stamp packets with the time of their arrival, so captures have no order; try another kernel")
@@ -160,9 +161,7 @@ def _open(place: Place, namespace: Namespace) -> socket.socket:
         # Protocol 0 receives nothing until bind names the interface: no packet of another one slips in before.
         opened = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
     try:
-        opened.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
-        with contextlib.suppress(OSError):  # an ordinary user's lab keeps the limit of the machine
-            opened.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _BUFFER)
+        prepare(opened)
         opened.bind((place.interface, _ALL_PROTOCOLS))
     except BaseException:
         opened.close()
@@ -170,7 +169,28 @@ def _open(place: Place, namespace: Namespace) -> socket.socket:
     return opened
 
 
-def _stamp(extra: Sequence[tuple[int, int, bytes]]) -> int:
+def prepare(opened: socket.socket) -> None:
+    """Ask a packet socket for timestamps, and for a large buffer."""
+    opened.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
+    with contextlib.suppress(OSError):  # an ordinary user's lab keeps the limit of the machine
+        opened.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _BUFFER)
+
+
+def bind_everywhere(opened: socket.socket) -> None:
+    """Bind a packet socket to all interfaces of its machine, also those to come. Python's own bind wants an interface. Raises OSError."""
+    address = struct.pack("=HHiHBB8s", socket.AF_PACKET, socket.htons(_ALL_PROTOCOLS), 0, 0, 0, 0, b"")
+    if ctypes.CDLL(None, use_errno=True).bind(opened.fileno(), address, len(address)) != 0:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+
+
+def dropped(opened: socket.socket) -> int:
+    """How many packets found a packet socket's buffer full since it was last asked. Raises OSError."""
+    _, lost = struct.unpack("II", opened.getsockopt(_SOL_PACKET, _PACKET_STATISTICS, 8))
+    return int(lost)
+
+
+def stamp(extra: Sequence[tuple[int, int, bytes]]) -> int:
+    """When a packet arrived, nanoseconds, from what came beside it; now, if nothing says."""
     for level, kind, data in extra:
         if level == socket.SOL_SOCKET and kind == _SO_TIMESTAMPNS:
             seconds, nanoseconds = struct.unpack("ll", data[: struct.calcsize("ll")])

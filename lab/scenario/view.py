@@ -16,6 +16,8 @@ from lab.errors import CommandError
 from lab.model.text import Text
 from lab.observe.sighting import Sighting
 from lab.observe.sighting import lines as sighting_lines
+from lab.observe.trace.journey import Journey
+from lab.observe.trace.lines import lines as journey_lines
 from lab.scenario import checks
 from lab.scenario.checks import Judge, Name, Verdict
 from lab.scenario.events import Checked, CommandRan, CommandStarted, Emit, Noted, Shown
@@ -283,6 +285,10 @@ class View:
     def show_packets(self, sightings: Iterable[Sighting], *, en: str, zh: str) -> None:
         """Show packets that a capture saw: where, when after the first of them, and every header, wrappings first."""
         self.show(sighting_lines(sightings), en=en, zh=zh)
+
+    def show_journey(self, journey: Journey, *, en: str, zh: str) -> None:
+        """Show what `trace` found: each place, what changed there, and the netfilter rules that were hit."""
+        self.show(journey_lines(journey), en=en, zh=zh)
 
     def check(self, judge: Judge, actual: object) -> bool:
         """Let a judge of lab.scenario.checks look at any value; whether it held."""
