@@ -14,8 +14,8 @@ from typing import Any
 
 from lab.cli import terminal
 from lab.errors import MachineError
+from lab.model.columns import pad
 from lab.model.text import Text
-from lab.report.layout import pad
 from lab.report.words import Language, pick
 
 OK, MISSING, ABSENT = "ok", "missing", "absent"

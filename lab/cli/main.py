@@ -30,6 +30,7 @@ VERBS = {
     "challenge": "lab.cli.challenge",
     "check": "lab.cli.check",
     "plan": "lab.cli.plan",
+    "graph": "lab.cli.graph",
     "doctor": "lab.cli.doctor",
 }
 """Verb -> module with `add_parser(subparsers)`, which sets `run(args) -> int` as the parser's default for `run`."""

@@ -56,12 +56,15 @@ def _cut_short(events: list[Event]) -> RunEnded:
 @contextlib.contextmanager
 def writers(args: argparse.Namespace) -> Iterator[Emit]:
     """The reports that `lab run` was asked for, open from the first moment and closed at the end. Raises UsageError for a bad path."""
+    from lab.report.html import HtmlWriter
     from lab.report.jsonout import JsonWriter
     from lab.report.junit import JUnitWriter
 
     wanted: list[Any] = []
     if args.junit:
         wanted.append(JUnitWriter(args.junit))
+    if args.html:
+        wanted.append(HtmlWriter(args.html, args.lang))
     if args.format == "json":
         wanted.append(JsonWriter(sys.stdout))
 

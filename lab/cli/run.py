@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from lab.cli import recording, terminal
@@ -13,9 +13,11 @@ from lab.cluster import wanted
 from lab.errors import LabError, UsageError
 from lab.fabric import requirements, sandbox
 from lab.model import catalog, checks, load
+from lab.model.manifests import Objects
+from lab.model.pins import Pin
 from lab.model.topology import BACKEND_OPTIONS, PROXY_MODES, Topology
 from lab.scenario import loader, runner
-from lab.scenario.events import Emit
+from lab.scenario.events import Emit, Pictured
 from lab.scenario.model import Scenario
 
 
@@ -31,6 +33,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--lang", choices=("en", "zh"), default=terminal.language(), help="language of the texts")
     parser.add_argument("--format", choices=("text", "json"), default="text", help="json: one document on stdout, nothing else")
     parser.add_argument("--junit", metavar="FILE", help="write a JUnit XML report")
+    parser.add_argument("--html", metavar="FILE", help="write a report for people: one HTML file that needs nothing else")
     parser.add_argument("-v", "--verbose", action="store_true", help="show long outputs in full")
     parser.set_defaults(run=run)
 
@@ -70,6 +73,13 @@ def recipe(
 
     Raises InputError for a wrong topology or manifest, all manifests' problems at once; UsageError for a backend or mode that it does not run with.
     """
+    return wanted.wanted(*declared(scenario, topology, backend, proxy_mode))
+
+
+def declared(
+    scenario: Scenario, topology: str | None = None, backend: str | None = None, proxy_mode: str | None = None
+) -> tuple[Topology, Objects, Sequence[Pin]]:
+    """The same, whether or not this machine could run it. Raises as `recipe` does."""
     objects = load.read_manifests(scenario.manifest_paths)
     cluster = load.read_topology(catalog.find_topology(topology or scenario.topology))
     _require_backend(scenario, cluster, backend or scenario.backend or cluster.flannel.backend.type)
@@ -78,7 +88,7 @@ def recipe(
         known = ", ".join(scenario.proxy_modes)
         raise UsageError(f"the scenario {scenario.name} does not run with kube-proxy's mode {mode}, only with {known}")
     cluster = wanted.with_backend(cluster, backend or scenario.backend).with_proxy_mode(mode)
-    return wanted.wanted(cluster, objects, scenario.pins)
+    return cluster, objects, scenario.pins
 
 
 def _require_backend(scenario: Scenario, cluster: Topology, backend: str) -> None:
@@ -99,7 +109,9 @@ def _run_one(scenario: Scenario, what: wanted.Wanted, args: argparse.Namespace, 
 def _inside(scenario: Scenario, what: wanted.Wanted, args: argparse.Namespace, events: recording.Recording) -> int:
     """The lab process: everything here happens in the sandbox, and ends with it."""
     from lab.cluster.boot import boot
+    from lab.cluster.state import graph_of
     from lab.fabric.mininet import interact
+    from lab.observe import graph
 
     screen = terminal.writer(args) if args.format == "text" else None
     gone: list[terminal.OutputGone] = []
@@ -115,7 +127,12 @@ def _inside(scenario: Scenario, what: wanted.Wanted, args: argparse.Namespace, e
 
     @contextlib.contextmanager
     def booted(progress: Callable[[str, float | None], None]) -> Iterator[Any]:
-        yield boot(what, progress)
+        if args.html:
+            events(Pictured(graph.to_data(graph.planned(what.topology, what.objects, what.pins))))
+        cluster = boot(what, progress)
+        if args.html:
+            events(Pictured(graph.to_data(graph_of(cluster))))
+        yield cluster
 
     def mininet(cluster: Any) -> None:
         print(terminal.CLI_HINT[args.lang], flush=True)

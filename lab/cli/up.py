@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -16,6 +16,9 @@ from lab.cli import run as run_verb
 from lab.cluster.wanted import Wanted, wanted, with_backend
 from lab.errors import LabError
 from lab.fabric import registry, requirements, sandbox
+from lab.model.manifests import Objects
+from lab.model.pins import Pin
+from lab.model.topology import Topology
 
 if TYPE_CHECKING:
     from lab.cluster import control
@@ -60,16 +63,21 @@ def start(name: str, source: str, what: Wanted, attend: Attend = lambda cluster:
 
 def recipe(what: str, backend: str | None = None, proxy_mode: str | None = None) -> tuple[str, Wanted]:
     """The lab's default name and what to boot, for the name or path of a topology or scenario. Raises UsageError or InputError."""
+    name, parts = declared(what, backend, proxy_mode)
+    return name, wanted(*parts)
+
+
+def declared(what: str, backend: str | None = None, proxy_mode: str | None = None) -> tuple[str, tuple[Topology, Objects, Sequence[Pin]]]:
+    """The same, whether or not this machine could run it. Raises as `recipe` does."""
     from lab.model import catalog, load
     from lab.scenario import loader
 
     if is_scenario(what):
         scenario = loader.load_scenario(catalog.find_scenario(what))
-        return scenario.name, run_verb.recipe(scenario, backend=backend, proxy_mode=proxy_mode)
+        return scenario.name, run_verb.declared(scenario, backend=backend, proxy_mode=proxy_mode)
     path = catalog.find_topology(what)
-    topology = load.read_topology(path)
-    complete = with_backend(topology, backend)
-    return topology.name, wanted(complete.with_proxy_mode(proxy_mode) if proxy_mode else complete)
+    topology = with_backend(load.read_topology(path), backend)
+    return topology.name, (topology.with_proxy_mode(proxy_mode) if proxy_mode else topology, Objects(), ())
 
 
 def is_scenario(what: str) -> bool:

@@ -65,7 +65,12 @@ class Long:
 
 def serve(server: socket.socket, cluster: Cluster, verbs: Mapping[str, Verb] = MappingProxyType({})) -> None:
     """Answer requests until the process is told to end. `verbs`: what this lab can be asked besides the usual."""
-    known: dict[str, Verb] = {"daemon": functools.partial(_daemon, cluster), "trace": functools.partial(_trace, cluster), **verbs}
+    known: dict[str, Verb] = {
+        "daemon": functools.partial(_daemon, cluster),
+        "graph": functools.partial(_graph, cluster),
+        "trace": functools.partial(_trace, cluster),
+        **verbs,
+    }
     while True:
         connection, _ = server.accept()
         with connection, contextlib.suppress(OSError):
@@ -128,6 +133,22 @@ def _answer(connection: socket.socket, cluster: Cluster, verbs: Mapping[str, Ver
     socket.send_fds(connection, [json.dumps(answer).encode()], descriptors)
     for descriptor in borrowed:
         os.close(descriptor)
+
+
+def _graph(cluster: Cluster, request: Mapping[str, Any]) -> Long:
+    """The cluster's graph as JSON."""
+    from lab.cluster.state import graph_of
+    from lab.observe.graph import to_data
+
+    return Long({}, [json.dumps(to_data(graph_of(cluster)))])
+
+
+def ask_graph(path: Path) -> dict[str, Any]:
+    """The graph of the lab that listens at `path`, as lab.observe.graph.to_data makes it. Raises as `ask` does."""
+    _, (descriptor,) = ask(path, {"verb": "graph"})
+    with os.fdopen(descriptor, "rb") as file:
+        data: dict[str, Any] = json.load(file)
+    return data
 
 
 def resolve(cluster: Cluster, who: str) -> str:

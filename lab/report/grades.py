@@ -7,8 +7,8 @@ import io
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from lab.model.columns import visible, wrap
 from lab.model.text import Text
-from lab.report.layout import visible, wrap
 from lab.report.words import Language, pick
 
 Answer = Mapping[str, Any]

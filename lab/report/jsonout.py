@@ -1,13 +1,14 @@
 """A run as one JSON document, for programs.
 
     {"schema": 1, "lab": "0.1.0",
-     "runs": [{"scenario", "folder", "title": {"en", "zh"}, "topology",
+     "runs": [{"scenario", "folder", "title": {"en", "zh"}, "topology", "intro",
                "boot": [{"what", "seconds"}], "boot_seconds",
                "steps": [{"key", "number", "title", "why", "status", "reason", "seconds", "repeat",
                           "commands": [{"number", "where", "prompt", "command", "status", "stdout", "stderr", "seconds", "attempts"}],
                           "checks": [{"command", "name", "ok", "kind", "expected", "actual", "diff"}],
                           "notes": [{"after", "text"}],
                           "shown": [{"after", "title", "lines"}],
+                          "journeys": [{"after", "journey"}],
                           "evidence": [{"where", "prompt", "command", "status", "stdout", "stderr"}]}],
                "summary": {"ok", "passed", "failed", "skipped", "error", "checks", "failed_checks", "seconds", "aborted"}}]}
 
@@ -32,11 +33,13 @@ from lab.scenario.events import (
     Event,
     Evidence,
     Noted,
+    Pictured,
     RunEnded,
     RunStarted,
     Shown,
     StepEnded,
     StepStarted,
+    Travelled,
 )
 
 SCHEMA = 1
@@ -44,10 +47,11 @@ UNFINISHED = {"en": "the run ended without its last event", "zh": "运行没有�
 
 
 class Document:
-    """Events gathered into the plain data of the document."""
+    """Events gathered into the plain data of the document. `graphs` are not in it: by a run's place, how its lab was last pictured."""
 
     def __init__(self) -> None:
         self.runs: list[dict[str, Any]] = []
+        self.graphs: dict[int, dict[str, Any]] = {}
         self._step: dict[str, Any] = {}
 
     def add(self, event: Event) -> None:
@@ -59,6 +63,8 @@ class Document:
                 self.run["boot"].append({"what": event.what, "seconds": event.seconds})
         elif isinstance(event, Booted):
             self.run["boot_seconds"] = event.seconds
+        elif isinstance(event, Pictured):
+            self.graphs[len(self.runs) - 1] = event.graph
         elif isinstance(event, StepStarted):
             self._step_started(event)
         elif isinstance(event, StepEnded):
@@ -79,6 +85,7 @@ class Document:
 
     def _run_started(self, event: RunStarted) -> None:
         head = {"scenario": event.scenario, "folder": event.folder, "title": asdict(event.title), "topology": event.topology}
+        head["intro"] = asdict(event.intro)
         summary = {"ok": False, "aborted": UNFINISHED}
         self.runs.append({**head, "boot": [], "boot_seconds": None, "steps": [], "summary": summary})
 
@@ -92,14 +99,15 @@ class Document:
 
     def _step_started(self, event: StepStarted) -> None:
         self._step = self._entry(event.key)
-        self._step.update(asdict(event), status=None, reason=None, seconds=None, commands=[], checks=[], notes=[], shown=[], evidence=[])
+        self._step.update(asdict(event), status=None, reason=None, seconds=None, commands=[], checks=[], notes=[], shown=[])
+        self._step.update(journeys=[], evidence=[])
         del self._step["total"]
 
     def _step_ended(self, event: StepEnded) -> None:
         reason = asdict(event.reason) if event.reason.en else None
         self._entry(event.key).update(status=event.status, reason=reason, seconds=event.seconds)
 
-    def _in_step(self, event: CommandStarted | CommandRan | Noted | Shown | Checked | Evidence) -> None:
+    def _in_step(self, event: CommandStarted | CommandRan | Noted | Shown | Travelled | Checked | Evidence) -> None:
         if isinstance(event, CommandStarted):
             unknown = {"status": None, "stdout": "", "stderr": "", "seconds": None, "attempts": 0}
             self._step["commands"].append(asdict(event) | unknown)
@@ -109,6 +117,8 @@ class Document:
             self._step["notes"].append({"after": event.after, "text": asdict(event.text)})
         elif isinstance(event, Shown):
             self._step["shown"].append({"after": event.after, "title": asdict(event.title), "lines": list(event.lines)})
+        elif isinstance(event, Travelled):
+            self._step["journeys"].append(asdict(event))
         elif isinstance(event, Evidence):
             self._step["evidence"].append(asdict(event))
         else:

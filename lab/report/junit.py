@@ -6,20 +6,15 @@ whatever ends the run, SIGKILL included, never leaves a green file, nor the gree
 
 from __future__ import annotations
 
-import os
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
-from xml.sax.saxutils import escape, quoteattr
 
-from lab.errors import UsageError
+from lab.model.markup import attribute, text
+from lab.report import files
 from lab.report.jsonout import UNFINISHED, Document
 from lab.scenario.events import Event, RunEnded, RunStarted, StepEnded
 from lab.scenario.transcript import failure_text, transcript
-
-FORBIDDEN = re.compile("[^\\t\\n\\x20-\\ud7ff\\ue000-\\ufffd\\U00010000-\\U0010ffff]")
-"""What XML 1.0 cannot hold, not even escaped; carriage return too, which parsers would change."""
 
 
 class JUnitWriter:
@@ -43,13 +38,7 @@ class JUnitWriter:
         """The file stands as it is: without a last event, its failed case stays."""
 
     def _write(self) -> None:
-        temporary = self._path.with_name(f".{self._path.name}.{os.getpid()}")
-        try:
-            temporary.write_text(to_xml(self._document.runs), encoding="utf-8")
-            temporary.replace(self._path)
-        except OSError as error:
-            temporary.unlink(missing_ok=True)
-            raise UsageError(f"cannot write the JUnit file {self._path}: {error.strerror}; name a file in a writable folder") from error
+        files.replace(self._path, to_xml(self._document.runs), "the JUnit file")
 
 
 def to_xml(runs: Sequence[Mapping[str, Any]]) -> str:
@@ -76,38 +65,30 @@ def _wrap(name: str, cases: Sequence[str], seconds: float) -> str:
         "skipped": sum("<skipped " in case for case in cases),
     }
     figures = " ".join(f'{key}="{value}"' for key, value in counts.items())
-    return f'<testsuite name={_attribute(name)} {figures} time="{seconds:.3f}">\n' + "".join(cases) + "</testsuite>\n"
+    return f'<testsuite name={attribute(name)} {figures} time="{seconds:.3f}">\n' + "".join(cases) + "</testsuite>\n"
 
 
 def _aborted(scenario: str, reason: str) -> str:
-    return _element(scenario, "aborted", 0.0, f"<failure message={_attribute(reason)}>{_text(reason)}</failure>\n")
+    return _element(scenario, "aborted", 0.0, f"<failure message={attribute(reason)}>{text(reason)}</failure>\n")
 
 
 def _case(scenario: str, step: Mapping[str, Any]) -> str:
     reason = step["reason"]["en"] if step["reason"] else ""
     inner = ""
     if step["status"] == "skipped":
-        inner = f"<skipped message={_attribute(reason)}/>\n"
+        inner = f"<skipped message={attribute(reason)}/>\n"
     elif step["status"] == "error":
-        inner = f"<error message={_attribute(reason)}>{_text(failure_text(step))}</error>\n"
+        inner = f"<error message={attribute(reason)}>{text(failure_text(step))}</error>\n"
     elif step["status"] == "failed":
         failed = [check["name"]["en"] for check in step["checks"] if not check["ok"]]
         message = "; ".join(failed) or reason
-        inner = f"<failure message={_attribute(message)}>{_text(failure_text(step))}</failure>\n"
+        inner = f"<failure message={attribute(message)}>{text(failure_text(step))}</failure>\n"
     if step.get("commands") or step.get("shown"):
-        inner += f"<system-out>{_text(transcript(step['commands'], step.get('shown', ())))}</system-out>\n"
+        inner += f"<system-out>{text(transcript(step['commands'], step.get('shown', ())))}</system-out>\n"
     if step.get("evidence"):
-        inner += f"<system-err>{_text(transcript(step['evidence']))}</system-err>\n"
+        inner += f"<system-err>{text(transcript(step['evidence']))}</system-err>\n"
     return _element(scenario, step["key"], step["seconds"] or 0.0, inner)
 
 
 def _element(scenario: str, name: str, seconds: float, inner: str) -> str:
-    return f'<testcase classname={_attribute(scenario)} name={_attribute(name)} time="{seconds:.3f}">\n{inner}</testcase>\n'
-
-
-def _text(raw: str) -> str:
-    return escape(FORBIDDEN.sub("\ufffd", raw))
-
-
-def _attribute(raw: str) -> str:
-    return quoteattr(FORBIDDEN.sub("\ufffd", raw))
+    return f'<testcase classname={attribute(scenario)} name={attribute(name)} time="{seconds:.3f}">\n{inner}</testcase>\n'

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, TextIO
 
-from lab.report.layout import fold, pad, visible, width, wrap
+from lab.model.columns import fold, pad, visible, width, wrap
 from lab.report.words import Language, pick, say, seconds, stage
 from lab.scenario.checks import Verdict
 from lab.scenario.events import (
@@ -19,11 +19,13 @@ from lab.scenario.events import (
     Event,
     Evidence,
     Noted,
+    Pictured,
     RunEnded,
     RunStarted,
     Shown,
     StepEnded,
     StepStarted,
+    Travelled,
 )
 
 HEAD, TAIL = 14, 6
@@ -70,11 +72,13 @@ class TerminalWriter:
             RunStarted: self._run_started,
             BootProgress: self._boot_progress,
             Booted: self._booted,
+            Pictured: lambda event: None,
             StepStarted: self._step_started,
             CommandStarted: self._command_started,
             CommandRan: self._command_ran,
             Noted: self._noted,
             Shown: self._shown,
+            Travelled: lambda event: None,
             Checked: self._checked,
             Evidence: self._evidence,
             StepEnded: self._step_ended,

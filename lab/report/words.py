@@ -67,6 +67,36 @@ STAGES = {
 }
 """The stages of a boot (lab.cluster.boot) in Chinese; one that is not here is shown as it is."""
 
+WORDS |= {
+    "html_title": Text("Report of lab run", "lab run 报告"),
+    "contents": Text("Contents", "目录"),
+    "skip": Text("To the content", "跳到正文"),
+    "cluster": Text("The cluster", "集群"),
+    "planned_cluster": Text("The cluster as it was declared; it did not come up", "声明的集群；它没有启动成功"),
+    "service_picture": Text("Service {name} in the rules of every node", "每个节点规则里的 Service {name}"),
+    "flannel_picture": Text("A packet's way between two nodes", "包在两个节点之间的路"),
+    "overview": Text("Steps", "步骤"),
+    "boot_times": Text("What the boot took", "启动用时"),
+    "head_part": Text("Part", "部分"),
+    "checks_held": Text("{held} of {checks} checks held", "{checks} 项检查中 {held} 项成立"),
+    "time_all": Text("{seconds} in all, {boot} of it to boot", "总用时 {seconds}，其中启动 {boot}"),
+    "verdict_good": Text("All held", "全部成立"),
+    "verdict_bad": Text("Not all held", "并非全部成立"),
+    "verdict_none": Text("No step ran", "没有执行任何步骤"),
+    "verdict_aborted": Text("Cut short: {reason}", "中断：{reason}"),
+    "whole_output": Text("{n} more lines", "还有 {n} 行"),
+    "evidence_of": Text("What {where} looked like then", "当时 {where} 的样子"),
+    "scenarios_held": Text("{held} of {n} scenarios held", "{n} 个场景中 {held} 个全部成立"),
+    "head_scenario": Text("Scenario", "场景"),
+    "no_run": Text("The run has not ended. If nothing runs any more, it was killed.", "运行尚未结束。如果已经没有进程在运行，说明它被杀死了。"),
+    "written_by": Text("Written by lab {version}.", "由 lab {version} 生成。"),
+    "repeated": Text("repeated {n} times; this is the last", "重做 {n} 次；这是最后一次"),
+    "not_run": Text("it did not come to an end", "没有执行完"),
+    "journey": Text("Journey: {source} → {target}", "旅程：{source} → {target}"),
+    "pause": Text("Pause", "暂停"),
+    "all_stops": Text("Every stop", "每一站"),
+}
+
 WORDS["status_check"] = Text("expected exit status", "预期退出状态")
 
 

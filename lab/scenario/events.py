@@ -1,7 +1,8 @@
 """What happens during a run, as frozen data. The runner emits these; writers (lab.report) turn them into what people read.
 
-The order in one run: RunStarted, BootProgress..., then per step StepStarted, (CommandStarted, CommandRan | Noted | Shown | Checked)...,
-Evidence... if it failed, StepEnded, and RunEnded last. A step that the learner repeats starts and ends again; its last end counts.
+The order in one run: RunStarted, BootProgress... (and Pictured where a report wants it), Booted, then per step StepStarted, (CommandStarted,
+CommandRan | Noted | Shown | Travelled | Checked)..., Evidence... if it failed, StepEnded, and RunEnded last. A step that the learner repeats starts
+and ends again; its last end counts.
 """
 
 from __future__ import annotations
@@ -50,6 +51,13 @@ class Booted:
     """The lab is up; `seconds` since RunStarted."""
 
     seconds: float
+
+
+@dataclass(frozen=True)
+class Pictured:
+    """What the lab looks like: before it is booted as it is declared, and once more when it is up. `graph`: data of lab.observe.graph."""
+
+    graph: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -106,6 +114,14 @@ class Shown:
 
     title: Text
     lines: tuple[str, ...]
+    after: int
+
+
+@dataclass(frozen=True)
+class Travelled:
+    """A packet's journey was taken. `journey`: what `lab trace --format json` prints; `after` as with Shown."""
+
+    journey: dict[str, Any]
     after: int
 
 
@@ -173,7 +189,22 @@ class RunEnded:
         return self.counts.ok and not self.aborted.en
 
 
-Event = RunStarted | BootProgress | Booted | StepStarted | CommandStarted | CommandRan | Noted | Shown | Checked | Evidence | StepEnded | RunEnded
+Event = (
+    RunStarted
+    | BootProgress
+    | Booted
+    | Pictured
+    | StepStarted
+    | CommandStarted
+    | CommandRan
+    | Noted
+    | Shown
+    | Travelled
+    | Checked
+    | Evidence
+    | StepEnded
+    | RunEnded
+)
 Emit = Callable[[Event], None]
 
 

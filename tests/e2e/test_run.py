@@ -31,11 +31,22 @@ def test_json_stands_alone_on_stdout_and_junit_has_a_case_a_step(tmp_path: Path)
     summary = json.loads(ran.stdout)["runs"][0]["summary"]
     assert summary["ok"] and summary["failed"] == summary["skipped"] == 0
     assert summary["checks"] > 50
+
+
+def test_the_reports_of_a_run_as_files(tmp_path: Path) -> None:
+    report, page = tmp_path / "report.xml", tmp_path / "report.html"
+    ran = lab("run", "nginx-service", "--junit", str(report), "--html", str(page), "--lang", "zh")
+    assert ran.returncode == 0, ran.stdout + ran.stderr
     suite = ElementTree.parse(report).getroot().find("testsuite")
     assert suite is not None
     assert suite.get("failures") == suite.get("errors") == suite.get("skipped") == "0"
     assert len(suite.findall("testcase")) == int(str(suite.get("tests"))) > 10
-    assert sorted(tmp_path.iterdir()) == [report]
+    assert sorted(tmp_path.iterdir()) == [page, report]
+    text = page.read_text(encoding="utf-8")
+    assert 'class="verdict good"' in text and 'class="verdict bad"' not in text and '<html lang="zh-CN">' in text
+    assert text.count('<article class="step"') == len(suite.findall("testcase"))
+    assert "-A KUBE-SVC-GKN7Y2BSGW4NJTYL" in text and 'data-machine="nginx-deployment-1885164871-dzls7"' in text
+    assert "kube-controller-manager" in text, "the picture is of the lab that ran"
 
 
 def test_two_labs_at_once_do_not_notice_each_other() -> None:

@@ -59,6 +59,11 @@ def test_life_of_a_lab(up: str) -> None:
     assert "pod: nginx-deployment-1885164871-" in ran.stdout
     assert "10.244.1.53" in lab("inspect", "-n", up).stdout
 
+    drawn = json.loads(lab("graph", "-n", up, "--format", "json").stdout)
+    assert drawn["graph"]["live"] and {pod["ready"] for pod in drawn["graph"]["pods"]} == {True}
+    assert [node["subnet"] for node in drawn["graph"]["machines"] if node["kind"] == "node"] == ["10.244.0.0/24", "10.244.1.0/24", "10.244.2.0/24"]
+    assert "KUBE-SVC-GKN7Y2BSGW4NJTYL" in lab("graph", "-n", up, "--service", "nginx-service").stdout
+
     ran = lab("down", up)
     assert ran.returncode == 0
     assert up not in lab("ps").stdout

@@ -81,7 +81,7 @@ def test_a_shell_command_uses_words_that_the_lab_knows(document: str, line: str)
     for name in getattr(args, "scenarios", ()):
         if "/" not in name:
             catalog.find_scenario(name)
-    if hasattr(args, "what") and "/" not in args.what:
+    if getattr(args, "what", None) and "/" not in args.what:
         known = [path.stem for path in catalog.list_topologies()] + [path.name for path in catalog.list_scenarios()]
         assert args.what in known
     if words[0] == "plan" and "/" not in args.topology:

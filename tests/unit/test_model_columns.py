@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lab.report.layout import CLOSING, fold, pad, visible, width, wrap
+from lab.model.columns import CLOSING, fold, pad, visible, width, wrap
 from lab.report.words import seconds
 
 MIXED = st.text(st.sampled_from("ab1. 节点网络，。（）“”flannel"), max_size=200)
