@@ -27,6 +27,7 @@ VERBS = {
     "kubectl": "lab.cli.kubectl",
     "daemon": "lab.cli.daemon",
     "goto": "lab.cli.goto",
+    "web": "lab.cli.web",
     "challenge": "lab.cli.challenge",
     "check": "lab.cli.check",
     "plan": "lab.cli.plan",

@@ -67,6 +67,7 @@ def serve(server: socket.socket, cluster: Cluster, verbs: Mapping[str, Verb] = M
     """Answer requests until the process is told to end. `verbs`: what this lab can be asked besides the usual."""
     known: dict[str, Verb] = {
         "daemon": functools.partial(_daemon, cluster),
+        "details": functools.partial(_details, cluster),
         "graph": functools.partial(_graph, cluster),
         "trace": functools.partial(_trace, cluster),
         **verbs,
@@ -133,6 +134,14 @@ def _answer(connection: socket.socket, cluster: Cluster, verbs: Mapping[str, Ver
     socket.send_fds(connection, [json.dumps(answer).encode()], descriptors)
     for descriptor in borrowed:
         os.close(descriptor)
+
+
+def _details(cluster: Cluster, request: Mapping[str, Any]) -> Long:
+    """What a machine looks like, a section in each line."""
+    from lab.cluster import details
+
+    machine = cluster.host(resolve(cluster, str(request.get("who")))).name
+    return Long({"machine": machine}, [json.dumps(section) for section in details.of(cluster, machine)])
 
 
 def _graph(cluster: Cluster, request: Mapping[str, Any]) -> Long:
