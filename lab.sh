@@ -152,7 +152,9 @@ install_packages() (
 )
 
 ensure_packages() {
-    packages=$(missing_packages 'setup|run|extra')
+    needs='setup|run|extra'
+    [ "$1" != test ] || needs="$needs|test"
+    packages=$(missing_packages "$needs")
     python >/dev/null || packages=$(printf '%s\npython3-venv\n' "$packages" | sort -u)
     # shellcheck disable=SC2086 # one word a package
     set -- $packages
@@ -226,7 +228,7 @@ set_up() {
         flock 9
     fi
     if [ "$2" = always ] || ! ready "$1"; then
-        ensure_packages
+        ensure_packages "$1"
         ensure_venv "$1"
     fi
     exec 9<&-

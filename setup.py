@@ -39,13 +39,13 @@ RUNTIME = [
     "dnspython>=2.4,<3",
     "mininet==2.3.0.dev6",
     "numpy>=1.24,<3",
-    "pydantic>=2.11,<3",
     "pyroute2>=0.9.1,<0.10",
     "PyYAML>=6.0.1,<7",
 ]
 CLOUD = ["boto3>=1.34,<2", "flask>=2.3,<4", "flask-cors>=4,<7", "moto>=5.2,<6"]
+GRADUATION = ["kubernetes>=29,<38"]
 TEST = [
-    *CLOUD, "hypothesis>=6.100,<7", "kubernetes>=29,<38", "pytest>=8,<10",
+    *CLOUD, *GRADUATION, "hypothesis>=6.100,<7", "pytest>=8,<10",
     "pytest-xdist>=3.6.1,<4", "scapy>=2.5,<3", "setuptools>=65,<81", "wheel>=0.40"
 ]  # fmt: skip
 DEV = ["import-linter>=2,<3", "mypy>=1.11,<3", "ruff>=0.6", "types-PyYAML>=6,<7"]
@@ -62,7 +62,7 @@ setup(
     packages=find_packages(include=["lab", "lab.*"]),
     package_data={"lab": ["py.typed", "challenge/*.yaml", "web/static/*", "web/static/vendor/*"]},
     install_requires=RUNTIME,
-    extras_require={"cloud": CLOUD, "test": TEST, "dev": TEST + DEV},
+    extras_require={"cloud": CLOUD, "graduation": GRADUATION, "test": TEST, "dev": TEST + DEV},
     entry_points={
         "console_scripts": ["lab = lab.cli.main:console"],
         "pytest11": ["lab = lab.scenario.pytest_plugin"],

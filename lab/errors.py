@@ -6,9 +6,11 @@ The tree:
       UsageError        exit 2    a wrong word on the command line, an unknown name
         InputError      exit 2    a file that people write is wrong; carries every problem found
       MachineError      exit 3    this machine cannot run it: a tool, a kernel feature or a privilege is missing
+      ClusterError      exit 3    a cluster elsewhere cannot be used: it does not answer, or does not let us
       BootError         exit 1    a daemon of the lab did not come up
       CommandError      exit 1    a command in the lab could not be started, failed or took too long
       CheckError        exit 1    a check of a scenario did not hold
+      NotHere           exit 3    something that only a lab has was asked of a cluster elsewhere; ends the step, which counts as left out
 
 A message says what is wrong, where, and what to do. The CLI prints it and exits with `status`; it never prints a traceback for
 one of these.
@@ -66,6 +68,12 @@ class MachineError(LabError):
     status = 3
 
 
+class ClusterError(LabError):
+    """A cluster elsewhere cannot be used; the message says why and what to do."""
+
+    status = 3
+
+
 class BootError(LabError):
     """A part of the lab did not become ready in its time."""
 
@@ -76,3 +84,13 @@ class CommandError(LabError):
 
 class CheckError(LabError):
     """A check of a scenario did not hold."""
+
+
+class NotHere(LabError):
+    """Something that only a lab has was asked of a cluster elsewhere: what it needs, in both languages."""
+
+    status = 3
+
+    def __init__(self, en: str, zh: str) -> None:
+        super().__init__(en)
+        self.en, self.zh = en, zh

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from ipaddress import IPv4Interface
 
-from lab.fabric import daemon, netlink
+from lab.fabric import daemon, kernel, netlink
 from lab.fabric.namespace import Namespace
 from lab.kubelet import daemon as kubelet
 from lab.kubelet import protocol, runtime
@@ -21,11 +21,10 @@ class Node:
     """The namespaces, and what runs in them. Everything that forks is forked before the apiserver's threads begin."""
 
     def __init__(self, by_hand: bool = False) -> None:
+        kernel.loopback_up()
         self.master = Namespace.current("master")
         self.namespace = Namespace.create("node1")
         sockets = netlink.Sockets()
-        for one in (self.master, self.namespace):
-            netlink.loopback_up(sockets, one)
         ends = op.Interface("node1", "eth0"), op.Interface("master", "node1")
         netlink.add_wire(sockets, op.AddWire("", *ends, 1500), self.namespace, self.master)
         netlink.set_address(sockets, op.SetAddress("", ends[0], IPv4Interface(f"{NODE}/24")), self.namespace)

@@ -10,8 +10,9 @@ import hashlib
 import random
 import re
 import string
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+from typing import Any
 
 from lab.errors import UsageError
 from lab.model.topology import Node, Topology
@@ -100,14 +101,8 @@ def varied(topology: Topology, dice: random.Random) -> Topology:
     shift = int(pod.network_address) - int(old.network_address)
     nodes = tuple(_another_node(node, name, shift, dice) for node, name in zip(topology.nodes, names, strict=True))
     flannel = topology.flannel
-    moved = {one: getattr(flannel, one) + shift for one in ("subnet_min", "subnet_max") if getattr(flannel, one) is not None}
-    return topology.model_copy(
-        update={
-            "nodes": nodes,
-            "networks": topology.networks.model_copy(update={"pod": pod}),
-            "flannel": flannel.model_copy(update=moved),
-        }
-    )
+    moved: dict[str, Any] = {one: getattr(flannel, one) + shift for one in ("subnet_min", "subnet_max") if getattr(flannel, one) is not None}
+    return replace(topology, nodes=nodes, networks=replace(topology.networks, pod=pod), flannel=replace(flannel, **moved))
 
 
 def _another_network(old: IPv4Network, topology: Topology, dice: random.Random) -> IPv4Network:
@@ -124,7 +119,7 @@ def _another_node(node: Node, name: str, shift: int, dice: random.Random) -> Nod
     free = [IPv4Address(one) for one in range(int(network.network_address) + 2, int(network.broadcast_address)) if IPv4Address(one) != node.gateway]
     address = IPv4Interface((dice.choice(free), network.prefixlen))
     subnet = node.pod_cidr and IPv4Network((int(node.pod_cidr.network_address) + shift, node.pod_cidr.prefixlen))
-    return node.model_copy(update={"name": name, "address": address, "pod_cidr": subnet})
+    return replace(node, name=name, address=address, pod_cidr=subnet)
 
 
 def unknown_names(text: str) -> list[str]:

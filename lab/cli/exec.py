@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import os
+from collections.abc import Mapping
 from typing import Any
 
 from lab.errors import UsageError
@@ -26,15 +28,26 @@ def run(args: argparse.Namespace) -> int:
     return in_machine(args.name, args.who, command)
 
 
-def in_machine(name: str | None, who: str, command: list[str], directory: str = "") -> int:
+def in_machine(name: str | None, who: str, command: list[str], directory: str = "", more: Mapping[str, str] | None = None) -> int:
     """Run `command` in machine `who` of lab `name`, on this terminal. The exit status, 127 when there is no such command.
 
     who         nothing: the master
     directory   where to run it; nothing: where a login would begin
+    more        variables beside those of the machine
     """
     from lab.cluster import control
     from lab.fabric import process
 
     answer, descriptors = control.ask(registry.pick(name).socket, {"verb": "enter", "who": who})
     login = "/" if answer["kind"] == "pod" else process.home()
-    return control.enter(descriptors, command, directory or login)
+    return control.enter(descriptors, command, directory or login, environment_of(answer["environment"]) | dict(more or {}))
+
+
+def environment_of(pods: Mapping[str, str] | None) -> dict[str, str]:
+    """What a command finds: a login's environment, or in a pod that of its first container (`pods`), and the terminal's name."""
+    from lab.fabric import process
+
+    if pods is None:
+        return process.environment()
+    terminal = {"TERM": os.environ["TERM"]} if os.environ.get("TERM") else {}
+    return process.container_environment(terminal | dict(pods))

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 WALK = 300.0
 """Seconds that the steps may take together; each of their commands has a limit of its own."""
 
-MARKS = {"passed": "✓", "failed": "✗", "error": "✗", "skipped": "-", "ahead": " "}
+MARKS = {"passed": "✓", "failed": "✗", "error": "✗", "skipped": "-", "left_out": "-", "ahead": " "}
 
 
 def add_parser(subparsers: Any) -> None:

@@ -12,6 +12,9 @@ from lab.cli.exec import in_machine
 from lab.errors import MachineError
 from lab.fabric import process
 
+EDITORS = ("KUBE_EDITOR", "EDITOR")
+"""Variables of the caller's that kubectl may see: they name what `kubectl edit` opens."""
+
 HOW_TO_GET_IT = (
     "kubectl is not on this machine. It is one program without dependencies: https://kubernetes.io/docs/tasks/tools/ tells where to get it;\n"
     "put it on the PATH. Without it, `lab get pods` (nodes, svc, endpoints) prints the same tables."
@@ -31,7 +34,8 @@ def run(args: argparse.Namespace) -> int:
     if shutil.which("kubectl", path=process.environment()["PATH"]) is None:
         raise MachineError(HOW_TO_GET_IT)
     words = args.words[1:] if args.words[:1] == ["--"] else args.words
-    return in_machine(args.lab, "", ["kubectl", *words], os.getcwd())
+    editor = {name: os.environ[name] for name in EDITORS if name in os.environ}
+    return in_machine(args.lab, "", ["kubectl", *words], os.getcwd(), editor)
 
 
 def literal(argv: Sequence[str]) -> list[str]:

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from lab.model.text import Text
-from lab.scenario.events import Counts, Emit, Event, RunEnded, RunStarted, StepEnded, StepInfo
+from lab.scenario.events import Emit, Event, RunEnded, RunStarted, StepEnded, StepInfo, count
 from lab.scenario.model import Scenario
 
 KILLED = Text("the lab process was killed", "实验进程被杀死")
@@ -48,9 +48,8 @@ class Recording:
 
 def _cut_short(events: list[Event]) -> RunEnded:
     ended = {event.key: event for event in events if isinstance(event, StepEnded)}.values()
-    counts = Counts(**{status: sum(one.status == status for one in ended) for status in ("passed", "failed", "skipped", "error")})
     checks, failed = sum(one.checks for one in ended), sum(one.failed_checks for one in ended)
-    return RunEnded(counts, checks, failed, sum(one.seconds for one in ended), 0.0, KILLED)
+    return RunEnded(count(ended), checks, failed, sum(one.seconds for one in ended), 0.0, KILLED)
 
 
 @contextlib.contextmanager

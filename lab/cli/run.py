@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from lab.cli import recording, terminal, web
+from lab.cli import graduate, recording, terminal, web
 from lab.cluster import wanted
 from lab.errors import LabError, UsageError
 from lab.fabric import requirements, sandbox
@@ -37,6 +37,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--junit", metavar="FILE", help="write a JUnit XML report")
     parser.add_argument("--html", metavar="FILE", help="write a report for people: one HTML file that needs nothing else")
     parser.add_argument("-v", "--verbose", action="store_true", help="show long outputs in full")
+    graduate.add_options(parser)
     parser.set_defaults(run=run)
 
 
@@ -48,7 +49,10 @@ def add_choices(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the scenarios one after the other, each in a sandbox of its own. The worst of their statuses is the result."""
+    graduate.require_sense(args)
     scenarios = [loader.load_scenario(path) for path in _folders(args)]
+    if args.kubeconfig is not None:
+        return graduate.run(scenarios, args)
     recipes = [recipe(scenario, args.topology, args.backend, args.proxy_mode) for scenario in scenarios]
     if (args.step or args.keep) and args.format != "text":
         raise UsageError("--step and --keep talk to a person on the terminal: they go with --format text only")
@@ -73,9 +77,7 @@ def _folders(args: argparse.Namespace) -> list[Any]:
     return list(catalog.list_scenarios()) if args.all else [catalog.find_scenario(word) for word in args.scenarios]
 
 
-def recipe(
-    scenario: Scenario, topology: str | None = None, backend: str | None = None, proxy_mode: str | None = None
-) -> wanted.Wanted:
+def recipe(scenario: Scenario, topology: str | None = None, backend: str | None = None, proxy_mode: str | None = None) -> wanted.Wanted:
     """What a scenario wants to have booted; `topology`, `backend` and `proxy_mode` take the place of its own.
 
     Raises InputError for a wrong topology or manifest, all manifests' problems at once; UsageError for a backend or mode that it does not run with.

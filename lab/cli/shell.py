@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 from typing import Any
 
 from lab.cli.exec import in_machine
@@ -21,5 +20,4 @@ def add_parser(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """bash without the user's start files, whose prompt and aliases belong to another machine."""
-    os.environ["PS1"] = PROMPT
-    return in_machine(args.name, args.who, ["bash", "--norc", "-i"])
+    return in_machine(args.name, args.who, ["bash", "--norc", "-i"], more={"PS1": PROMPT})

@@ -16,6 +16,17 @@ DNS_SERVICE = 10
 """The DNS server's place in the service network, where kubeadm puts it."""
 
 
+def import_daemons() -> None:
+    """Import what the daemons of the nodes and the master will run, while there is something to wait for.
+
+    They are forked from this process: what it has imported before, none of them has to import, and all of them share in memory.
+    """
+    import lab.kubelet.daemon
+    import lab.kubelet.runtime
+    import lab.kubeproxy.daemon
+    import lab.master.scheduler.daemon  # noqa: F401 (it brings the controllers)
+
+
 class Agents:
     """The agents of all nodes. `server`: the apiserver's URL, as nodes see it."""
 
@@ -31,41 +42,31 @@ class Agents:
     def start_runtime(self, name: str) -> None:
         """Start a node's container runtime."""
         host = self._free(name, "runtime")
+        from lab.kubelet import runtime
+
         listening = protocol.listen(host.namespace)
         number = listening.fileno()
-
-        def main() -> int:
-            from lab.kubelet import runtime
-
-            return runtime.serve(number)
-
-        self._daemons(host)["runtime"] = daemon.fork(host.namespace, "runtime", main, keep=(number,))
+        self._daemons(host)["runtime"] = daemon.fork(host.namespace, "runtime", lambda: runtime.serve(number), keep=(number,))
         listening.close()
         self.cluster.pod_hosts.add_node(host)
 
     def start_kubelet(self, name: str) -> None:
         """Start a node's kubelet; pods that run already go on."""
         host = self._free(name, "kubelet")
+        from lab.kubelet.daemon import main
+
         argv = units.command_line(host, "kubelet", self.kubelet_flags(host))
+        self._daemons(host)["kubelet"] = daemon.fork(host.namespace, "kubelet", lambda: main(argv))
 
-        def main() -> int:
-            from lab.kubelet.daemon import main as kubelet
-
-            return kubelet(argv)
-
-        self._daemons(host)["kubelet"] = daemon.fork(host.namespace, "kubelet", main)
-
-    def start_kube_proxy(self, name: str) -> None:
-        """Start a node's kube-proxy."""
+    def start_kube_proxy(self, name: str, mode: str = "") -> None:
+        """Start a node's kube-proxy, in the topology's mode unless told another."""
         host = self._free(name, "kube-proxy")
+        from lab.kubeproxy.daemon import main
+
         argv = units.command_line(host, "kube-proxy", self.kube_proxy_flags(host))
-
-        def main() -> int:
-            from lab.kubeproxy.daemon import main as kubeproxy
-
-            return kubeproxy(argv)
-
-        self._daemons(host)["kube-proxy"] = daemon.fork(host.namespace, "kube-proxy", main)
+        if mode:
+            argv = units.merged(argv, ["--proxy-mode", mode])
+        self._daemons(host)["kube-proxy"] = daemon.fork(host.namespace, "kube-proxy", lambda: main(argv))
 
     def leave(self, name: str) -> None:
         """End a node's agents and pods, and take the node out of the apiserver's books."""
@@ -118,6 +119,7 @@ class Agents:
             "--hostname-override": host.name,
             "--proxy-mode": topology.kube_proxy.mode,
             "--rules-version": topology.kube_proxy.rules_version,
+            "--service-cidr": str(topology.networks.service),
         }
         if topology.has_flannel:
             flags["--cluster-cidr"] = str(topology.networks.pod)

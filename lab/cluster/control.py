@@ -19,7 +19,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from lab.errors import LabError, UsageError
-from lab.fabric import kernel, process, unixsocket
+from lab.fabric import kernel, unixsocket
 from lab.master.client import TABLE
 
 if TYPE_CHECKING:  # the asking side must not pay for importing Mininet
@@ -112,7 +112,7 @@ def _answer(connection: socket.socket, cluster: Cluster, verbs: Mapping[str, Ver
             host = cluster.host(resolve(cluster, who)) if who else cluster.master
             borrowed = [os.open(f"/proc/self/ns/{kind}", os.O_RDONLY | os.O_CLOEXEC) for kind in _SANDBOX_KINDS]
             descriptors = borrowed + [host.namespace.fds[kind] for kind in _MACHINE_KINDS]
-            answer: dict[str, Any] = {"name": host.name, "kind": host.kind, "prompt": host.prompt}
+            answer: dict[str, Any] = {"name": host.name, "kind": host.kind, "prompt": host.prompt, "environment": host.namespace.environment}
         elif request.get("verb") == "inspect":
             answer = inspect(cluster)
         elif request.get("verb") == "table":
@@ -238,7 +238,7 @@ def join_network(descriptors: list[int]) -> None:
         os.close(descriptor)
 
 
-def enter(descriptors: list[int], argv: list[str], directory: str) -> int:
+def enter(descriptors: list[int], argv: list[str], directory: str, environment: Mapping[str, str]) -> int:
     """Run a command in the machine that `enter`'s descriptors stand for, on the caller's terminal, and return its exit status."""
     from lab.fabric.sandbox import exit_status
 
@@ -249,7 +249,7 @@ def enter(descriptors: list[int], argv: list[str], directory: str) -> int:
         os.close(descriptor)
     child = os.fork()
     if child == 0:
-        _exec(argv, directory)
+        _exec(argv, directory, environment)
     import signal
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -258,14 +258,12 @@ def enter(descriptors: list[int], argv: list[str], directory: str) -> int:
     return exit_status(status)
 
 
-def _exec(argv: list[str], directory: str) -> None:
+def _exec(argv: list[str], directory: str, environment: Mapping[str, str]) -> None:
     """The child's part: become the command, or exit as a shell does, 127 for not found and 126 for not executable."""
     status = 126
     try:
         with contextlib.suppress(OSError):
             os.chdir(directory)
-        environment = process.environment()
-        os.environ["PATH"] = environment["PATH"]
         os.execvpe(argv[0], argv, environment)
     except FileNotFoundError:
         status = 127

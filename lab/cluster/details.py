@@ -27,8 +27,11 @@ _ETCD = (("leases", "ETCDCTL_API=3 etcdctl get --prefix /coreos.com/network"),)
 
 
 def of(cluster: Cluster, name: str) -> Iterator[dict[str, Any]]:
-    """Sections, one after the other: `topic` (addresses, routes, neighbours, rules, bridge, leases, connections, log), `command` as a learner
-    would type it (of a log the daemon's name), `status` and `output`. A command that cannot be run tells why in its output.
+    """A machine's sections, one after the other.
+
+    topic     addresses, routes, neighbours, rules, bridge, leases, connections or log
+    command   as a learner would type it; of a log the daemon's name
+    A command that cannot be run tells why in its `output`.
     """
     host = cluster.host(name)
     node = host.kind == "node"

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from ipaddress import IPv4Interface
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from lab.cluster import services
 from lab.cluster.podhosts import PodHosts
-from lab.errors import UsageError
+from lab.errors import BootError, UsageError
 from lab.fabric.daemon import Daemon
 from lab.fabric.mininet import Host, Network
 from lab.fabric.process import Result
 from lab.master.client import ApiClient
 from lab.model import fromapi
 from lab.model.manifests import Objects
+from lab.model.names import pick
 from lab.model.objects import Endpoints, Pod, Service
 from lab.model.pins import Pin
-from lab.model.topology import Node, Topology
+from lab.model.topology import PROXY_MODES, Node, Topology
 from lab.observe.capture import Capture
 from lab.observe.decode import TUNNELS, Tunnel
 from lab.observe.sighting import Place
@@ -33,8 +33,6 @@ if TYPE_CHECKING:  # they hold the cluster, too, or are heavy
     from lab.observe.trace.probe import Protocol
     from lab.observe.trace.recording import Recording
 
-Thing = TypeVar("Thing")
-
 EVIDENCE = ("ip -4 address", "ip route", "ip neigh", "iptables-save -c", "conntrack -L")
 """What is asked of a machine when a step has failed on it."""
 
@@ -42,9 +40,12 @@ EVIDENCE = ("ip -4 address", "ip route", "ip neigh", "iptables-save -c", "conntr
 class Cluster:
     """A running cluster. `network` is the Mininet network; `daemons` are by machine and name: daemons["zenlin"]["etcd"].
 
+    remote    False: not a cluster elsewhere (lab.remote.facade)
     cloud     stands in for Amazon or Google where flannel's backend needs one
     bridges   of each node that has one: the pod bridge's address, and the MTU of its pods
     """
+
+    remote = False
 
     def __init__(self, topology: Topology, network: Network) -> None:
         self.topology = topology
@@ -84,6 +85,23 @@ class Cluster:
     def start_etcd(self) -> None:
         """Start etcd again on its data and wait until it answers."""
         self._managers()[0].start_etcd()
+
+    def stop_kube_proxy(self, node: str, kill: bool = False) -> None:
+        """End a node's kube-proxy by SIGTERM, or with `kill` by SIGKILL; its rules stay."""
+        self._stop(self.daemon(node, "kube-proxy"), kill)
+
+    def start_kube_proxy(self, node: str, mode: str = "") -> None:
+        """Start a node's kube-proxy again, and wait until it has written its rules. BootError when it does not.
+
+        mode   as --proxy-mode; empty: the topology's. Raises UsageError for one that there is not.
+        """
+        if mode and mode not in PROXY_MODES:
+            raise UsageError(f"kube-proxy has no mode {mode!r} here; there are {', '.join(PROXY_MODES)}")
+        self._managers()[0].agents.start_kube_proxy(node, mode)
+        services.settle(self)
+        running = self.daemon(node, "kube-proxy")
+        if running.ended() is not None:
+            raise BootError(f"kube-proxy on {node} has ended:\n{running.last_words()}")
 
     def _stop(self, running: Daemon, kill: bool) -> None:
         if kill:
@@ -175,37 +193,47 @@ class Cluster:
         """The node that etcd runs on."""
         return self.node(self.topology.master.name)
 
+    @property
+    def operator(self) -> Host:
+        """Where kubectl is typed."""
+        return self.master
+
+    @property
+    def caller(self) -> Host:
+        """Someone in the cluster who calls services."""
+        return self.master
+
     def host(self, name: str) -> Host:
         """Any machine by its name. Raises UsageError with the names there are."""
         known = self.network.nameToNode.get(name)
         if known is None or known.kind == "pod":
             self.pod_hosts.refresh()
-        found: Host = _pick("machine", self.network.nameToNode, name)
+        found: Host = pick("machine", self.network.nameToNode, name)
         return found
 
     def node(self, name: str) -> Host:
         """A node by its name."""
-        return _pick("node", _by_name(self.nodes), name)
+        return pick("node", _by_name(self.nodes), name)
 
     def pod(self, name: str) -> Host:
         """A pod by its name; one of another namespace than the first of its name as NAME.NAMESPACE."""
-        return _pick("pod", _by_name(self.pods), name)
+        return pick("pod", _by_name(self.pods), name)
 
     def client(self, name: str = "client") -> Host:
         """A machine outside the cluster by its name."""
-        return _pick("client", _by_name(self.clients), name)
+        return pick("client", _by_name(self.clients), name)
 
     def pod_object(self, name: str) -> Pod:
         """The Kubernetes object of a pod."""
-        return _pick("pod", self.pod_objects, name)
+        return pick("pod", self.pod_objects, name)
 
     def service(self, name: str, namespace: str = "default") -> Service:
         """A service by its name."""
-        return _pick("service", {one.name: one for one in self.services if one.namespace == namespace}, name)
+        return pick("service", {one.name: one for one in self.services if one.namespace == namespace}, name)
 
     def endpoints(self, name: str, namespace: str = "default") -> Endpoints:
         """The endpoints of a service by its name."""
-        return _pick("endpoints", {one.name: one for one in self.all_endpoints if one.namespace == namespace}, name)
+        return pick("endpoints", {one.name: one for one in self.all_endpoints if one.namespace == namespace}, name)
 
     def pod_logs(self, name: str, container: str = "") -> str:
         """What a container of a pod has written, as `kubectl logs` shows it; without a name, its first container."""
@@ -214,7 +242,7 @@ class Cluster:
 
     def daemon(self, machine: str, name: str) -> Daemon:
         """A daemon by its machine's and its own name: ("zenlinnode1", "flanneld")."""
-        return _pick("daemon", _pick("machine with daemons", self.daemons, machine), name)
+        return pick("daemon", pick("machine with daemons", self.daemons, machine), name)
 
     def capture(self, places: Iterable[tuple[str, str]]) -> Capture:
         """What goes by at some places, each a machine and an interface of it: `with cluster.capture([("zenlinnode1", "eth0")]) as seen:`.
@@ -280,11 +308,3 @@ def _tunnels(topology: Topology) -> dict[int, Tunnel]:
 
 def _by_name(hosts: Iterable[Host]) -> dict[str, Host]:
     return {host.name: host for host in hosts}
-
-
-def _pick(what: str, things: Mapping[str, Thing], name: str) -> Thing:
-    if name in things:
-        return things[name]
-    near = difflib.get_close_matches(name, things, n=1)
-    hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(sorted(things)) or 'none'}"
-    raise UsageError(f"no {what} is named {name!r}; {hint}")

@@ -5,6 +5,7 @@ Starts, stops and restarts them, and lets nodes join and leave a running cluster
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import itertools
 import json
@@ -63,20 +64,24 @@ class Nodes:
         self._switches = {segment.network: segment.switch for segment in cluster.topology.segments}
 
     def found_network(self) -> None:
-        """Start etcd and write what flanneld will look for: the network's configuration, and the reserved subnets. Without flannel, nothing."""
+        """Wait for etcd and write what flanneld will look for: the network's configuration, and the reserved subnets. Without flannel, nothing."""
         topology = self.cluster.topology
         if not topology.has_flannel:
-            return self.start_etcd()
+            return self._await_etcd()
         writes = [(lease.config_key(topology.flannel.etcd_prefix), flannel_config(topology.networks, topology.flannel))]
         writes += [self._reservation(node) for node in topology.nodes if node.pod_cidr is not None]
-        self.start_etcd(writes)
+        self._await_etcd(writes)
 
-    def start_etcd(self, writes: Iterable[tuple[str, str]] = ()) -> None:
-        """Start etcd, on the data that it left if it ran before, write these keys, and return when that is done."""
+    def start_etcd(self) -> None:
+        """Start etcd again, on the data that it left, and return when it answers."""
         master = self.cluster.master
-        running = etcd.start(master.namespace, self.cluster.topology.master.address.ip)
-        self._daemons(master)["etcd"] = running
+        self._daemons(master)["etcd"] = etcd.start(master.namespace, self.cluster.topology.master.address.ip)
+        self._await_etcd()
+
+    def _await_etcd(self, writes: Iterable[tuple[str, str]] = ()) -> None:
+        """Wait until etcd answers and has these keys."""
         pairs = list(writes)
+        running = self.cluster.daemon(self.cluster.master.name, "etcd")
         running.wait_until(lambda: self._written(pairs), etcd.READY_TIMEOUT, "answer from etcd")
 
     def _written(self, pairs: Iterable[tuple[str, str]]) -> bool:
@@ -95,8 +100,11 @@ class Nodes:
         assert node.pod_cidr is not None
         return lease.reservation(node.pod_cidr, node.address.ip, flannel.backend.type, flannel.etcd_prefix)
 
-    def start_flanneld(self, *names: str, wait: bool = True) -> None:
-        """Start flanneld on these nodes, all at the same moment, and return when each of them carries packets, or at once."""
+    def start_flanneld(self, *names: str, wait: bool = True, meanwhile: Callable[[], None] = lambda: None) -> None:
+        """Start flanneld on these nodes, all at the same moment, do something else meanwhile, and return when each of them carries packets.
+
+        wait   False: return at once
+        """
         if not self.cluster.topology.has_flannel:
             raise UsageError(f"the topology {self.cluster.topology.name} has `podNetwork: docker`, so there is no flanneld to start")
         marks = {}
@@ -106,6 +114,7 @@ class Nodes:
                 raise UsageError(f"{name}: flanneld runs already, as process {old.pid}; stop it first")
             marks[name] = daemon.log_of(host.namespace, "flanneld").stat().st_size
             self._daemons(host)["flanneld"] = daemon.fork(host.namespace, "flanneld", self._flanneld(host))
+        meanwhile()
         for name, mark in marks.items() if wait else ():
             running = self.cluster.daemon(name, "flanneld")
             running.wait_until(_said(running, mark), FLANNELD_TIMEOUT, f"`{_RUNNING}` in its log")
@@ -137,7 +146,7 @@ class Nodes:
         Raises UsageError when the topology has no place for it, BootError when its flanneld gets no subnet; then its machine is taken away again.
         """
         before = self.cluster.topology
-        after = before.model_copy(update={"nodes": (*before.nodes, node)})
+        after = dataclasses.replace(before, nodes=(*before.nodes, node))
         for finding in checks.of_topology(after):
             raise UsageError(f"the node {node.name} cannot join {before.name}: {finding.text}")
         self.builder.apply(build.plan_joining(after, node, *self._place(before, node)))
@@ -152,8 +161,7 @@ class Nodes:
         """Start what runs on a node that has its machine and its wire."""
         self._tell_names()
         if node.pod_cidr is not None:
-            pair = self._reservation(node)
-            self.cluster.daemon(self.cluster.master.name, "etcd").wait_until(lambda: self._written([pair]), etcd.READY_TIMEOUT, "answer from etcd")
+            self._await_etcd([self._reservation(node)])
         if self.cluster.cloud is not None:
             self.cluster.cloud.launch(node)
         if self.cluster.topology.has_flannel:
@@ -185,7 +193,7 @@ class Nodes:
             self.cluster.cloud.terminate(name)
         self.builder.remove(name)
         self.cluster.bridges.pop(name, None)
-        self.cluster.topology = topology.model_copy(update={"nodes": tuple(one for one in topology.nodes if one.name != name)})
+        self.cluster.topology = dataclasses.replace(topology, nodes=tuple(one for one in topology.nodes if one.name != name))
         self._tell_names()
 
     def _tell_names(self) -> None:

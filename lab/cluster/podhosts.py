@@ -42,9 +42,12 @@ class PodHosts:
             if uid not in here:
                 self.network.remove(name)
                 del self._uids[name]
+        names = {uid: name for name, uid in self._uids.items()}
         for node, record in found:
-            if record.sandbox.uid not in self._uids.values():
+            if record.sandbox.uid not in names:
                 self._adopt(node, record)
+            elif record.runs and not (inside := self.network.nameToNode[names[record.sandbox.uid]].namespace).environment:
+                inside.environment = self._environment(node, record)
 
     def records(self) -> list[tuple[str, PodRecord]]:
         """Every pod that has a network of its own, with its node."""
@@ -55,6 +58,15 @@ class PodHosts:
             return [record for record in self._runtimes[node].pods() if record.sandbox.bridge and not record.stopped]
         except LabError:  # a runtime that has been killed has no pods any more
             return []
+
+    def _environment(self, node: str, record: PodRecord) -> dict[str, str]:
+        """What the pod's first container was told when it started, which was after the pod was adopted."""
+        try:
+            _, inside = self._runtimes[node].enter(record.sandbox.name, record.sandbox.namespace)
+        except LabError:
+            return {}  # gone meanwhile
+        inside.close()
+        return inside.environment or {}
 
     def _adopt(self, node: str, record: PodRecord) -> None:
         sandbox = record.sandbox

@@ -15,10 +15,11 @@ from lab.plan import operations as op
 
 
 class Builder:
-    """Applies operations to one network."""
+    """Applies operations to one network. `made`: namespaces that are there already, for the machine of their name."""
 
-    def __init__(self, network: Network) -> None:
+    def __init__(self, network: Network, *made: Namespace) -> None:
         self.network = network
+        self._made = {one.name: one for one in made}
         self.sockets = netlink.Sockets()
 
     def apply(self, plan: Iterable[op.Operation]) -> None:
@@ -57,9 +58,8 @@ class Builder:
         return host
 
     def _add_namespace(self, operation: op.AddNamespace) -> None:
-        namespace = Namespace.create(operation.host)
+        namespace = self._made.pop(operation.host, None) or Namespace.create(operation.host)
         self.network.add(Host(operation.host, operation.kind, namespace))
-        netlink.loopback_up(self.sockets, namespace)
 
     def _add_wire(self, operation: op.AddWire) -> None:
         netlink.add_wire(self.sockets, operation, self.namespace(operation.a.host), self.namespace(operation.b.host))

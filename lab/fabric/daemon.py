@@ -6,6 +6,7 @@ Each has a log file of its own, outside the machines (in the sandbox's /run), an
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import signal
 import subprocess
@@ -15,7 +16,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from lab.errors import BootError
-from lab.fabric import process
+from lab.fabric import kernel, process, signals
 from lab.fabric.namespace import Namespace
 
 LOGS = Path("/run/lab/log")
@@ -103,25 +104,32 @@ def fork(namespace: Namespace, name: str, main: Callable[[], int], keep: Iterabl
     What this process has imported need not be imported again. Must be called while this process has one thread.
     """
     log = log_of(namespace, name)
-    pid = os.fork()
-    if pid == 0:
-        _become(namespace, log, main, frozenset(keep))
+    gc.freeze()  # what is loaded stays loaded: the collector of a daemon that looked at it would copy every page of it
+    with signals.held() as before:
+        pid = os.fork()
+        if pid == 0:
+            gc.enable()
+            _become(namespace, name, log, main, frozenset(keep), before)
     return Daemon(name, namespace, pid, log)
 
 
-def _become(namespace: Namespace, log: Path, main: Callable[[], int], keep: frozenset[int]) -> None:
+def _become(namespace: Namespace, name: str, log: Path, main: Callable[[], int], keep: frozenset[int], mask: set[int]) -> None:
     status = 70
     try:
         os.setsid()
+        kernel.set_name(name)
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         sink = os.open(log, os.O_WRONLY | os.O_APPEND)
         nothing = os.open("/dev/null", os.O_RDONLY)
         for old, new in ((nothing, 0), (sink, 1), (sink, 2)):
             os.dup2(old, new)
         namespace.join()
         close_all_but(keep)
-        os.environ.update(process.environment())
+        clean = process.environment()
+        os.environ.clear()
+        os.environ.update(clean)
         sys.stdout = os.fdopen(1, "w", encoding="utf-8", buffering=1, closefd=False)
         sys.stderr = os.fdopen(2, "w", encoding="utf-8", buffering=1, closefd=False)
         status = main()

@@ -1,9 +1,12 @@
-"""The system calls that Python 3.10 lacks: namespaces, mounts, prctl. Each raises OSError with the call's name in it."""
+"""The system calls that Python 3.10 lacks or hides: namespaces, mounts, prctl, loopback. Each raises OSError with the call's name in it."""
 
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import os
+import socket
+import struct
 
 CLONE_FS = 0x00000200
 CLONE_NEWNS = 0x00020000
@@ -13,15 +16,30 @@ CLONE_NEWUSER = 0x10000000
 CLONE_NEWPID = 0x20000000
 CLONE_NEWNET = 0x40000000
 
+MS_RDONLY = 0x1
 MS_NOSUID = 0x2
 MS_NODEV = 0x4
 MS_NOEXEC = 0x8
+MS_REMOUNT = 0x20
 MS_BIND = 0x1000
+MS_MOVE = 0x2000
 MS_REC = 0x4000
 MS_PRIVATE = 0x40000
 MNT_DETACH = 0x2
 
 PR_SET_PDEATHSIG = 1
+PR_SET_NAME = 15
+
+_SIOCSIFFLAGS = 0x8914
+_IFF_UP = 0x1
+
+_SYS_OPEN_TREE, _SYS_MOVE_MOUNT = 428, 429
+"""The numbers on every architecture: calls of Linux 5.2, for which older C libraries have no names."""
+
+_AT_FDCWD = -100
+_AT_RECURSIVE = 0x8000
+_OPEN_TREE_CLONE = 0x1
+_MOVE_MOUNT_F_EMPTY_PATH = 0x4
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -59,6 +77,20 @@ def mount(source: str, target: str, kind: str = "", flags: int = 0, options: str
     )
 
 
+def open_tree(path: str) -> int:
+    """A copy of what is mounted at `path`, attached nowhere yet, as a descriptor; open_tree(2). It may be attached in another mount namespace."""
+    flags = _OPEN_TREE_CLONE | _AT_RECURSIVE | os.O_CLOEXEC
+    result = _libc.syscall(ctypes.c_long(_SYS_OPEN_TREE), ctypes.c_int(_AT_FDCWD), os.fsencode(path), ctypes.c_uint(flags))
+    _check(min(result, 0), f"open_tree {path}")
+    return int(result)
+
+
+def move_mount(fd: int, target: str) -> None:
+    """Attach what open_tree opened at `target`; move_mount(2)."""
+    call, flags = ctypes.c_long(_SYS_MOVE_MOUNT), ctypes.c_uint(_MOVE_MOUNT_F_EMPTY_PATH)
+    _check(_libc.syscall(call, ctypes.c_int(fd), b"", ctypes.c_int(_AT_FDCWD), os.fsencode(target), flags), f"move_mount to {target}")
+
+
 def pivot_root(new: str, old: str) -> None:
     """pivot_root(2)."""
     _check(_libc.pivot_root(os.fsencode(new), os.fsencode(old)), "pivot_root")
@@ -72,6 +104,17 @@ def detach(target: str) -> None:
 def die_with_parent(signal_number: int) -> None:
     """Ask for `signal_number` when the thread that forked this process ends; PR_SET_PDEATHSIG of prctl(2)."""
     _check(_libc.prctl(PR_SET_PDEATHSIG, ctypes.c_ulong(signal_number), 0, 0, 0), "prctl")
+
+
+def loopback_up() -> None:
+    """Bring up `lo` of the calling thread's network namespace, which then has 127.0.0.1; SIOCSIFFLAGS of netdevice(7)."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as door:
+        fcntl.ioctl(door, _SIOCSIFFLAGS, struct.pack("16sH14x", b"lo", _IFF_UP))
+
+
+def set_name(name: str) -> None:
+    """Name the calling thread, as `ps -o comm`, `top` and `pgrep` show it: the first 15 bytes; PR_SET_NAME of prctl(2)."""
+    _check(_libc.prctl(PR_SET_NAME, name.encode(), 0, 0, 0), "prctl")
 
 
 def sethostname(name: str) -> None:

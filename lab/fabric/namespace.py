@@ -21,11 +21,15 @@ def _open_current() -> dict[str, int]:
 
 
 class Namespace:
-    """A machine's namespaces. Made by `create`; closed explicitly, after which the kernel frees them with their last process."""
+    """A machine's namespaces. Made by `create`; closed explicitly, after which the kernel frees them with their last process.
+
+    environment   what commands in a pod find beside PATH and HOME; None: this is no pod, and they find what a login finds
+    """
 
     def __init__(self, name: str, fds: dict[str, int]) -> None:
         self.name = name
         self.fds = fds
+        self.environment: dict[str, str] | None = None
 
     @classmethod
     def current(cls, name: str = "") -> Namespace:
@@ -34,11 +38,12 @@ class Namespace:
 
     @classmethod
     def create(cls, name: str) -> Namespace:
-        """New namespaces with `name` as hostname and an empty /run of their own. Raises OSError."""
+        """New namespaces with `name` as hostname, loopback up and an empty /run of their own. Raises OSError."""
         home = cls.current()
         with home._returning():
             kernel.unshare(kernel.CLONE_NEWNET | kernel.CLONE_NEWUTS | kernel.CLONE_NEWNS)
             kernel.sethostname(name)
+            kernel.loopback_up()
             kernel.mount("tmpfs", "/run", "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV, "mode=755")
             with contextlib.suppress(OSError):  # refused in some containers: then /sys/class/net shows the sandbox's links
                 kernel.mount("sysfs", "/sys", "sysfs", kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC)

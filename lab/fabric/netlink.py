@@ -16,6 +16,7 @@ from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
 from lab.errors import BootError
+from lab.fabric import signals
 from lab.fabric.namespace import Namespace
 from lab.plan import operations as op
 
@@ -30,7 +31,7 @@ class Sockets:
     def of(self, namespace: Namespace) -> IPRoute:
         """The socket in `namespace`."""
         if namespace.name not in self._open:
-            with namespace.entered():
+            with namespace.entered(), signals.held():  # half a socket complains on its way out
                 self._open[namespace.name] = IPRoute()
         return self._open[namespace.name]
 
@@ -63,11 +64,6 @@ class Sockets:
             self.forget(name)
 
 
-def loopback_up(sockets: Sockets, namespace: Namespace) -> None:
-    """Bring `lo` up: index 1 in every network namespace."""
-    sockets.of(namespace).link("set", index=1, state="up")
-
-
 def add_wire(sockets: Sockets, wire: op.AddWire, a: Namespace, b: Namespace) -> None:
     """A veth pair, one end in each namespace, both up."""
     mtu: dict[str, Any] = {"mtu": wire.mtu} if wire.mtu else {}
@@ -80,8 +76,21 @@ def add_wire(sockets: Sockets, wire: op.AddWire, a: Namespace, b: Namespace) -> 
     if wire.gso:
         request["gso_max_size"] = wire.gso
     sockets.of(a).link("add", **request)
-    for namespace, end in ((a, wire.a), (b, wire.b)):
-        sockets.of(namespace).link("set", index=sockets.index(namespace, end.name), state="up")
+    ends = [(sockets.of(namespace), sockets.index(namespace, end.name)) for namespace, end in ((a, wire.a), (b, wire.b))]
+    for netlink, index in ends:
+        netlink.link("set", index=index, state="up")
+    for netlink, index in ends:
+        _let_send(netlink, index)
+
+
+def _let_send(netlink: IPRoute, index: int) -> None:
+    """Have an interface that has just got its carrier ready to send.
+
+    By itself it is some time later: the kernel's link watch sees to it, for a bridge as rarely as once a second. What is sent before is
+    lost, and a neighbour that was asked for is asked for again only after a second. Since Linux 6.9 a question about the one interface
+    (rtnl_getlink in net/core/rtnetlink.c) first does what the watch has left undone; on older ones it changes nothing.
+    """
+    netlink.link("get", index=index)
 
 
 def add_bridge(sockets: Sockets, operation: op.AddBridge, namespace: Namespace) -> None:
@@ -100,10 +109,11 @@ def add_bridge(sockets: Sockets, operation: op.AddBridge, namespace: Namespace) 
 def add_port(sockets: Sockets, operation: op.AddPort, namespace: Namespace) -> None:
     """Put an interface on a bridge; IFLA_BRPORT_MODE is hairpin mode."""
     netlink = sockets.of(namespace)
-    index = sockets.index(namespace, operation.interface.name)
-    netlink.link("set", index=index, master=sockets.index(namespace, operation.bridge))
+    index, bridge = sockets.index(namespace, operation.interface.name), sockets.index(namespace, operation.bridge)
+    netlink.link("set", index=index, master=bridge)
     if operation.hairpin:
         netlink.brport("set", index=index, mode=1)
+    _let_send(netlink, bridge)  # the first port brings its carrier
 
 
 def set_address(sockets: Sockets, operation: op.SetAddress, namespace: Namespace) -> None:

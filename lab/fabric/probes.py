@@ -72,6 +72,7 @@ _RULES = {
 _MASQUERADE = _feature("iptables MASQUERADE", "xt_MASQUERADE", "clients that are no pods", "不是 Pod 的客户端")
 _REJECT = _feature("iptables REJECT", "ipt_REJECT", "services without endpoints", "没有端点的服务")
 _NFT = _feature("nftables", "nf_tables", "kube-proxy's nftables mode", "kube-proxy 的 nftables 模式", required=False)
+_IPVS = _feature("ip_vs", "ip_vs", "kube-proxy's ipvs mode, which the lab does not offer", "kube-proxy 的 ipvs 模式，本实验不提供", required=False)
 
 
 def probe() -> list[Finding]:
@@ -110,6 +111,7 @@ def _tests() -> list[tuple[Feature, Test]]:
     tests.append((_MASQUERADE, partial(_command, "iptables", "-t", "nat", "-A", "POSTROUTING", "-j", "MASQUERADE")))
     tests.append((_REJECT, partial(_command, "iptables", "-t", "filter", "-A", "INPUT", "-j", "REJECT")))
     tests.append((_NFT, partial(_command, "nft", "add", "table", "ip", "lab-test")))
+    tests.append((_IPVS, _ip_vs))
     return tests
 
 
@@ -140,6 +142,11 @@ def _restore(rule: str) -> None:
 
     text = RULES.format(rule=rule)
     process.must(process.run(Namespace.current("this machine"), ["iptables-restore", "--noflush"], stdin=text))
+
+
+def _ip_vs() -> None:
+    if not os.path.exists("/proc/net/ip_vs"):
+        raise OSError("there is no /proc/net/ip_vs")
 
 
 def _bridge_calls() -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,7 +20,10 @@ from lab.fabric.namespace import Namespace
 from lab.plan.files import KUBECONFIG
 
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-"""An ordinary user's PATH on Debian lacks the sbin directories, where iptables and nginx live."""
+"""Where programs are; an ordinary user's PATH on Debian lacks the sbin directories, where iptables and nginx live."""
+
+NEEDED = ("bash", "curl", "etcd", "etcdctl", "ip", "iptables", "kubectl", "nginx")
+"""Programs that are looked for in the caller's PATH, where the system's directories do not have them."""
 
 KUBECACHE = "/run/lab/kubecache"
 """Where kubectl keeps what it learnt of its cluster: on each machine's own /run."""
@@ -43,15 +48,30 @@ class Result:
 
 
 def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
-    """The environment of every command of the lab: the caller's, with the system's PATH and messages in plain English.
+    """What a command on a node, client or router of the lab finds: what a login of root would, and nothing of whoever started the lab.
 
-    The host's proxies are left out: nothing in a lab could reach them, and curl would send them the requests for the lab's addresses.
-    kubectl finds the lab's cluster, where the machine has a file for it, and never the user's own.
+    Only TERM is the caller's, because the terminal is. Messages are in plain English. kubectl finds the lab's cluster, where the machine
+    has a file for it, and never the user's own.
     """
-    own = {key: value for key, value in os.environ.items() if not key.startswith(("LC_", "LANG")) and not key.lower().endswith("_proxy")}
-    path = own.get("PATH", "")
-    own["PATH"] = f"{path}:{SYSTEM_PATH}" if path else SYSTEM_PATH
-    return own | {"LC_ALL": "C.UTF-8", "HOME": home(), "KUBECONFIG": KUBECONFIG, "KUBECACHEDIR": KUBECACHE} | dict(extra or {})
+    terminal = {"TERM": os.environ["TERM"]} if os.environ.get("TERM") else {}
+    login = {"USER": "root", "LOGNAME": "root", "SHELL": "/bin/bash", "LC_ALL": "C.UTF-8"}
+    return {"PATH": _path(), "HOME": home(), **login, **terminal, "KUBECONFIG": KUBECONFIG, "KUBECACHEDIR": KUBECACHE, **(extra or {})}
+
+
+def container_environment(own: Mapping[str, str]) -> dict[str, str]:
+    """What a process of a container finds: PATH and HOME, which come with an image elsewhere, and `own`, which is the pod's business."""
+    return {"PATH": _path(), "HOME": home(), **own}
+
+
+def _path() -> str:
+    return _search_path(os.environ.get("PATH", ""), SYSTEM_PATH)
+
+
+@functools.cache
+def _search_path(callers: str, system: str) -> str:
+    """The system's directories, then those in which programs are that the lab needs and the system's do not have, then the lab's own Python's."""
+    elsewhere = [shutil.which(name, path=callers) for name in NEEDED if shutil.which(name, path=system) is None]
+    return ":".join(dict.fromkeys([*system.split(":"), *(os.path.dirname(found) for found in (*elsewhere, sys.executable) if found)]))
 
 
 def home() -> str:
@@ -60,13 +80,13 @@ def home() -> str:
 
 
 def spawn(namespace: Namespace, argv: Sequence[str], **options: Any) -> subprocess.Popen[bytes]:
-    """Start a process in a machine, in a session of its own. `options` as for subprocess.Popen.
+    """Start a process in a machine, in a session of its own, with the machine's environment. `options` as for subprocess.Popen.
 
     Raises CommandError when the program is not there or cannot be executed.
     """
     options.setdefault("stdin", subprocess.DEVNULL)
-    options.setdefault("env", environment())
-    options.setdefault("cwd", home())
+    options.setdefault("env", environment() if namespace.environment is None else container_environment(namespace.environment))
+    options.setdefault("cwd", home() if namespace.environment is None else "/")
     options.setdefault("start_new_session", True)
     try:
         with namespace.entered():

@@ -16,14 +16,13 @@ from lab.fabric.process import SYSTEM_PATH
 from lab.model.text import Text
 
 PACKAGES = "packages.txt"
-NEEDS = ("setup", "run", "extra", "bench")
+NEEDS = ("setup", "run", "extra", "test", "bench")
 TUN = "/dev/net/tun"
 PYTHON_PACKAGES = {
     "aiohttp": Text("the HTTP servers of the apiserver and the kubelets", "apiserver 和 kubelet 的 HTTP 服务器"),
     "cryptography": Text("the certificate of the apiserver's HTTPS", "apiserver 的 HTTPS 证书"),
     "dnspython": Text("the cluster's DNS server", "集群的 DNS 服务器"),
     "mininet": Text("nodes, links and a command line", "节点、链路和命令行"),
-    "pydantic": Text("checks what people write", "检查用户编写的文件"),
     "pyroute2": Text("talks to the kernel", "与内核通信"),
     "PyYAML": Text("reads what people write", "读取用户编写的文件"),
 }
@@ -33,6 +32,7 @@ PYTHON_EXTRAS = {
     "numpy": Text("the fast data path of flannel's udp backend", "flannel udp 后端的快速数据通路"),
     "boto3": Text("flannel's aws-vpc backend", "flannel 的 aws-vpc 后端"),
     "moto": Text("the cloud of flannel's aws-vpc backend", "flannel aws-vpc 后端所用的云"),
+    "kubernetes": Text("`lab run --kubeconfig`, on a cluster elsewhere", "`lab run --kubeconfig`，在别处的集群上运行"),
 }
 """The same for what the lab runs without, though not in full."""
 
@@ -43,7 +43,7 @@ _PACKAGE = Path(__file__).resolve().parent.parent
 class Program:
     """A program, and who brings it.
 
-    need       run: the lab does not start without it; setup, extra or bench: only lab.sh, a convenience, a benchmark
+    need       run: the lab does not start without it; setup, extra, test or bench: only lab.sh, a convenience, the tests, a benchmark
     packages   (family, package), in the order Debian, Fedora, Arch
     """
 

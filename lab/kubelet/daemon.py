@@ -12,6 +12,7 @@ import queue
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from ipaddress import IPv4Address
+from pathlib import Path
 from typing import Any
 
 from lab.errors import BootError, LabError, UsageError
@@ -19,13 +20,16 @@ from lab.fabric import signals
 from lab.flannel.log import to_stderr
 from lab.kubelet import loop, node, server, servicelinks
 from lab.kubelet.flags import Flags, parse
-from lab.kubelet.podspec import Network
 from lab.kubelet.reports import Events, Reporter
 from lab.kubelet.runtimeclient import RuntimeClient
-from lab.kubelet.worker import Tools
+from lab.kubelet.sources import PodSources
+from lab.kubelet.tended import Tools
+from lab.kubelet.variables import Network
+from lab.kubelet.volumefiles import VolumeFiles
 from lab.master.client import ApiClient
 from lab.master.informer import Informer
 from lab.plan.allocate import HostLocal
+from lab.plan.files import RESOLV_CONF
 
 Ending = queue.SimpleQueue[str]
 """Why the kubelet has to end: nothing for a signal, else the trouble."""
@@ -67,6 +71,13 @@ class Addresses:
             self.free.release(address)
 
 
+def _resolver() -> str:
+    """The node's resolv.conf: what pods get whose dnsPolicy is Default."""
+    with contextlib.suppress(OSError):
+        return Path(RESOLV_CONF).read_text(encoding="utf-8", errors="replace")
+    return ""
+
+
 class Kubelet:
     """One kubelet."""
 
@@ -82,13 +93,15 @@ class Kubelet:
         self._pods = Informer(self._client, "pods", self._pod_event, self._synced, fields=f"spec.nodeName={flags.name}", log=log.warning)
         # A container is told of the services that are there when it starts, so pods are listed after services.
         self._services = Informer(self._client, "services", on_sync=self._start_pods, log=log.warning)
+        sources = PodSources(self._client)
         tools = Tools(
             self._runtime,
             self._events,
             self._reporter.put,
             self._addresses,
             self.network,
-            self._config_map,
+            sources.data,
+            VolumeFiles(sources.data, sources.token, loop.clock),
             lambda pod: servicelinks.variables(pod, self._services.items),
             loop.clock,
             flags.node_ip,
@@ -136,7 +149,7 @@ class Kubelet:
                 gateway, mtu = node.bridge(flags.bridge)
                 self._addresses.free = HostLocal(gateway)
                 self._network = Network(
-                    flags.name, flags.node_ip, flags.bridge, gateway, mtu, flags.gso, flags.routes, flags.dns, flags.domain
+                    flags.name, flags.node_ip, flags.bridge, gateway, mtu, flags.gso, flags.routes, flags.dns, flags.domain, _resolver()
                 )
             return self._network
 
@@ -158,10 +171,6 @@ class Kubelet:
         except LabError as error:
             return str(error)
         return ""
-
-    def _config_map(self, namespace: str, name: str) -> dict[str, str] | None:
-        found = self._client.find("configmaps", name, namespace)
-        return None if found is None else dict(found.get("data") or {})
 
     def _hear(self, events: Iterator[dict[str, object]]) -> None:
         with contextlib.suppress(OSError, ValueError):

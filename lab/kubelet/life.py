@@ -21,6 +21,8 @@ class Life:
     crashes   how often it has ended in a row; `counted` the last life whose end counts in it
     waiting   (reason, message): why it does not run
     first     the number of its first life under this runtime
+    initial   it comes before the pod's containers, one after the other
+    greeted   its postStart hook, if it has one, is over
     """
 
     spec: Json
@@ -38,18 +40,31 @@ class Life:
     kill_at: float = NEVER
     counted: int = -1
     first: int = 0
+    initial: bool = False
+    greeted: bool = False
 
     def begin(self, attempt: int, now: float) -> None:
         """A new life of the container: nothing has been asked yet."""
         self.attempt, self.waiting, self.kill_at, self.answers = attempt, ("", ""), NEVER, False
+        self.greeted = "postStart" not in self.hooks
         self.tallies = {kind: probes.begin(probe) for kind, probe in self.probes.items()}
         self.next_look = {kind: now + probe.initial_delay for kind, probe in self.probes.items()}
         self.asking = set()
 
     @property
+    def hooks(self) -> Json:
+        """postStart and preStop, as the API says them."""
+        return {name: hook for name, hook in (self.spec.get("lifecycle") or {}).items() if hook}
+
+    @property
+    def is_sidecar(self) -> bool:
+        """Whether it comes first and then stays."""
+        return self.initial and self.spec.get("restartPolicy") == "Always"
+
+    @property
     def started(self) -> bool:
-        """Whether its startup probe, if it has one, is content."""
-        return "startup" not in self.tallies or self.tallies["startup"].verdict
+        """Whether its postStart hook is over, and its startup probe, if it has one, is content."""
+        return self.greeted and ("startup" not in self.tallies or self.tallies["startup"].verdict)
 
     @property
     def ready(self) -> bool:

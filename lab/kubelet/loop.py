@@ -15,7 +15,8 @@ from lab.kubelet.life import Json
 from lab.kubelet.probes import Probe
 from lab.kubelet.protocol import Message
 from lab.kubelet.records import PodRecord
-from lab.kubelet.worker import RETRY, Tools, Worker
+from lab.kubelet.tended import RETRY, Hook, Tools
+from lab.kubelet.worker import Worker
 
 LONGEST = 1.0
 """Seconds after which the loop looks around even without news."""
@@ -110,6 +111,8 @@ class Loop:
 
     def _sync(self, worker: Worker) -> None:
         self._wake[worker.uid] = worker.sync()
+        for hook in worker.take_hooks():
+            self._pool.submit(self._run_hook, worker, hook, worker.lives[hook.container].spec)
         if worker.gone:
             del self.workers[worker.uid], self._wake[worker.uid]
             self._dirty |= {one.uid for one in self.workers.values() if one.record is None}  # its name and address are free now
@@ -138,6 +141,7 @@ class Loop:
     def _remove_strangers(self) -> None:
         for uid, record in list(self.records.items()):
             self.tools.runtime.remove(uid)
+            self.tools.volumes.remove(uid)
             address = record.sandbox.address.split("/")[0]
             if address:
                 self.tools.addresses.release(IPv4Address(address))
@@ -165,6 +169,14 @@ class Loop:
     def _ask(self, worker: Worker, name: str, probe: Probe, spec: Json, attempt: int) -> None:
         passed, text = probing.ask(probe, spec, worker.address, worker.key, self.tools.runtime)
         self.tell(lambda: self._answered(worker, name, probe, attempt, passed, text))
+
+    def _run_hook(self, worker: Worker, hook: Hook, spec: Json) -> None:
+        passed, text = probing.hook(hook.detail, hook.timeout, spec, worker.address, worker.key, self.tools.runtime)
+        self.tell(lambda: self._hooked(worker, hook, passed, text))
+
+    def _hooked(self, worker: Worker, hook: Hook, passed: bool, text: str) -> None:
+        worker.hooked(hook, passed, text)
+        self._dirty.add(worker.uid)
 
     def _answered(self, worker: Worker, name: str, probe: Probe, attempt: int, passed: bool, text: str) -> None:
         worker.answered(name, probe.kind, attempt, passed, text)

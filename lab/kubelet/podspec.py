@@ -1,48 +1,29 @@
-"""From a pod's spec to what the runtime is asked for: its files, its environment, its programs. Pure, but for looking up ConfigMaps."""
+"""From a pod's spec to what the runtime is asked for: its files, its programs. Pure."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from ipaddress import IPv4Address, IPv4Interface
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from ipaddress import IPv4Address
 from typing import Any
 
 from lab.errors import UsageError
+from lab.kubelet import refusals, variables
 from lab.kubelet.records import Program, Sandbox
+from lab.kubelet.variables import Network
 from lab.model.fromapi import container_of, pod_of
 from lab.model.objects import Pod
 from lab.plan.files import HOSTNAME, HOSTS, RESOLV_CONF
 from lab.workloads import images
 
 Json = Mapping[str, Any]
-Lookup = Callable[[str], Mapping[str, str] | None]
-"""The data of a ConfigMap of the pod's namespace, None when there is none of that name."""
-
 PIN = "lab.network/pod-ip"
 """The annotation by which a pod asks for an address."""
 
 _LOCAL = "127.0.0.1\tlocalhost\n"
 _LOCAL_IPV6 = (
-    "::1\tlocalhost ip6-localhost ip6-loopback\n"
-    "fe00::0\tip6-localnet\nfe00::0\tip6-mcastprefix\nfe00::1\tip6-allnodes\nfe00::2\tip6-allrouters\n"
+    "::1\tlocalhost ip6-localhost ip6-loopback\nfe00::0\tip6-localnet\nfe00::0\tip6-mcastprefix\nfe00::1\tip6-allnodes\nfe00::2\tip6-allrouters\n"
 )
-_REFERENCE = re.compile(r"\$\$|\$\(([A-Za-z_.-][A-Za-z0-9_.-]*)\)")
-
-
-@dataclass(frozen=True)
-class Network:
-    """What every pod of a node gets: the bridge's own address and MTU (bytes), and the DNS server of the cluster, if there is one."""
-
-    node: str
-    node_ip: str
-    bridge: str = ""
-    gateway: IPv4Interface | None = None
-    mtu: int = 0
-    gso: int = 0
-    routes: tuple[str, ...] = ()
-    dns: tuple[str, ...] = ()
-    domain: str = "cluster.local"
 
 
 def uses_host_network(pod: Json) -> bool:
@@ -97,7 +78,7 @@ def _files(pod: Json, network: Network, own: str, address: str) -> tuple[tuple[s
 
 
 def resolv_conf(pod: Json, network: Network) -> str:
-    """The text of the pod's resolv.conf by its dnsPolicy and dnsConfig; empty: it sees its node's."""
+    """The text of the pod's resolv.conf by its dnsPolicy and dnsConfig. What comes from the node is its text; empty: the pod sees its node's file."""
     spec = pod.get("spec") or {}
     policy, config = spec.get("dnsPolicy") or "ClusterFirst", spec.get("dnsConfig") or {}
     servers: list[str] = []
@@ -108,15 +89,14 @@ def resolv_conf(pod: Json, network: Network) -> str:
         servers = list(network.dns)
         search = [f"{pod['metadata']['namespace']}.svc.{network.domain}", f"svc.{network.domain}", network.domain]
         options = ["ndots:5"]
-    elif policy != "None":
-        return ""
+    begin = network.resolver if policy != "None" and not servers else ""
     servers += config.get("nameservers") or []
     search += config.get("searches") or []
     options += [f"{one['name']}:{one['value']}" if one.get("value") else one["name"] for one in config.get("options") or ()]
     lines = [f"nameserver {one}" for one in servers]
     lines += [f"search {' '.join(search)}"] if search else []
     lines += [f"options {' '.join(options)}"] if options else []
-    return "\n".join(lines) + "\n"
+    return begin + "".join(f"{line}\n" for line in lines)
 
 
 def image_trouble(container: Json) -> str:
@@ -135,86 +115,40 @@ def served_port(pod: Json, container: Json) -> int:
 
 
 def program(
-    pod: Json, container: Json, attempt: int, network: Network, address: str, lookup: Lookup, links: Mapping[str, str] | None = None
+    pod: Json,
+    container: Json,
+    attempt: int,
+    network: Network,
+    address: str,
+    values: Mapping[str, str],
+    mounts: Sequence[tuple[str, str, bool]] = (),
 ) -> Program:
-    """What the runtime is to run. Raises UsageError for a ConfigMap or field that is not there."""
-    values = environment(pod, container, network, address, lookup, links)
+    """What the runtime is to run. `values`: the container's variables. Raises UsageError for what the lab does not do."""
+    refusals.check(pod, container)
     model = _with_address(pod_of(pod), address, network.node)
     one = container_of(container)
-    expanded = replace(
-        one, command=tuple(expand(word, values) for word in one.command), args=tuple(expand(word, values) for word in one.args)
-    )
+    command, args = (tuple(variables.expand(word, values) for word in words) for words in (one.command, one.args))
+    expanded = replace(one, command=command, args=args)
     work = images.workload(model, expanded)
     return Program(
         container["name"],
         attempt,
         work.argv,
-        tuple(({"HOSTNAME": hostname(pod, network)} | values).items()),
-        container.get("workingDir") or "",
+        tuple(surroundings(pod, network, values, bool(container.get("tty"))).items()),
+        variables.expand(container.get("workingDir") or "", values),
         work.files,
         (images.NGINX_LOGS,) if work.argv[:1] == ("nginx",) else (),
         work.echo,
         bool(container.get("stdin")),
         bool(container.get("tty")),
+        tuple(mounts),
     )
+
+
+def surroundings(pod: Json, network: Network, values: Mapping[str, str], terminal: bool) -> dict[str, str]:
+    """A process's variables beside PATH and HOME: those of its container, and what every container has."""
+    return {"HOSTNAME": hostname(pod, network)} | ({"TERM": "xterm"} if terminal else {}) | dict(values)
 
 
 def _with_address(pod: Pod, address: str, node: str) -> Pod:
     return replace(pod, pod_ip=IPv4Address(address) if address else None, node_name=node)
-
-
-def environment(
-    pod: Json, container: Json, network: Network, address: str, lookup: Lookup, links: Mapping[str, str] | None = None
-) -> dict[str, str]:
-    """A container's variables, in order; a later one may refer to an earlier one as $(NAME). `links`: those of services, which come first."""
-    values: dict[str, str] = dict(links or {})
-    for source in container.get("envFrom") or ():
-        reference = source.get("configMapRef") or {}
-        if reference:
-            data = lookup(str(reference.get("name"))) or {} if reference.get("optional") else _found(lookup, str(reference.get("name")))
-            values |= {f"{source.get('prefix') or ''}{key}": value for key, value in data.items()}
-    for item in container.get("env") or ():
-        origin = item.get("valueFrom") or {}
-        if "fieldRef" in origin:
-            values[item["name"]] = _field(pod, str(origin["fieldRef"].get("fieldPath")), network, address)
-        elif "configMapKeyRef" in origin:
-            reference = origin["configMapKeyRef"]
-            data = lookup(str(reference.get("name"))) or {} if reference.get("optional") else _found(lookup, str(reference.get("name")))
-            if reference.get("key") in data:
-                values[item["name"]] = data[reference["key"]]
-            elif not reference.get("optional"):
-                raise UsageError(f"couldn't find key {reference.get('key')} in ConfigMap {pod['metadata']['namespace']}/{reference.get('name')}")
-        elif not origin:
-            values[item["name"]] = expand(str(item.get("value") or ""), values)
-    return values
-
-
-def _found(lookup: Lookup, name: str) -> Mapping[str, str]:
-    data = lookup(name)
-    if data is None:
-        raise UsageError(f'configmap "{name}" not found')
-    return data
-
-
-def _field(pod: Json, path: str, network: Network, address: str) -> str:
-    metadata, spec = pod["metadata"], pod.get("spec") or {}
-    plain = {
-        "metadata.name": metadata["name"],
-        "metadata.namespace": metadata.get("namespace", ""),
-        "metadata.uid": metadata.get("uid", ""),
-        "spec.nodeName": network.node,
-        "spec.serviceAccountName": spec.get("serviceAccountName") or "default",
-        "status.hostIP": network.node_ip,
-        "status.podIP": address,
-    }
-    if path in plain:
-        return str(plain[path])
-    found = re.fullmatch(r"metadata\.(labels|annotations)\['(.+)'\]", path)
-    if found:
-        return str((metadata.get(found[1]) or {}).get(found[2], ""))
-    raise UsageError(f"unsupported fieldPath: {path}")
-
-
-def expand(text: str, values: Mapping[str, str]) -> str:
-    """References $(NAME) to known variables replaced; $$ stands for one dollar sign, unknown names stay."""
-    return _REFERENCE.sub(lambda found: "$" if found[0] == "$$" else values.get(found[1], found[0]), text)

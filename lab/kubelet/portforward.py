@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from aiohttp import WSMsgType, web
 
-from lab.kubelet import spdy
+from lab.kubelet import session, spdy
 
 TUNNEL = "SPDY/3.1+portforward.k8s.io"
 CHANNELS = ("v4.channel.k8s.io", "portforward.k8s.io")
@@ -75,6 +75,7 @@ async def carry(connection: Connection, address: str, port: int, send: Send) -> 
 
 async def forward(request: web.Request, address: str) -> web.StreamResponse:
     """Serve one port-forward."""
+    session.require_websocket(request, "port-forward", "KUBECTL_PORT_FORWARD_WEBSOCKETS", "1.30")
     ws = web.WebSocketResponse(protocols=(TUNNEL, *CHANNELS), max_msg_size=0)
     ready = ws.can_prepare(request)
     if not ready.ok:

@@ -6,6 +6,7 @@ import http.client
 import shlex
 import socket
 import ssl
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -24,13 +25,25 @@ MOST_BODY = 10240
 def ask(probe: Probe, container: Mapping[str, Any], address: str, pod: tuple[str, str], runtime: RuntimeClient) -> Answer:
     """One look. `pod`: namespace and name. Never raises for what the container does."""
     if probe.action == "exec":
-        return _exec(list(probe.detail.get("command") or ()), probe.timeout, pod, runtime)
+        return _exec(list(probe.detail.get("command") or ()), probe.timeout, pod, str(container.get("name")), runtime)
     host = str(probe.detail.get("host") or address)
     port = port_number(probe.detail.get("port"), container)
     if probe.action == "tcpSocket":
         trouble = refuses(host, port, probe.timeout)
         return not trouble, trouble
     return _http(probe.detail, host, port, probe.timeout)
+
+
+def hook(
+    detail: Mapping[str, Any], timeout: float, container: Mapping[str, Any], address: str, pod: tuple[str, str], runtime: RuntimeClient
+) -> Answer:
+    """Run a postStart or preStop hook; `timeout` in seconds. Never raises for what the container does."""
+    action = next((name for name in ("exec", "httpGet", "tcpSocket", "sleep") if detail.get(name)), "")
+    if action == "sleep":
+        time.sleep(min(timeout, float(detail["sleep"].get("seconds") or 0)))
+    if action in ("", "sleep"):
+        return True, ""
+    return ask(Probe("startup", action, detail[action], timeout=timeout), container, address, pod, runtime)
 
 
 def refuses(host: str, port: int, timeout: float) -> str:
@@ -71,11 +84,11 @@ def _connection(scheme: str, host: str, port: int, timeout: float) -> http.clien
     return http.client.HTTPConnection(host, port, timeout=timeout)
 
 
-def _exec(command: list[str], timeout: float, pod: tuple[str, str], runtime: RuntimeClient) -> Answer:
+def _exec(command: list[str], timeout: float, pod: tuple[str, str], container: str, runtime: RuntimeClient) -> Answer:
     if not command:
         return False, "the probe's command is empty"
     try:
-        _, namespace = runtime.enter(pod[1], pod[0])
+        _, namespace = runtime.enter(pod[1], pod[0], container)
     except RuntimeTrouble as error:
         return False, str(error)
     try:

@@ -54,6 +54,7 @@ class Program:
     argv      the command line; empty with `echo`, which is the lab's own server on these ports
     files     (path, text), written in the pod before the start; `private` directories are covered by empty ones of the pod's own
     attempt   how often this container ran before
+    mounts    (path on the node, path in the pod, whether it can only be read), attached before the start
     """
 
     container: str
@@ -66,6 +67,7 @@ class Program:
     echo: tuple[Port, ...] = ()
     stdin: bool = False
     tty: bool = False
+    mounts: tuple[tuple[str, str, bool], ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """For a message."""
@@ -74,7 +76,7 @@ class Program:
     @classmethod
     def of(cls, item: dict[str, Any]) -> Program:
         """From a message. Raises TypeError for wrong fields."""
-        lists = {name: _pairs(item.get(name, ())) for name in ("env", "files", "echo")}
+        lists = {name: _pairs(item.get(name, ())) for name in ("env", "files", "echo", "mounts")}
         plain = {name: tuple(item.get(name, ())) for name in ("argv", "private")}
         return cls(**{**item, **lists, **plain})
 

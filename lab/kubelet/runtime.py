@@ -263,7 +263,9 @@ class Runtime:
         pod = self._pod(request)
         if pod.namespace is None:
             raise RuntimeTrouble(f"the pod {pod.sandbox.name} has been stopped")
-        return [pod.record().as_json()], tuple(os.dup(pod.namespace.fds[kind]) for kind in protocol.KINDS)
+        asked = request.get("container") or next(iter(pod.containers), "")
+        environment = pod.containers[asked].environment if asked in pod.containers else {}
+        return [pod.record().as_json() | {"environment": environment}], tuple(os.dup(pod.namespace.fds[kind]) for kind in protocol.KINDS)
 
     def _end_input(self, request: Message) -> Answer:
         container = self._pod(request).containers.get(request["container"])

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from lab.errors import BootError, CommandError
 from lab.fabric import daemon, kernel, process
 from lab.fabric.namespace import Namespace
-from lab.kubelet import logs
+from lab.kubelet import logs, mounts
 from lab.kubelet.records import Program, Run, Sandbox
 from lab.workloads import echo
 
@@ -44,6 +44,7 @@ class Container:
     def __init__(self, sandbox: Sandbox, name: str) -> None:
         self.sandbox, self.name = sandbox, name
         self.runs: tuple[Run, ...] = ()
+        self.environment: dict[str, str] = {}
         self.streams = Streams()
         self.listeners: list[socket.socket] = []
         self._log: logs.Writer | None = None
@@ -59,6 +60,7 @@ class Container:
         self._forget(program.attempt - 2)
         self.close()
         self._log = logs.Writer(log)
+        self.environment = dict(program.env)
         began = time.time()
         try:
             _furnish(namespace, program)
@@ -88,7 +90,7 @@ class Container:
                 stdin=theirs[0],
                 stdout=theirs[1],
                 stderr=theirs[2],
-                env=process.environment(dict(program.env)),
+                env=process.container_environment(self.environment),
                 cwd=program.directory or "/",
                 preexec_fn=_take_terminal if program.tty else None,
             )
@@ -178,8 +180,10 @@ def _take_terminal() -> None:
 
 
 def _furnish(namespace: Namespace, program: Program) -> None:
-    if program.directory and not os.path.isdir(program.directory):
-        raise BootError(f"{namespace.name}: this machine has no {program.directory}, which is the container's workingDir")
+    for mount in program.mounts:
+        mounts.attach(namespace, *mount)
+    if program.directory:
+        mounts.require_directory(namespace, program.directory)
     for path, text in program.files:
         namespace.write_text(path, text)
     for path in program.private:
@@ -237,4 +241,3 @@ def ancestors() -> set[int]:
         except (OSError, ValueError):
             break
     return found
-

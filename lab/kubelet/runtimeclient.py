@@ -62,10 +62,12 @@ class RuntimeClient:
         """Stop a pod and forget it."""
         self._call({"verb": "remove", "uid": uid})
 
-    def enter(self, name: str, namespace: str = "default") -> tuple[PodRecord, Namespace]:
-        """A pod and its namespaces, which the caller has to close."""
-        message, descriptors = self._call({"verb": "enter", "name": name, "namespace": namespace})
-        return PodRecord.of(message), Namespace(name, dict(zip(protocol.KINDS, descriptors, strict=True)))
+    def enter(self, name: str, namespace: str = "default", container: str = "") -> tuple[PodRecord, Namespace]:
+        """A pod and its namespaces, which the caller has to close. Their environment is that of a container, the first if none is named."""
+        message, descriptors = self._call({"verb": "enter", "name": name, "namespace": namespace, "container": container})
+        inside = Namespace(name, dict(zip(protocol.KINDS, descriptors, strict=True)))
+        inside.environment = message["environment"]
+        return PodRecord.of(message), inside
 
     def attach(self, uid: str, container: str) -> tuple[socket.socket, int, bool]:
         """What a container says from now on (a byte 1 or 2 for the stream, then data), its input or -1, whether that is a terminal."""

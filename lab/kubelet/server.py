@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lab.errors import BootError
-from lab.kubelet.podspec import Network
+from lab.kubelet.variables import Network
 
 if TYPE_CHECKING:
     from lab.kubelet.loop import Loop

@@ -26,7 +26,7 @@ from aiohttp import WSMsgType, web
 
 from lab.errors import CommandError, LabError
 from lab.fabric import process
-from lab.kubelet import podspec
+from lab.kubelet import podspec, variables
 from lab.kubelet.life import Json
 from lab.kubelet.protocol import RuntimeTrouble
 from lab.kubelet.server import Back
@@ -96,6 +96,7 @@ async def execute(request: web.Request, back: Back, worker: Worker, name: str) -
     run = worker.run_of(name)
     if run is None or run.finished:
         raise web.HTTPBadRequest(text=f"container {name} of pod {worker.key[1]} does not run\n")
+    require_websocket(request, "exec", *REMOTE_COMMAND)
     wanted = {one: is_true(request.query.get(one) or request.query.get(old, "")) for one, old in _OLD_NAMES.items()}
     ws = web.WebSocketResponse(protocols=PROTOCOLS, max_msg_size=0, heartbeat=None)
     await ws.prepare(request)
@@ -116,21 +117,29 @@ async def execute(request: web.Request, back: Back, worker: Worker, name: str) -
     return ws
 
 
+REMOTE_COMMAND = ("KUBECTL_REMOTE_COMMAND_WEBSOCKETS", "1.29")
+"""The variable that has an older kubectl stream over WebSockets, and the first version that heeds it."""
+
+
+def require_websocket(request: web.Request, what: str, variable: str, version: str) -> None:
+    """Raises HTTPBadRequest, with what to do, for a request over plain SPDY, or over nothing that streams."""
+    if request.headers.get("Upgrade", "").lower() != "websocket":
+        instead = f"use kubectl 1.31 or later, or set {variable}=true (kubectl {version} and later)"
+        raise web.HTTPBadRequest(text=f"the lab has {what} over WebSockets only, not over plain SPDY: {instead}\n")
+
+
 _OLD_NAMES = {"stdin": "input", "stdout": "output", "stderr": "error", "tty": "tty"}
 """The kubelet's own names for what the API calls stdin, stdout and stderr."""
 
 
 def _spawn(back: Back, worker: Worker, name: str, command: list[str], wanted: dict[str, bool]) -> tuple[subprocess.Popen[bytes], Streams]:
     life = worker.lives[name]
-    lookup = lambda config: back.loop.tools.lookup(worker.key[0], config)  # noqa: E731
     try:
         links = back.loop.tools.links(worker.item)
-        values = podspec.environment(worker.item, life.spec, back.network(), worker.address, lookup, links)
+        values = variables.of_container(worker.item, life.spec, back.network(), worker.address, worker.lookup, links)
     except LabError:
         values = {}
-    environment = process.environment({"HOSTNAME": podspec.hostname(worker.item, back.network())} | values)
-    if wanted["tty"]:
-        environment.setdefault("TERM", "xterm")
+    environment = process.container_environment(podspec.surroundings(worker.item, back.network(), values, wanted["tty"]))
     if shutil.which(command[0], path=environment["PATH"]) is None:
         raise CommandError(f'exec: "{command[0]}": executable file not found in $PATH')
     _, namespace = back.loop.tools.runtime.enter(worker.key[1], worker.key[0])
@@ -275,6 +284,9 @@ async def _finish(ws: web.WebSocketResponse, status: Json) -> None:
 async def attach(request: web.Request, back: Back, worker: Worker, name: str) -> web.StreamResponse:
     """Be the terminal of a container that runs."""
     runtime = back.loop.tools.runtime
+    run = worker.run_of(name)
+    if run is not None and not run.finished:  # else the runtime says so
+        require_websocket(request, "attach", *REMOTE_COMMAND)
     said, stdin, tty = await asyncio.get_running_loop().run_in_executor(_pool, lambda: runtime.attach(worker.uid, name))
     ws = web.WebSocketResponse(protocols=PROTOCOLS, max_msg_size=0)
     await ws.prepare(request)

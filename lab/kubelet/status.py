@@ -15,7 +15,10 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True)
 class Facts:
-    """What is known of a container. `waiting`: (reason, message), why it does not run; `runs` newest last, two at most."""
+    """What is known of a container. `waiting`: (reason, message), why it does not run; `runs` newest last, two at most.
+
+    initial   it is an init container; `stays`: and a sidecar, which runs as long as the others
+    """
 
     name: str
     image: str
@@ -23,6 +26,8 @@ class Facts:
     waiting: tuple[str, str] = ("", "")
     ready: bool = False
     started: bool = False
+    initial: bool = False
+    stays: bool = False
 
     @property
     def run(self) -> Run | None:
@@ -73,6 +78,11 @@ def _terminated(run: Run) -> Json:
 
 def phase(policy: str, containers: Sequence[Facts]) -> str:
     """Pending, Running, Succeeded or Failed, as kubelet's getPhase decides."""
+    initial, containers = [one for one in containers if one.initial], [one for one in containers if not one.initial]
+    if policy == "Never" and any(_has_failed(one) for one in initial):
+        return "Failed"
+    if not all(_is_through(one) for one in initial):
+        return "Pending"
     if any(one.run is None for one in containers):
         return "Pending"
     if any(one.running or one.waiting[0] for one in containers) or policy == "Always":
@@ -82,20 +92,36 @@ def phase(policy: str, containers: Sequence[Facts]) -> str:
     return "Failed" if policy == "Never" else "Running"
 
 
+def _has_failed(one: Facts) -> bool:
+    """Whether an init container, which nobody will start again, has ended badly."""
+    return not one.stays and one.run is not None and not one.running and exit_code(one.run) != 0
+
+
+def _is_through(one: Facts) -> bool:
+    return one.started if one.stays else one.ready
+
+
 def finished(policy: str, containers: Sequence[Facts]) -> bool:
-    """Whether no container runs and none will be started again."""
+    """Whether no container runs and none will be started again; sidecars end with the others."""
+    if policy == "Never" and any(_has_failed(one) for one in containers if one.initial):
+        return True
+    containers = [one for one in containers if not one.initial]
     return all(one.run is not None and not one.running and not restart.wanted(policy, one.run) for one in containers)
 
 
 def conditions(containers: Sequence[Facts], state: str, old: Sequence[Mapping[str, Any]], now: float) -> list[Json]:
     """The pod's conditions; times of those that did not change are kept, and PodScheduled is the scheduler's."""
+    incomplete = [one.name for one in containers if one.initial and not _is_through(one)]
+    containers = [one for one in containers if not one.initial or one.stays]
     unready = [one.name for one in containers if not one.ready]
     text = f"containers with unready status: [{' '.join(unready)}]"
     trouble: Json = {"reason": "ContainersNotReady", "message": text} if unready else {}
     if state == "Succeeded":
         trouble = {"reason": "PodCompleted"}
     ready = "False" if unready or not containers or state in ("Succeeded", "Failed") else "True"
-    wanted: list[Json] = [{"type": "Initialized", "status": "True"}]
+    said = f"containers with incomplete status: [{' '.join(incomplete)}]"
+    why: Json = {"reason": "ContainersNotInitialized", "message": said} if incomplete else {}
+    wanted: list[Json] = [{"type": "Initialized", "status": "False" if incomplete else "True", **why}]
     wanted += [{"type": kind, "status": ready, **trouble} for kind in ("Ready", "ContainersReady")]
     wanted.append({"type": "PodScheduled", "status": "True"})
     before = {one.get("type"): one for one in old}
@@ -130,9 +156,11 @@ def pod_status(pod: Mapping[str, Any], containers: Sequence[Facts], address: str
         "conditions": conditions(containers, state, old.get("conditions") or (), now),
         "hostIP": host,
         "startTime": old.get("startTime") or time_text(started),
-        "containerStatuses": [container_status(one) for one in sorted(containers, key=lambda one: one.name)],
+        "containerStatuses": [container_status(one) for one in sorted(containers, key=lambda one: one.name) if not one.initial],
         "qosClass": old.get("qosClass") or qos(pod),
     }
+    if any(one.initial for one in containers):
+        status["initContainerStatuses"] = [container_status(one) for one in containers if one.initial]
     if address:
         status |= {"podIP": address, "podIPs": [{"ip": address}]}
     return status
@@ -140,7 +168,7 @@ def pod_status(pod: Mapping[str, Any], containers: Sequence[Facts], address: str
 
 def essence(status: Mapping[str, Any]) -> Json:
     """What of a status must be the kubelet's: enough to notice that another has written it, or that it was lost."""
-    containers = status.get("containerStatuses") or ()
+    containers = [*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())]
     return {
         "phase": status.get("phase"),
         "podIP": status.get("podIP") or "",

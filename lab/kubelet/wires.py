@@ -42,7 +42,6 @@ def make(sandbox: Sandbox, node: Namespace, sockets: netlink.Sockets) -> Namespa
     made.name = sandbox.key
     try:
         if sandbox.bridge:
-            netlink.loopback_up(sockets, made)
             for operation in plan(sandbox, node.name):
                 _apply(operation, {made.name: made, node.name: node}, sockets)
         for path, text in sandbox.files:

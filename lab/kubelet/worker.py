@@ -6,106 +6,33 @@ whenever something about the pod is new; nothing here waits.
 
 from __future__ import annotations
 
-import signal
-from collections.abc import Callable
-from dataclasses import dataclass
 from ipaddress import IPv4Address
-from typing import Protocol
 
 from lab.errors import LabError, UsageError
-from lab.kubelet import podspec, probes, restart, status
+from lab.kubelet import podspec, refusals, restart, status, variables
 from lab.kubelet.life import NEVER, Json, Life
-from lab.kubelet.podspec import Network
-from lab.kubelet.probes import Kind, Probe, Tally
 from lab.kubelet.records import PodRecord, Run
-from lab.kubelet.reports import Events, Report
-from lab.kubelet.runtimeclient import RuntimeClient
+from lab.kubelet.reports import Report
+from lab.kubelet.tended import RETRY, Tended, Tools
 
-RETRY = 1.0
-"""Seconds until the next try to make a pod that could not be made."""
+FIRST_RETRY = 0.02
+"""Seconds until the first next try to make the volumes: what is missing at a cluster's start comes in a moment."""
 
-DEFAULT_GRACE = 30.0
-
-LOOK, SLOW_LOOK = 0.01, 0.5
-"""Seconds between looks at the port of a container that is coming up, and of one that has had ten seconds for it."""
+CONFIG_ERROR = "CreateContainerConfigError"
+"""Why a container waits whose spec asks for what is not there, or not done."""
 
 
-class Addresses(Protocol):
-    """The node's pod addresses."""
-
-    def take(self, wanted: IPv4Address | None, pod: str) -> IPv4Address:
-        """One that nobody has. Raises LabError."""
-
-    def release(self, address: IPv4Address) -> None:
-        """Free one."""
-
-
-@dataclass
-class Tools:
-    """What all workers of a node share. `clock`: seconds since the epoch; `network` fails with LabError while the node has no pod bridge."""
-
-    runtime: RuntimeClient
-    events: Events
-    report: Callable[[Report], None]
-    addresses: Addresses
-    network: Callable[[], Network]
-    lookup: Callable[[str, str], dict[str, str] | None]
-    links: Callable[[Json], dict[str, str]]
-    clock: Callable[[], float]
-    node_ip: str
-    log: Callable[[str], None]
-
-
-class Worker:
-    """One pod. `item` is the newest object of the apiserver; `record` what the runtime has of it, None before it has been made."""
+class Worker(Tended):
+    """One pod."""
 
     def __init__(self, item: Json, tools: Tools, record: PodRecord | None = None) -> None:
-        self.item, self.tools, self.record = item, tools, record
-        self.removed = False
-        self.gone = False
-        self.lives: dict[str, Life] = {}
-        for spec in item["spec"].get("containers") or ():
-            asked = probes.of_container(spec)
-            self.lives[spec["name"]] = Life(spec, asked, 0 if "readiness" in asked else podspec.served_port(item, spec))
-        self.address = ""
-        self.born = tools.clock()
-        self._doomed = NEVER
+        super().__init__(item, tools, record)
         self._last: Json | None = None
         self._compare_at = NEVER
-        before = {one["name"]: one for one in (item.get("status") or {}).get("containerStatuses") or ()}
-        for name, life in self.lives.items():
-            if before.get(name, {}).get("containerID"):  # it ran, before the machine's last start
-                life.first = int(before[name].get("restartCount") or 0) + 1
-        if record is not None:
-            self._adopt(record, before)
-
-    def _adopt(self, record: PodRecord, before: dict[str, Json]) -> None:
-        """Take over a pod that ran before this kubelet did: who was ready still is."""
-        self.address = record.sandbox.address.split("/")[0]
-        for name, life in self.lives.items():
-            runs = record.runs.get(name, ())
-            if not runs:
-                continue
-            life.begin(runs[-1].attempt, self.tools.clock())
-            life.counted = runs[-1].attempt - 1
-            if not runs[-1].finished and before.get(name, {}).get("ready") and before[name].get("containerID") == runs[-1].id:
-                life.answers = True
-                life.tallies = {kind: Tally(True) for kind in life.tallies}
-
-    @property
-    def key(self) -> tuple[str, str]:
-        """Namespace and name."""
-        return self.item["metadata"]["namespace"], self.item["metadata"]["name"]
-
-    @property
-    def uid(self) -> str:
-        """Tells it from other pods of its name."""
-        return str(self.item["metadata"]["uid"])
-
-    @property
-    def policy(self) -> str:
-        """Its restartPolicy."""
-        return str(self.item["spec"].get("restartPolicy") or "Always")
+        self._volumes_at = 0.0
+        self._has_volumes = False
+        self._missing_since = NEVER
+        """Whether its volumes have been made, when to look at them again, and since when something for them is missing."""
 
     def news(self, item: Json) -> None:
         """The apiserver has told of it. Whether it still has the status that it was told is looked at when that has had time to arrive."""
@@ -142,14 +69,68 @@ class Worker:
         if self.record.stopped:
             self._report()
             return NEVER
-        wake = min((self._tend(name, life) for name, life in self.lives.items()), default=NEVER)
+        if not self._set_up():
+            self._report()
+            return self._volumes_at
+        wake = min((self._tend(name, self.lives[name]) for name in self._turn()), default=NEVER)
         if status.finished(self.policy, self.facts()):
             self._report()
             self.heard(self.tools.runtime.stop(self.uid))
             self._release()
             return NEVER
         self._report()
-        return min(wake, self._compare_at)
+        return min(wake, self._compare_at, self._volumes_at)
+
+    def _set_up(self) -> bool:
+        """Make the pod's volumes, or bring them up to date. False, with an event, while they cannot be made."""
+        tools, now = self.tools, self.tools.clock()
+        if now < self._volumes_at:
+            return self._has_volumes
+        try:
+            refusals.check(self.item, {})
+        except UsageError as error:
+            self._volumes_at = now + RETRY
+            for life in self.lives.values():
+                life.waiting = (CONFIG_ERROR, str(error))
+            tools.events.about_pod(self.item, "Failed", f"Error: {error}", warning=True)
+            return False
+        try:
+            self._volumes_at = tools.volumes.set_up(self.item, tools.network(), self.address)
+            self._has_volumes = True
+            self._missing_since = NEVER
+        except (LabError, OSError) as error:
+            self._missing_since = min(self._missing_since, now)
+            waited = now - self._missing_since
+            self._volumes_at = now + min(RETRY, max(FIRST_RETRY, waited))
+            if waited >= RETRY:
+                tools.events.about_pod(self.item, "FailedMount", str(error), warning=True)
+        return self._has_volumes
+
+    def _turn(self) -> list[str]:
+        """The containers whose turn it is: the init containers in their order, each when the one before it is through, then all others."""
+        turn = []
+        for name, life in self.lives.items():
+            if not life.initial:
+                turn.append(name)
+                continue
+            if self._is_through(name, life) and not life.is_sidecar:
+                continue
+            turn.append(name)
+            if not self._is_through(name, life):
+                break
+        return turn
+
+    def _is_through(self, name: str, life: Life) -> bool:
+        run = self.run_of(name)
+        if life.is_sidecar:
+            return run is not None and life.attempt >= 0 and life.started
+        return run is not None and bool(run.finished) and run.status == 0 and not run.trouble
+
+    def _policy(self, life: Life) -> str:
+        """The restartPolicy that holds for a container."""
+        if life.is_sidecar:
+            return "Always"
+        return "OnFailure" if life.initial and self.policy == "Always" else self.policy
 
     def _make(self) -> bool:
         """Give the pod its address and its namespaces. False, with an event, when that cannot be."""
@@ -172,19 +153,14 @@ class Worker:
         if self.address and not podspec.uses_host_network(self.item):
             self.tools.addresses.release(IPv4Address(self.address))
 
-    def run_of(self, name: str) -> Run | None:
-        """The last life of a container."""
-        runs = self.record.runs.get(name, ()) if self.record is not None else ()
-        return runs[-1] if runs else None
-
     def _tend(self, name: str, life: Life) -> float:
         """Look after one container; returns when to look again."""
         now, run = self.tools.clock(), self.run_of(name)
         if run is not None and not run.finished:
-            return self._kill_in_time(name, life, now)
+            return self.kill_in_time(name, life, now)
         if run is not None and life.counted < run.attempt:
             self._count_end(name, life, run)
-        if not restart.wanted(self.policy, run) or podspec.image_trouble(life.spec):
+        if not restart.wanted(self._policy(life), run) or podspec.image_trouble(life.spec):
             return self._refuse(name, life, now, run)
         if now < life.start_at:
             return life.start_at
@@ -195,7 +171,7 @@ class Worker:
         life.crashes = restart.crashes(life.crashes, run)
         if run.trouble:
             self.tools.events.about_pod(self.item, "Failed", f"Error: {run.trouble}", name, warning=True)
-        if not restart.wanted(self.policy, run):
+        if not restart.wanted(self._policy(life), run):
             return
         wait = restart.delay(life.crashes)
         life.start_at = self.tools.clock() + wait
@@ -227,10 +203,12 @@ class Worker:
     def _start(self, name: str, life: Life, now: float, attempt: int) -> float:
         tools = self.tools
         try:
-            lookup = lambda config: tools.lookup(self.key[0], config)  # noqa: E731
-            program = podspec.program(self.item, life.spec, attempt, tools.network(), self.address, lookup, tools.links(self.item))
+            links = tools.links(self.item)
+            values = variables.of_container(self.item, life.spec, tools.network(), self.address, self.lookup, links)
+            mounts = tools.volumes.mounts(self.item, life.spec, values)
+            program = podspec.program(self.item, life.spec, attempt, tools.network(), self.address, values, mounts)
         except UsageError as error:
-            life.waiting, life.start_at = ("CreateContainerConfigError", str(error)), now + RETRY
+            life.waiting, life.start_at = (CONFIG_ERROR, str(error)), now + RETRY
             tools.events.about_pod(self.item, "Failed", f"Error: {error}", name, warning=True)
             return life.start_at
         life.begin(attempt, now)
@@ -242,85 +220,8 @@ class Worker:
         tools.events.about_pod(self.item, "Pulled", f'Container image "{image}" needs no pull: the lab runs the machine\'s own program', name)
         tools.events.about_pod(self.item, "Created", f"Created container {name}", name)
         tools.events.about_pod(self.item, "Started", f"Started container {name}", name)
+        self.greet(name, life)
         return NEVER
-
-    # Probes
-
-    def due(self, now: float) -> list[tuple[str, Probe, Json]]:
-        """The probes to be asked now; each is asked once until `answered`. A startup probe holds the others back."""
-        found = []
-        for name, life in self.lives.items():
-            if self.gone or self._doomed != NEVER or not self._runs(name, life):
-                continue
-            for kind, probe in life.probes.items():
-                blocked = kind != "startup" and not life.started or kind == "startup" and life.started
-                if not blocked and kind not in life.asking and life.next_look[kind] <= now:
-                    life.asking.add(kind)
-                    found.append((name, probe, life.spec))
-        return found
-
-    def next_probe(self) -> float:
-        """When the next probe is due."""
-        times = [
-            life.next_look[kind]
-            for name, life in self.lives.items()
-            for kind in life.probes
-            if kind not in life.asking and (kind == "startup") != life.started and self._runs(name, life)
-        ]
-        return min(times, default=NEVER) if self._doomed == NEVER and not self.gone else NEVER
-
-    def _runs(self, name: str, life: Life) -> bool:
-        run = self.run_of(name)
-        return run is not None and not run.finished and life.attempt == run.attempt and life.kill_at == NEVER
-
-    def unanswered(self, now: float) -> list[tuple[str, int]]:
-        """Containers to be looked at now: they run, no readinessProbe says when they are ready, and they have not answered on their image's port."""
-        found = []
-        for name, life in self.lives.items():
-            if life.port and not life.answers and life.look_at <= now and self._runs(name, life):
-                run = self.run_of(name)
-                life.look_at = now + (LOOK if run is not None and now - run.started < probes.FAST_FOR else SLOW_LOOK)
-                found.append((name, life.port))
-        return found
-
-    def next_look(self) -> float:
-        """When `unanswered` is to be asked again."""
-        times = [life.look_at for name, life in self.lives.items() if life.port and not life.answers and self._runs(name, life)]
-        return min(times, default=NEVER)
-
-    def answered_port(self, name: str) -> None:
-        """A container answers on its port."""
-        self.lives[name].answers = True
-
-    def answered(self, name: str, kind: Kind, attempt: int, passed: bool, text: str) -> None:
-        """A probe has come back. Counts for the life that it was asked in."""
-        life, now = self.lives[name], self.tools.clock()
-        if life.attempt != attempt or kind not in life.probes:
-            return
-        run, probe = self.run_of(name), life.probes[kind]
-        life.asking.discard(kind)
-        tally = life.tallies[kind] = probes.after(life.tallies[kind], probe, passed)
-        life.next_look[kind] = now + probes.pause(probe, tally, now - (run.started if run is not None else now))
-        if passed or self._doomed != NEVER:
-            return
-        self.tools.events.about_pod(self.item, "Unhealthy", f"{kind.capitalize()} probe failed: {text}", name, warning=True)
-        if kind != "readiness" and probes.failed(tally, probe) and self._runs(name, life):
-            self._kill(name, life, f"Container {name} failed {kind} probe, will be restarted", self._grace())
-
-    def _grace(self) -> float:
-        wanted = self.item["spec"].get("terminationGracePeriodSeconds")
-        return float(wanted) if isinstance(wanted, (int, float)) and wanted >= 0 else DEFAULT_GRACE
-
-    def _kill(self, name: str, life: Life, message: str, grace: float) -> None:
-        life.kill_at = self.tools.clock() + grace
-        self.tools.events.about_pod(self.item, "Killing", message, name)
-        self.tools.runtime.signal(self.uid, name, signal.SIGTERM if grace > 0 else signal.SIGKILL)
-
-    def _kill_in_time(self, name: str, life: Life, now: float) -> float:
-        if life.kill_at <= now:
-            self.tools.runtime.signal(self.uid, name, signal.SIGKILL)
-            return now + RETRY
-        return life.kill_at
 
     # Ending
 
@@ -329,20 +230,21 @@ class Worker:
         now = self.tools.clock()
         if self.record is not None and not self.record.stopped:
             grace = self.item["metadata"].get("deletionGracePeriodSeconds")
-            seconds = 0.0 if self.removed else float(grace) if isinstance(grace, (int, float)) else self._grace()
-            if self._doomed == NEVER:
+            seconds = 0.0 if self.removed else float(grace) if isinstance(grace, (int, float)) else self.grace()
+            if self.doomed == NEVER:
                 for name in self.record.running():
                     if name in self.lives:
-                        self._kill(name, self.lives[name], f"Stopping container {name}", seconds)
+                        self.kill(name, self.lives[name], f"Stopping container {name}", seconds)
                 self._report()
-            self._doomed = min(self._doomed, now + seconds)
-            if self.record.running() and now < self._doomed:
-                return self._doomed
+            self.doomed = min(self.doomed, now + seconds)
+            if self.record.running() and now < self.doomed:
+                return self.doomed
             self.heard(self.tools.runtime.stop(self.uid))
-        self._doomed = min(self._doomed, now)
+        self.doomed = min(self.doomed, now)
         last = self._status()
         if self.record is not None:
             self.tools.runtime.remove(self.uid)
+        self.tools.volumes.remove(self.uid)
         self._release()
         self.gone = True
         if not self.removed:
@@ -356,7 +258,13 @@ class Worker:
             runs = self.record.runs.get(name, ()) if self.record is not None else ()
             running = bool(runs) and not runs[-1].finished
             ready = running and life.ready
-            found.append(status.Facts(name, life.spec.get("image", ""), runs, life.waiting, ready, running and life.started))
+            waiting = life.waiting
+            if not runs and not waiting[0] and any(one.initial for one in self.lives.values()):
+                waiting = ("PodInitializing", "")
+            if life.initial and not life.is_sidecar:
+                ready = self._is_through(name, life)
+            made = status.Facts(name, life.spec.get("image", ""), runs, waiting, ready, running and life.started, life.initial, life.is_sidecar)
+            found.append(made)
         return found
 
     def _status(self) -> Json:

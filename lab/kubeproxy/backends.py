@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from ipaddress import IPv4Address
 
 from lab.kubeproxy import names
@@ -21,10 +22,15 @@ class Backend:
     port: int
     node: str = ""
 
-    @property
+    @cached_property
+    def address(self) -> str:
+        """`10.244.1.53`. Kept, as is `text`: rules name a back end several times, and an address is slow to print."""
+        return str(self.ip)
+
+    @cached_property
     def text(self) -> str:
         """`10.244.1.53:80`."""
-        return f"{self.ip}:{self.port}"
+        return f"{self.address}:{self.port}"
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import logging
+import os
 import queue
 import signal
 import socket
@@ -11,29 +13,35 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from ipaddress import IPv4Address
-from pathlib import Path
 from typing import Any
 
 from lab.errors import CommandError, LabError
 from lab.fabric import process, signals
 from lab.flannel.log import to_stderr
-from lab.kubeproxy import modes, web
+from lab.kubeproxy import beta, leftovers, modes, sysctls, web
 from lab.kubeproxy.flags import Flags, parse
 from lab.kubeproxy.iptables_v17 import ProxyConfig
 from lab.kubeproxy.pace import Pace
 from lab.master.client import ApiClient
-from lab.master.informer import Informer, Key, digest, key_of
+from lab.master.informer import Digest, Informer, Key, key_of
 from lab.model import fromapi
 
 COMMAND_TIMEOUT = 120.0
+YOUNG = 20_000
+"""New objects between two looks of Python's garbage collector: at its 700 it takes half of the time of ten thousand services' first sync."""
+
 RETRY = 1.0
 """Seconds after a sync that failed until the next try."""
 
+REST = 10
+"""Looking at everything, which a full sync does, is put off until this many times as long has passed as the last one took."""
+
 NOT_YET = "Not syncing iptables until Services and Endpoints have been received from master"
 NO_CIDR = "clusterCIDR not specified, unable to distinguish between internal and external traffic"
-NO_BRIDGE = "missing br-netfilter module or unset sysctl br-nf-call-iptables; proxy may not work as intended"
-_SYSCTLS = Path("/proc/sys/net")
+_TEARING_DOWN = {"iptables": "Tearing down userspace rules.", "userspace": "Tearing down pure-iptables proxy rules."}
+"""What v1.7 says at the start of a mode; nftables mode is silent about it."""
 
 Inbox = queue.SimpleQueue[signal.Signals | None]
 
@@ -43,8 +51,8 @@ def main(argv: Sequence[str]) -> int:
     with to_stderr("lab.kubeproxy") as log:
         try:
             flags = parse(argv)
-            if flags.cleanup_iptables:
-                _mode(flags, log).cleanup()
+            if flags.cleanup:
+                leftovers.remove(run_command)
                 return 0
             inbox: Inbox = queue.SimpleQueue()
             with signals.into(inbox.put):
@@ -63,18 +71,22 @@ class Kept:
         self._convert, self._changed, self._log = convert, changed, log
         self._items: dict[Key, Any] = {}
         self._versions: dict[Key, str] = {}
+        self._digest = Digest()
         self._lock = threading.Lock()
         self.digest = ""
 
     def handle(self, what: str, item: dict[str, Any]) -> None:
         """An informer's handler."""
+        key = key_of(item)
         with self._lock:
+            if key in self._versions:
+                self._digest.remove(key, self._versions.pop(key))
             if what == "DELETED":
-                self._items.pop(key_of(item), None)
-                self._versions.pop(key_of(item), None)
+                self._items.pop(key, None)
             else:
                 self._keep(item)
-                self._versions[key_of(item)] = item["metadata"].get("resourceVersion", "")
+                self._versions[key] = item["metadata"].get("resourceVersion", "")
+                self._digest.add(key, self._versions[key])
         self._changed()
 
     def _keep(self, item: dict[str, Any]) -> None:
@@ -86,7 +98,7 @@ class Kept:
     def all(self) -> list[Any]:
         """What there is now; `digest` stands for exactly that from now on."""
         with self._lock:
-            self.digest = digest(self._versions)
+            self.digest = str(self._digest)
             return list(self._items.values())
 
 
@@ -97,13 +109,15 @@ class Daemon:
         self._flags, self._log, self._inbox = flags, log, inbox
         self._hostname = flags.hostname_override or socket.gethostname()
         self._mode = _mode(flags, log)
-        self._state = web.State(flags.proxy_mode, 2 * flags.sync_period)
+        self._state = web.State(flags.proxy_mode, 2 * flags.sync_period, flags.modern)
         self._health = web.ServiceHealth(log.error)
-        self._services = Kept(fromapi.service_of, self._change, log)
+        read = fromapi.service_of if flags.modern else partial(beta.service_of, log=log.error)
+        self._services = Kept(read, self._change, log)
         self._endpoints = Kept(fromapi.endpoints_of, self._change, log)
 
     def run(self) -> int:
         """Until a signal comes."""
+        gc.set_threshold(YOUNG)
         _prepare(self._flags, self._log)
         for (host, port), answer in ((self._flags.healthz, self._state.healthz), (self._flags.metrics, self._state.metrics)):
             if port:
@@ -130,6 +144,7 @@ class Daemon:
         flags, said = self._flags, False
         pace = Pace(flags.min_sync_period, flags.sync_period, time.monotonic())
         retry: float | None = None
+        rested = 0.0
         while True:
             now = time.monotonic()
             pause = pace.wait(now) if retry is None else max(0.0, retry - now)
@@ -149,15 +164,19 @@ class Daemon:
                 said = True
                 pace.ran(now)
                 continue
-            if pace.overdue(now):
+            everything = pace.overdue(now) and now >= rested
+            if everything:
                 self._mode.refresh()
             pace.ran(now)
             retry = None if self._sync() else time.monotonic() + RETRY
+            if everything:
+                rested = now + REST * (time.monotonic() - now)
 
     def _sync(self) -> bool:
         """One sync; whether it succeeded."""
         services, endpoints = self._services.all(), self._endpoints.all()
-        self._health.sync(web.local_ends(services, endpoints, self._hostname))
+        checked = [one for one in services if one.health_check_node_port]
+        self._health.sync(web.local_ends(checked, endpoints if checked else (), self._hostname))
         begun = time.monotonic()
         try:
             self._mode.sync(services, endpoints)
@@ -165,6 +184,8 @@ class Daemon:
             self._state.failures += 1
             self._log.error("Failed to execute iptables-restore: %s", error)
             return False
+        if not self._state.last:
+            gc.freeze()  # what is there now is there to stay: looking through all of it would take a tenth of a second now and then
         self._state.synced(time.monotonic() - begun, {"services": self._services.digest, "endpoints": self._endpoints.digest})
         return True
 
@@ -184,6 +205,8 @@ def _mode(flags: Flags, log: logging.Logger) -> modes.Proxier:
         udp_timeout=flags.udp_timeout,
         port_range=flags.port_range,
         log=log.error,
+        service_cidr=flags.service_cidr,
+        has_ipvs=sysctls.has_ipvs(),
     )
     return modes.make(flags.proxy_mode, run_command, config)
 
@@ -204,18 +227,16 @@ def _node_ips(flags: Flags) -> tuple[IPv4Address, ...]:
 def _prepare(flags: Flags, log: logging.Logger) -> None:
     """The sysctls and warnings of a start."""
     log.info("Using %s Proxier.", flags.proxy_mode)
+    try:
+        if flags.proxy_mode in _TEARING_DOWN:
+            log.info(_TEARING_DOWN[flags.proxy_mode])
+        leftovers.remove(run_command, flags.proxy_mode)
+    except CommandError as error:
+        log.error("rules of another mode stay: %s", error)
     if flags.cluster_cidr is None:
         log.warning(NO_CIDR)
-    try:
-        (_SYSCTLS / "ipv4/conf/all/route_localnet").write_text("1", encoding="ascii")
-    except OSError as error:
-        log.error("can't set sysctl net/ipv4/conf/all/route_localnet: %s", error.strerror)
-    try:
-        bridged = (_SYSCTLS / "bridge/bridge-nf-call-iptables").read_text(encoding="ascii").strip() == "1"
-    except OSError:
-        bridged = False
-    if not bridged:
-        log.warning(NO_BRIDGE)
+    sysctls.route_localnet(log)
+    sysctls.conntrack(flags.conntrack, len(os.sched_getaffinity(0)), log, flags.modern)
 
 
 def run_command(argv: Sequence[str], stdin: str) -> str:

@@ -7,9 +7,12 @@ templates, filled with what stands in the rule.
 from __future__ import annotations
 
 from lab.errors import UsageError
-from lab.kubeproxy import rules
-from lab.kubeproxy.explanations import KINDS, Kind
+from lab.kubeproxy import explanations, explanations_v133, rules
+from lab.kubeproxy.explanations import Kind
 from lab.model.text import Text
+
+KINDS = (*explanations.KINDS, *explanations_v133.KINDS)
+"""All kinds, v1.7's first: the first one that fits a rule explains it."""
 
 
 def explain(line: str) -> Text:

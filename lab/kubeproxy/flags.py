@@ -1,4 +1,7 @@
-"""kube-proxy's command line, with the names and defaults of v1.7, and --rules-version, which is ours. Pure."""
+"""kube-proxy's command line, with the names and defaults of v1.7, and --rules-version and --service-cidr, which are ours. Pure.
+
+Today's kube-proxy has no flag for the service network either: it watches the apiserver's ServiceCIDR objects, which the lab's does not have.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,28 @@ from typing import NoReturn
 
 from lab.errors import UsageError
 from lab.kubeproxy.modes import MODES, RULES_VERSIONS
+
+
+@dataclass(frozen=True)
+class Conntrack:
+    """The flags --conntrack-*; 0 leaves a setting as it is.
+
+    absolute      entries at most
+    per_core      the same, for each core; `least`: but no fewer than this
+    established   seconds after which a silent TCP connection is forgotten; `close_wait`: one that one side has closed
+    """
+
+    absolute: int = 0
+    per_core: int = 32768
+    least: int = 131072
+    established: float = 86400.0
+    close_wait: float = 3600.0
+
+    def limit(self, cores: int) -> int:
+        """How many entries there may be, on a machine with so many cores; 0: as many as there may be anyway."""
+        if self.absolute:
+            return self.absolute
+        return max(self.per_core * cores, self.least) if self.per_core else 0
 
 
 @dataclass(frozen=True)
@@ -31,13 +56,20 @@ class Flags:
     metrics: tuple[str, int]
     udp_timeout: float
     port_range: tuple[int, int] | None
-    cleanup_iptables: bool
+    service_cidr: IPv4Network | None
+    conntrack: Conntrack
+    cleanup: bool
+
+    @property
+    def modern(self) -> bool:
+        """Whether today's kube-proxy (v1.33) is meant, not v1.7."""
+        return self.rules_version != "1.7" or self.proxy_mode == "nftables"
 
 
 def parse(arguments: Sequence[str]) -> Flags:
     """Read the flags. Raises UsageError, and SystemExit(0) after printing the help that --help asks for."""
     given = _parser().parse_args(list(arguments))
-    if not given.master and not given.cleanup_iptables:
+    if not given.master and not given.cleanup:
         raise _wrong("no apiserver; give --master http://ADDRESS:8080")
     if not 0 <= given.iptables_masquerade_bit <= 31:
         raise _wrong(f"--iptables-masquerade-bit {given.iptables_masquerade_bit} is no bit of a mark; give 0 to 31")
@@ -47,7 +79,7 @@ def parse(arguments: Sequence[str]) -> Flags:
     return Flags(
         given.master,
         given.hostname_override,
-        _network(given.cluster_cidr),
+        _network(given.cluster_cidr, "--cluster-cidr"),
         given.proxy_mode or "iptables",
         given.rules_version,
         least,
@@ -59,8 +91,19 @@ def parse(arguments: Sequence[str]) -> Flags:
         _endpoint(given.metrics_bind_address),
         _seconds(given.udp_timeout),
         _range(given.proxy_port_range),
-        given.cleanup_iptables,
+        _network(given.service_cidr, "--service-cidr"),
+        _conntrack(given),
+        given.cleanup,
     )
+
+
+def _conntrack(given: argparse.Namespace) -> Conntrack:
+    counts = (given.conntrack_max, given.conntrack_max_per_core, given.conntrack_min)
+    if min(counts) < 0:
+        raise _wrong("--conntrack-max, --conntrack-max-per-core and --conntrack-min are numbers from 0 up")
+    if given.conntrack_max and given.conntrack_max_per_core:
+        raise _wrong("--conntrack-max and --conntrack-max-per-core exclude each other; give --conntrack-max-per-core 0 with the first")
+    return Conntrack(*counts, _seconds(given.conntrack_tcp_timeout_established), _seconds(given.conntrack_tcp_timeout_close_wait))
 
 
 class _Parser(argparse.ArgumentParser):
@@ -86,7 +129,14 @@ def _parser() -> argparse.ArgumentParser:
     add("--metrics-bind-address", default="127.0.0.1:10249", metavar="IP:PORT", help="/metrics and /proxyMode (127.0.0.1:10249)")
     add("--udp-timeout", default="250ms", metavar="TIME", help="userspace: how long an idle UDP client is remembered (250ms)")
     add("--proxy-port-range", default="", metavar="A-B", help="userspace: ports to listen on (any)")
-    add("--cleanup-iptables", nargs="?", const=True, default=False, type=_boolean, help="remove kube-proxy's rules and exit")
+    add("--conntrack-max", default=0, type=int, metavar="N", help="connections tracked at most (by cores); with --conntrack-max-per-core 0")
+    add("--conntrack-max-per-core", default=32768, type=int, metavar="N", help="the same, for each core (32768); 0 leaves the kernel's")
+    add("--conntrack-min", default=131072, type=int, metavar="N", help="but no fewer than this (131072)")
+    add("--conntrack-tcp-timeout-established", default="24h", metavar="TIME", help="how long silent connections are remembered (24h)")
+    add("--conntrack-tcp-timeout-close-wait", default="1h", metavar="TIME", help="those that one side has closed (1h)")
+    add("--service-cidr", default="", metavar="CIDR", help="the lab's own: the service network; nftables drops what goes to nobody there")
+    cleanup = "remove kube-proxy's rules, of every mode and version, and exit"
+    add("--cleanup-iptables", "--cleanup", dest="cleanup", nargs="?", const=True, default=False, type=_boolean, help=cleanup)
     return parser
 
 
@@ -113,11 +163,11 @@ def _seconds(text: str) -> float:
     return sum(float(number) * _UNITS[unit] for number, unit in parts)
 
 
-def _network(text: str) -> IPv4Network | None:
+def _network(text: str, flag: str) -> IPv4Network | None:
     try:
         return IPv4Network(text) if text else None
     except ValueError as error:
-        raise _wrong(f"--cluster-cidr {text!r} is no IPv4 network; write it as 10.244.0.0/16") from error
+        raise _wrong(f"{flag} {text!r} is no IPv4 network; write it as 10.244.0.0/16") from error
 
 
 def _address(text: str, flag: str) -> IPv4Address:

@@ -56,25 +56,22 @@ def skeleton_of(tables: Iterable[Table]) -> Skeleton:
     return Skeleton(first, last)
 
 
-def part_of(tables: Iterable[Table], skeleton: Skeleton) -> Part:
-    """A service's part, from what a generator gives for it alone."""
+def part_of(tables: Iterable[Table]) -> Part:
+    """A service's part, from what it alone adds to the tables: the chains that it declares are its own, all others shared."""
     own: dict[Chain, Lines] = {}
     shared: dict[Chain, Lines] = {}
     for table in tables:
-        own |= {(table.name, chain): () for chain in table.chains if (table.name, chain) not in skeleton.first}
+        own |= {(table.name, chain): () for chain in table.chains}
         for key, lines in _grouped(table.name, table.rules).items():
-            if key not in skeleton.first:
-                own[key] = lines
-            elif added := lines[len(skeleton.first[key]) :]:
-                shared[key] = added
+            (own if key in own else shared)[key] = lines
     return Part(own, shared)
 
 
 def _grouped(table: str, lines: Iterable[str]) -> dict[Chain, Lines]:
-    found: dict[Chain, list[str]] = {}
+    found: dict[str, list[str]] = {}
     for line in lines:
-        found.setdefault((table, line.split(" ", 2)[1]), []).append(line)
-    return {key: tuple(rules) for key, rules in found.items()}
+        found.setdefault(line[3 : line.index(" ", 3)], []).append(line)
+    return {(table, chain): tuple(rules) for chain, rules in found.items()}
 
 
 @dataclass
@@ -91,6 +88,11 @@ class Change:
 
     def __bool__(self) -> bool:
         return bool(self.written or self.edits or self.gone)
+
+    @property
+    def size(self) -> int:
+        """Rules and chains that are written."""
+        return sum(len(lines) + 1 for lines in self.written.values())
 
 
 def whole_chain(skeleton: Skeleton, key: Chain, parts: Iterable[Part]) -> Lines:
@@ -142,9 +144,8 @@ def texts(change: Change, jumps: Mapping[str, Sequence[str]], saved: Mapping[str
     shared    the chains of all services: written in the last input, when the chains they jump to are whole
     portion   rules an input may have before it is split; a change with fewer is one input, and so happens in one step a table
     """
-    size = sum(len(lines) + 1 for lines in change.written.values())
     late = dict(change.written)
-    if size > portion:
+    if change.size > portion:
         base = {key: lines for key, lines in change.written.items() if key in shared and not any(_jumps_on(line) for line in lines)}
         for key in base:
             del late[key]
@@ -162,14 +163,15 @@ def _jumps_on(line: str) -> bool:
 
 def _portions(chains: Mapping[Chain, Lines], portion: int) -> Iterator[dict[Chain, Lines]]:
     """Chains in groups of about `portion` rules. Those that nothing is jumped from come first, those that jump to others' chains last."""
-    for prefixes in (*_KINDS, ("",)):
+    kinds: dict[int, list[Chain]] = {rank: [] for rank in (*sorted(set(_RANKS.values())), _LAST)}
+    for key in chains:
+        kinds[_RANKS.get(key[1].rpartition("-")[0], _LAST)].append(key)
+    for keys in kinds.values():
         piece: dict[Chain, Lines] = {}
         room = portion
-        for key, lines in chains.items():
-            if _kind(key[1]) != prefixes:
-                continue
-            piece[key] = lines
-            room -= len(lines) + 1
+        for key in keys:
+            piece[key] = chains[key]
+            room -= len(chains[key]) + 1
             if room <= 0:
                 yield piece
                 piece, room = {}, portion
@@ -177,11 +179,9 @@ def _portions(chains: Mapping[Chain, Lines], portion: int) -> Iterator[dict[Chai
             yield piece
 
 
-_KINDS = (("KUBE-SEP-",), ("KUBE-SVC-", "KUBE-SVL-"), ("KUBE-XLB-", "KUBE-EXT-"), ("KUBE-FW-",))
-
-
-def _kind(chain: str) -> tuple[str, ...]:
-    return next((prefixes for prefixes in _KINDS if chain.startswith(prefixes)), ("",))
+_RANKS = {"KUBE-SEP": 0, "KUBE-SVC": 1, "KUBE-SVL": 1, "KUBE-XLB": 2, "KUBE-EXT": 2, "KUBE-FW": 3}
+"""Chains of a service by the beginning of their names: each jumps to such of a lower rank only."""
+_LAST = 4
 
 
 def _text(

@@ -6,25 +6,24 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from lab.errors import CommandError
-from lab.kubeproxy import conntrack, incremental, iptables_v17, iptables_v133, kubelet, tables
+from lab.kubeproxy import conntrack, incremental, iptables_v17, iptables_v133, kubelet, leftovers, tables
 from lab.kubeproxy.apply import RESTORE, SAVE, Runner
 from lab.kubeproxy.backends import ServicePortView, view
 from lab.kubeproxy.incremental import Chain, Change, Lines, Part
 from lab.kubeproxy.modes import ModeConfig
 from lab.kubeproxy.ports import HeldPorts, LocalPort
+from lab.kubeproxy.seen import Name, Seen
 from lab.kubeproxy.tables import Jump, Saved, Table
 from lab.model.objects import Endpoints, Service
 
-PORTION = 8000
-"""Rules that one iptables-restore gets: the nft variant's time grows faster than its input."""
+PORTION = 4000
+"""Rules that one iptables-restore of the nft variant gets: its time grows faster than its input. The legacy variant's does not, and it
+reads and writes a whole table each time, so it gets all at once."""
 
-STALE = (*iptables_v133.OWN_PREFIXES, "KUBE-XLB-")
-"""Chains of these names belong to kube-proxy alone, whichever version made them."""
+VERSION = ("iptables-restore", "--version")
 
 LARGE = 1000
 """Back ends in a cluster above which today's kube-proxy leaves comments out."""
-
-Name = tuple[str, str]
 
 
 @dataclass(frozen=True)
@@ -51,17 +50,20 @@ class IptablesProxy:
         self._owners: dict[Chain, Name] = {}
         self._whole = True
         self._large = False
-        base = tables.joined(kubelet.tables(), self._generate((), ())) if config.rules_version == "1.7" else self._generate((), ())
-        self._base = tuple(base)
+        self._objects = Seen()
+        self._failing: set[Name] = set()
+        self._in_portions: bool | None = None
+        if config.rules_version == "1.7":
+            self._base: tuple[Table, ...] = tables.joined(kubelet.tables(), iptables_v17.generate((), (), config.proxy))
+        else:
+            self._base = iptables_v133.generate((), (), config.proxy)
         self._skeleton = incremental.skeleton_of(self._base)
-        self._parts_skeleton = incremental.skeleton_of(self._generate((), ()))
 
     def sync(self, services: Sequence[Service], endpoints: Sequence[Endpoints]) -> None:
         """Raises CommandError; the next sync then looks at everything, and sockets opened for this one are closed."""
-        large = self.config.rules_version != "1.7" and sum(len(one.addresses) for each in endpoints for one in each.subsets) > LARGE
-        forget, self._large = large != self._large, large
+        self._objects.look(services, endpoints)
         held = self._held.held
-        known, changed = self._changed(services, endpoints, forget)
+        known, changed = self._changed()
         try:
             if self._whole:
                 self._write_whole(known)
@@ -71,53 +73,46 @@ class IptablesProxy:
             self._whole = True
             self._held.release(self._held.held - held)
             raise
-        before = [view for name in changed for view in (self._known[name].views if name in self._known else ())]
-        after = [view for name in changed for view in (known[name].views if name in known else ())]
-        self._held.release(self._held.held - frozenset(port for one in known.values() for port in one.ports))
+        before, after = ([some[name] for name in changed if name in some] for some in (self._known, known))
+        self._held.release({port for one in before for port in one.ports} - {port for one in after for port in one.ports})
         self._known = known
-        for command in conntrack.deletions(conntrack.state_of(before), conntrack.state_of(after)):
+        self._failing = {name for name in self._failing.union(changed) if name in known and known[name].failed}
+        self._objects.forget_changes()
+        udp = [conntrack.state_of([view for one in some for view in one.views]) for some in (before, after)]
+        for command in conntrack.deletions(*udp):
             self._delete_entries(command)
 
     def refresh(self) -> None:
         """The next sync compares the kernel's rules with those that should be there, and puts right what differs."""
         self._whole = True
 
-    def cleanup(self) -> None:
-        """Take every rule and chain of kube-proxy away, whichever version made it; kubelet's and all others stay."""
-        saved = tables.parse_saved(self.run(SAVE, ""))
-        made = tables.joined(iptables_v17.generate((), (), self.config.proxy), iptables_v133.generate((), (), self.config.proxy))
-        once = [replace(table, jumps=tuple(dict.fromkeys(table.jumps))) for table in made]  # both versions have some jumps
-        self.run(RESTORE, tables.removal_text(once, saved, STALE))
-        self._known, self._chains, self._seen, self._owners, self._whole = {}, {}, {}, {}, True
-
     def close(self) -> None:
         """Let the ports go; rules stay."""
         self._held.close()
 
-    def _generate(self, services: Iterable[Service], endpoints: Iterable[Endpoints], failed: frozenset[LocalPort] = frozenset()) -> tuple[Table, ...]:
+    def _added(self, views: Sequence[ServicePortView], failed: frozenset[LocalPort]) -> tuple[Table, Table]:
+        """What a service adds to the tables."""
         if self.config.rules_version == "1.7":
             refused = frozenset((port.ip, port.port, port.protocol) for port in failed)
-            return iptables_v17.generate(services, endpoints, self.config.proxy, refused)
-        return iptables_v133.generate(services, endpoints, self.config.proxy, comments=not self._large)
+            return iptables_v17.of_ports(views, self.config.proxy, refused)
+        return iptables_v133.of_ports(views, self.config.proxy, comments=not self._large)
 
-    def _changed(self, services: Sequence[Service], endpoints: Sequence[Endpoints], forget: bool) -> tuple[dict[Name, _Known], list[Name]]:
-        """All services as they are to be known, in the order of their names, and the names of those that came, went or changed."""
-        by_name = {(one.namespace, one.name): one for one in endpoints}
-        known: dict[Name, _Known] = {}
-        changed = []
-        for service in services:
-            name = (service.namespace, service.name)
-            ends, old = by_name.get(name), self._known.get(name)
-            if old is not None and not forget and old.service is service and old.endpoints is ends and not old.failed:
-                known[name] = old
-                continue
-            if old is not None and not forget and not old.failed and old.service == service and old.endpoints == ends:
+    def _changed(self) -> tuple[dict[Name, _Known], list[Name]]:
+        """All services as they are to be known, and the names of those that came, went or became another."""
+        large = self.config.rules_version != "1.7" and self._objects.addresses > LARGE
+        forget, self._large = large != self._large, large
+        known, changed = dict(self._known), []
+        for name in sorted(self._objects.services.keys() | self._known.keys() if forget else self._objects.changed | self._failing):
+            service, ends, old = self._objects.services.get(name), self._objects.endpoints.get(name), self._known.get(name)
+            if service is None:
+                if known.pop(name, None) is not None:
+                    changed.append(name)
+            elif old is not None and not forget and not old.failed and old.service == service and old.endpoints == ends:
                 known[name] = replace(old, service=service, endpoints=ends)
-                continue
-            known[name] = self._read(service, ends)
-            if old is None or old.part != known[name].part or old.views != known[name].views:
-                changed.append(name)
-        changed += [name for name in self._known if name not in known]
+            else:
+                known[name] = self._read(service, ends)
+                if old is None or old.part != known[name].part or old.views != known[name].views:
+                    changed.append(name)
         return known, changed
 
     def _read(self, service: Service, endpoints: Endpoints | None) -> _Known:
@@ -125,7 +120,7 @@ class IptablesProxy:
         views = tuple(view((service,), ends))
         ports = frozenset(_ports(views)) if self.config.hold_ports and self.config.rules_version == "1.7" else frozenset()
         failed = self._held.take(ports) if ports else ports
-        part = incremental.part_of(self._generate((service,), ends, failed), self._parts_skeleton)
+        part = incremental.part_of(self._added(views, failed))
         return _Known(service, endpoints, views, ports, failed, part)
 
     def _write_changes(self, known: Mapping[Name, _Known], changed: Sequence[Name]) -> None:
@@ -161,20 +156,24 @@ class IptablesProxy:
         self._owners.update({key: name for name in changed if name in known for key in known[name].part.own})
 
     def _write_whole(self, known: Mapping[Name, _Known]) -> None:
-        """Compare everything with the kernel, and write what differs. What nothing is known of, at the first sync, is written unseen."""
+        """Compare everything with the kernel, and write what differs.
+
+        The first sync writes everything unseen, as the real one's; unless that is much: comparing costs less than writing.
+        """
         text = self.run(SAVE, "")
         found, saved = incremental.by_chain(text), tables.parse_saved(text)
         parts = _parts(known)
         wanted: dict[Chain, Lines] = {key: lines for part in parts for key, lines in part.own.items()}
         wanted |= {key: self._shared_chain(key, parts) for key in self._skeleton.first}
         change = Change()
+        unseen = not self._chains and sum(len(lines) + 1 for lines in wanted.values()) <= self.portion
         seen: dict[Chain, tuple[Lines, Lines]] = {}
         for key, lines in wanted.items():
-            if self._intact(key, lines, found.get(key)):
+            if not unseen and self._intact(key, lines, found.get(key)):
                 seen[key] = (lines, found[key])
             else:
                 change.written[key] = lines
-        change.gone = sorted(key for key in found if key not in wanted and key[1].startswith(STALE))
+        change.gone = sorted(key for key in found if key not in wanted and key[1].startswith(leftovers.SERVICE_CHAINS))
         jumps = {table.name: _missing(table.jumps, saved.get(table.name, Saved())) for table in self._base}
         if change or any(jumps.values()):
             self._apply(change, jumps, saved)
@@ -188,16 +187,19 @@ class IptablesProxy:
         return written if written is not None and sorted(written) == sorted(lines) else lines
 
     def _intact(self, key: Chain, lines: Lines, found: Lines | None) -> bool:
-        """Whether the kernel has a chain as it was written."""
-        if found is None or self._chains.get(key) != lines:
+        """Whether the kernel has a chain as it should be."""
+        if found is None or len(found) != len(lines):
             return False
         seen = self._seen.get(key)
-        if seen is not None and seen[0] == lines and seen[1] == found:
-            return True
-        return len(found) == len(lines) and incremental.as_saved(lines) == found
+        return (seen is not None and seen[0] == lines and seen[1] == found) or incremental.as_saved(lines) == found
 
     def _apply(self, change: Change, jumps: Mapping[str, Sequence[str]], saved: Mapping[str, Saved]) -> None:
-        for text in incremental.texts(change, jumps, saved, frozenset(self._skeleton.first), self.portion):
+        portion = self.portion
+        if change.size > portion:
+            if self._in_portions is None:
+                self._in_portions = "nf_tables" in self.run(VERSION, "")
+            portion = portion if self._in_portions else change.size
+        for text in incremental.texts(change, jumps, saved, frozenset(self._skeleton.first), portion):
             if text:
                 self.run(RESTORE, text)
 

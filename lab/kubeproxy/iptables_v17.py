@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from ipaddress import IPv4Address, IPv4Network
 
 from lab.kubeproxy import names
@@ -40,6 +41,11 @@ class ProxyConfig:
     node_ips: tuple[IPv4Address, ...] = ()
     hostname: str = ""
 
+    @cached_property
+    def pods(self) -> str:
+        """`10.244.0.0/16`, empty without cluster CIDR. Kept: it stands in a rule of every service, and a network is slow to print."""
+        return "" if self.cluster_cidr is None else str(self.cluster_cidr)
+
 
 def generate(
     services: Iterable[Service],
@@ -53,11 +59,33 @@ def generate(
     then. Of a service port with a node port all that comes after its cluster IP and external IPs is: its chain stays empty, as in v1.7.
     Needs KUBE-MARK-DROP in the nat table (lab.kubeproxy.kubelet) as soon as there is a LoadBalancer service or a Local policy.
     """
-    views = view(services, endpoints)
+    filter_table, nat = _skeleton(config)
+    refusals, rules = of_ports(view(services, endpoints), config, refused)
+    return filter_table.followed_by(refusals), nat.followed_by(rules)
+
+
+def of_ports(views: Sequence[ServicePortView], config: ProxyConfig, refused: Container[tuple[str, int, str]] = ()) -> tuple[Table, Table]:
+    """What these service ports add to the two tables, and nothing else: so one service can be looked at alone."""
     nat = _Nat(config, refused)
     for one in views:
         nat.service_port(one)
-    return _filter(views), nat.table()
+    return Table("filter", (), [f"-A KUBE-SERVICES {match} -j REJECT" for one in views if not one.backends for match in _unserved(one)]), nat.table()
+
+
+def _skeleton(config: ProxyConfig) -> tuple[Table, Table]:
+    """The tables without services. v1.7 hooks its refusals into INPUT and OUTPUT, not into FORWARD: pods are not refused."""
+    mask = _mask(config.masquerade_bit)
+    portals = f"{_comment('kubernetes service portals')} -j KUBE-SERVICES"
+    postrouting = f"{_comment('kubernetes postrouting rules')} -j KUBE-POSTROUTING"
+    rules = (
+        f"-A KUBE-POSTROUTING {_comment('kubernetes service traffic requiring SNAT')} -m mark --mark {mask} -j MASQUERADE",
+        f"-A KUBE-MARK-MASQ -j MARK --set-xmark {mask}",
+    )
+    jumps = (Jump("OUTPUT", portals), Jump("PREROUTING", portals), Jump("POSTROUTING", postrouting))
+    return (
+        Table("filter", ("KUBE-SERVICES",), (), jumps=(Jump("INPUT", portals), Jump("OUTPUT", portals))),
+        Table("nat", ("KUBE-SERVICES", "KUBE-NODEPORTS", "KUBE-POSTROUTING", "KUBE-MARK-MASQ"), rules, (NODEPORTS_LAST,), jumps),
+    )
 
 
 def _mask(bit: int) -> str:
@@ -69,14 +97,8 @@ def _comment(text: str) -> str:
     return f'-m comment --comment "{text}"'
 
 
-def _filter(views: Sequence[ServicePortView]) -> Table:
-    """Refusals for services without back ends. v1.7 hooks them into INPUT and OUTPUT, not into FORWARD: pods are not refused."""
-    rules = [f"-A KUBE-SERVICES {match} -j REJECT" for one in views if not one.backends for match in _unserved(one)]
-    portals = f"{_comment('kubernetes service portals')} -j KUBE-SERVICES"
-    return Table("filter", ("KUBE-SERVICES",), rules, jumps=(Jump("INPUT", portals), Jump("OUTPUT", portals)))
-
-
 def _unserved(one: ServicePortView) -> Iterator[str]:
+    """Matches of what is refused because the service port has no back ends."""
     comment, protocol = _comment(f"{one.name} has no endpoints"), f"-m {one.protocol} -p {one.protocol}"
     for ip in one.service.external_ips:
         yield f"{comment} {protocol} -d {ip}/32 --dport {one.port.port}"
@@ -86,23 +108,16 @@ def _unserved(one: ServicePortView) -> Iterator[str]:
 
 
 class _Nat:
-    """Builds the nat table, service port by service port."""
+    """What services add to the nat table, service port by service port."""
 
     def __init__(self, config: ProxyConfig, refused: Container[tuple[str, int, str]]) -> None:
         self.config, self.refused = config, refused
-        mask = _mask(config.masquerade_bit)
-        self.chains = ["KUBE-SERVICES", "KUBE-NODEPORTS", "KUBE-POSTROUTING", "KUBE-MARK-MASQ"]
-        self.rules = [
-            f"-A KUBE-POSTROUTING {_comment('kubernetes service traffic requiring SNAT')} -m mark --mark {mask} -j MASQUERADE",
-            f"-A KUBE-MARK-MASQ -j MARK --set-xmark {mask}",
-        ]
+        self.chains: list[str] = []
+        self.rules: list[str] = []
 
     def table(self) -> Table:
-        """The whole table."""
-        portals = f"{_comment('kubernetes service portals')} -j KUBE-SERVICES"
-        postrouting = f"{_comment('kubernetes postrouting rules')} -j KUBE-POSTROUTING"
-        jumps = [Jump("OUTPUT", portals), Jump("PREROUTING", portals), Jump("POSTROUTING", postrouting)]
-        return Table("nat", self.chains, self.rules, (NODEPORTS_LAST,), jumps)
+        """All that was added."""
+        return Table("nat", self.chains, self.rules)
 
     def service_port(self, one: ServicePortView) -> None:
         """All rules of one service port."""
@@ -129,7 +144,7 @@ class _Nat:
         if self.config.masquerade_all:
             self.rules.append(f"{match} -j KUBE-MARK-MASQ")
         elif self.config.cluster_cidr is not None:
-            self.rules.append(f"{match} ! -s {self.config.cluster_cidr} -j KUBE-MARK-MASQ")
+            self.rules.append(f"{match} ! -s {self.config.pods} -j KUBE-MARK-MASQ")
         self.rules.append(f"{match} -j {service_chain}")
 
     def _external_ips(self, one: ServicePortView, service_chain: str) -> None:
@@ -178,7 +193,7 @@ class _Nat:
             self.rules += [f"-A {service_chain} {comment} -m recent --name {chain} {recent} -j {chain}" for chain in chains]
         for index, (backend, chain) in enumerate(zip(one.backends, chains, strict=True)):
             self.rules.append(f"-A {service_chain} {comment}{_chance(index, len(chains))} -j {chain}")
-            self.rules.append(f"-A {chain} {comment} -s {backend.ip}/32 -j KUBE-MARK-MASQ")
+            self.rules.append(f"-A {chain} {comment} -s {backend.address}/32 -j KUBE-MARK-MASQ")
             remember = f" -m recent --name {chain} --set" if sticky else ""
             protocol = f"-m {one.protocol} -p {one.protocol}"
             self.rules.append(f"-A {chain} {comment}{remember} {protocol} -j DNAT --to-destination {backend.text}")
@@ -187,7 +202,7 @@ class _Nat:
         """externalTrafficPolicy Local: only back ends on this node, unless the client is a pod."""
         if self.config.cluster_cidr is not None:
             comment = _comment("Redirect pods trying to reach external loadbalancer VIP to clusterIP")
-            self.rules.append(f"-A {local_chain} {comment} -s {self.config.cluster_cidr} -j {service_chain}")
+            self.rules.append(f"-A {local_chain} {comment} -s {self.config.pods} -j {service_chain}")
         local = [backend for backend in one.backends if backend.node and backend.node == self.config.hostname]
         if not local:
             self.rules.append(f"-A {local_chain} {_comment(f'{one.name} has no local endpoints')} -j KUBE-MARK-DROP")

@@ -9,6 +9,10 @@ from __future__ import annotations
 
 from lab.kubeproxy.tables import Jump, Table
 
+CHAIN = "KUBE-FIREWALL"
+JUMPS = (Jump("OUTPUT", f"-j {CHAIN}"), Jump("INPUT", f"-j {CHAIN}"))
+"""The chain and its jumps; today's kube-proxy writes into it as well, and leaves it to kubelet when it cleans up."""
+
 DROP_BIT = 15
 """kubelet's --iptables-drop-bit."""
 
@@ -23,9 +27,9 @@ def tables(drop_bit: int = DROP_BIT) -> tuple[Table, Table]:
     return (
         Table(
             "filter",
-            ("KUBE-FIREWALL",),
-            (f"-A KUBE-FIREWALL {comment} -m mark --mark {mark} -j DROP",),
-            jumps=(Jump("OUTPUT", "-j KUBE-FIREWALL"), Jump("INPUT", "-j KUBE-FIREWALL")),
+            (CHAIN,),
+            (f"-A {CHAIN} {comment} -m mark --mark {mark} -j DROP",),
+            jumps=JUMPS,
         ),
         Table("nat", ("KUBE-MARK-DROP",), (f"-A KUBE-MARK-DROP -j MARK --set-xmark {mark}",)),
     )

@@ -14,7 +14,8 @@ from lab.model.objects import Endpoints, Service
 
 MODES = ("iptables", "userspace", "nftables", "ipvs")
 RULES_VERSIONS = ("1.7", "1.33")
-NO_IPVS = "the lab does not offer kube-proxy's ipvs mode: kernels for labs are often built without CONFIG_IP_VS; use iptables, userspace or nftables"
+NO_IPVS = f"the lab does not offer kube-proxy's ipvs mode; use {', '.join(MODES[:2])} or {MODES[2]}"
+NO_IPVS_HERE = f"this kernel has no ip_vs, which kube-proxy's ipvs mode needs (CONFIG_IP_VS), and {NO_IPVS}"
 
 
 class Proxier(Protocol):
@@ -26,16 +27,18 @@ class Proxier(Protocol):
     def refresh(self) -> None:
         """The next sync looks at everything, not only at what changed: other programs may have deleted rules."""
 
-    def cleanup(self) -> None:
-        """Take away what the mode has put on the node."""
-
     def close(self) -> None:
         """Let sockets and threads go; rules stay."""
 
 
 @dataclass(frozen=True)
 class ModeConfig:
-    """What a mode is told. `log`: takes an error for people; `service_cidr`: the service network, if known; the rest as kube-proxy's flags."""
+    """What a mode is told, as kube-proxy's flags, and beyond them:
+
+    log            takes an error for people
+    service_cidr   the service network, if known
+    has_ipvs       whether the kernel has ip_vs
+    """
 
     proxy: ProxyConfig = field(default_factory=ProxyConfig)
     rules_version: str = "1.7"
@@ -45,6 +48,7 @@ class ModeConfig:
     port_range: tuple[int, int] | None = None
     log: Callable[[str], None] = lambda text: None
     service_cidr: IPv4Network | None = None
+    has_ipvs: bool = False
 
 
 def make(mode: str, run: Runner, config: ModeConfig) -> Proxier:
@@ -62,5 +66,5 @@ def make(mode: str, run: Runner, config: ModeConfig) -> Proxier:
 
         return NftablesProxy(run, config.proxy, config.service_cidr)
     if mode == "ipvs":
-        raise MachineError(NO_IPVS)
+        raise UsageError(NO_IPVS) if config.has_ipvs else MachineError(NO_IPVS_HERE)
     raise UsageError(f"there is no proxy mode {mode!r}; --proxy-mode takes {', '.join(MODES[:-1])}")

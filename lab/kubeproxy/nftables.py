@@ -7,16 +7,15 @@ from dataclasses import dataclass
 from ipaddress import IPv4Network
 
 from lab.errors import CommandError
-from lab.kubeproxy import conntrack, entries, nft_rules, nft_text
+from lab.kubeproxy import conntrack, entries, leftovers, nft_rules, nft_text
 from lab.kubeproxy.apply import Runner
 from lab.kubeproxy.backends import ServicePortView, view
 from lab.kubeproxy.iptables_v17 import ProxyConfig
 from lab.kubeproxy.nft_rules import Ruleset
+from lab.kubeproxy.seen import Name, Seen
 from lab.model.objects import Endpoints, Service
 
 LOAD = ("nft", "-f", "-")
-LIST = ("nft", "-t", "list", "table", *nft_text.TABLE.split())
-DELETE = ("nft", "delete", "table", *nft_text.TABLE.split())
 
 
 @dataclass(frozen=True)
@@ -42,14 +41,15 @@ class NftablesProxy:
         self.run = run
         self.config = config
         self.service_cidr = service_cidr
-        self._known: dict[tuple[str, str], _Known] = {}
+        self._known: dict[Name, _Known] = {}
+        self._objects = Seen()
         self._whole = True
         self._stale: frozenset[str] = frozenset()
 
     def sync(self, services: Sequence[Service], endpoints: Sequence[Endpoints]) -> None:
         """Make the table that of the services. Raises CommandError; the table is then as it was, and the next sync writes all of it."""
-        known = self._read(services, endpoints)
-        names = [name for name, one in known.items() if self._known.get(name) is not one] + [name for name in self._known if name not in known]
+        self._objects.look(services, endpoints)
+        known, names = self._changed()
         before = [self._known[name] for name in names if name in self._known]
         after = [known[name] for name in names if name in known]
         self._delete_stale()
@@ -62,19 +62,22 @@ class NftablesProxy:
             self._whole = True
             raise
         self._known, self._whole = known, False
+        self._objects.forget_changes()
         udp = [conntrack.state_of([one for each in some for one in each.views()]) for some in (before, after)]
         entries.delete(self.run, conntrack.deletions(*udp))
 
-    def _read(self, services: Sequence[Service], endpoints: Sequence[Endpoints]) -> dict[tuple[str, str], _Known]:
-        """All services; those that are as they were are the same objects as before."""
-        by_name = {(one.namespace, one.name): one for one in endpoints}
-        known = {}
-        for service in services:
-            name = (service.namespace, service.name)
-            ends, old = by_name.get(name), self._known.get(name)
-            same = old is not None and (old.service is service or old.service == service) and (old.endpoints is ends or old.endpoints == ends)
-            known[name] = old if old and same else _Known(service, ends, nft_rules.part_of(service, ends, self.config))
-        return known
+    def _changed(self) -> tuple[dict[Name, _Known], list[Name]]:
+        """All services as they are to be known, and the names of those that came, went or became another."""
+        known, names = dict(self._known), []
+        for name in sorted(self._objects.changed):
+            service, ends, old = self._objects.services.get(name), self._objects.endpoints.get(name), self._known.get(name)
+            if service is None:
+                if known.pop(name, None) is not None:
+                    names.append(name)
+            elif old is None or old.service != service or old.endpoints != ends:
+                known[name] = _Known(service, ends, nft_rules.part_of(service, ends, self.config))
+                names.append(name)
+        return known, names
 
     def _write_changes(self, before: Ruleset, after: Ruleset) -> None:
         text = nft_text.changes(before, after)
@@ -85,12 +88,6 @@ class NftablesProxy:
     def refresh(self) -> None:
         """The next sync writes everything: what the periodic full sync is for."""
         self._whole = True
-
-    def cleanup(self) -> None:
-        """Delete the table, if there is one."""
-        self._known, self._whole, self._stale = {}, True, frozenset()
-        if self._listed() is not None:
-            self.run(DELETE, "")
 
     def close(self) -> None:
         """Nothing to let go of: the rules stay, as with the real one."""
@@ -110,7 +107,7 @@ class NftablesProxy:
 
     def _listed(self) -> str | None:
         try:
-            return self.run(LIST, "")
+            return self.run(leftovers.LIST, "")
         except CommandError as error:
             if "No such file or directory" in str(error):
                 return None

@@ -6,6 +6,7 @@ the lab generates, so that what the kernel will show can be said, and compared, 
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,6 +20,8 @@ _PRINTED_FIRST = ("-s", "-d", "-i", "-o", "-p")
 
 _UNQUOTED = frozenset("_-0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
 """A comment of these characters alone is printed without quotes."""
+
+_WORD = re.compile(r'(?:[^\s"]|"[^"]*")+')
 
 _CHANCES = 1 << 31
 """xt_statistic keeps a probability as a multiple of 1/2^31."""
@@ -76,10 +79,7 @@ def parse(line: str) -> Rule:
 
     Raises UsageError for a line that is no rule; a chain's declaration is none.
     """
-    try:
-        words = shlex.split(line)
-    except ValueError:
-        _no_rule(line)
+    words = _words(line)
     if words and words[0].startswith("["):
         words = words[1:]
     if len(words) < 2 or words[0] != "-A":
@@ -105,6 +105,16 @@ def parse(line: str) -> Rule:
         else:
             _no_rule(line)
     return Rule(words[1], tuple(plain), tuple(Match(module, tuple(found)) for module, found in matches), target, tuple(target_options))
+
+
+def _words(line: str) -> list[str]:
+    """A line as a shell splits it. shlex takes three times as long, and eighty thousand rules are looked at: only odd lines need it."""
+    if "\\" not in line and "'" not in line and not line.count('"') % 2:
+        return [word.replace('"', "") for word in _WORD.findall(line)]
+    try:
+        return shlex.split(line)
+    except ValueError:
+        _no_rule(line)
 
 
 def _no_rule(line: str) -> NoReturn:

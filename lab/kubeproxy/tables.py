@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,10 @@ class Table:
     rules: Sequence[str]
     last: Sequence[str] = ()
     jumps: Sequence[Jump] = ()
+
+    def followed_by(self, more: Table) -> Table:
+        """The same with the chains and rules of another part of this table behind its own."""
+        return replace(self, chains=[*self.chains, *more.chains], rules=[*self.rules, *more.rules])
 
 
 @dataclass(frozen=True)

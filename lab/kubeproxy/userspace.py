@@ -29,8 +29,8 @@ from lab.model.objects import Endpoints, Service
 
 OPEN_FILES = 64000
 NODE_PORT = "nodePort"
-CALL_TIMEOUT = 10.0
-"""Seconds that the relaying thread has for opening or closing sockets."""
+CALL_TIMEOUT = 120.0
+"""Seconds that the relaying thread has for opening or closing sockets: finding ten thousand free ports takes the kernel six."""
 
 T = TypeVar("T")
 
@@ -102,12 +102,6 @@ class UserspaceProxy:
     def refresh(self) -> None:
         """The next sync looks at what the kernel has, and puts right what differs."""
         self._written = None
-
-    def cleanup(self) -> None:
-        """Take the portals away, chains and jumps."""
-        self._written = None
-        saved = tables.parse_saved(self.run(SAVE, ""))
-        self.run(RESTORE, tables.removal_text(portals.removable(self._tables(())), saved, ()))
 
     def close(self) -> None:
         """End every connection and the thread. The portals stay, and lead nowhere: who dials a service is refused."""

@@ -20,10 +20,15 @@ _TEXT = "text/plain; version=0.0.4"
 
 
 class State:
-    """How the syncs went; safe to read from any thread. timeout: seconds without a sync after which the proxy counts as ill."""
+    """How the syncs went; safe to read from any thread.
 
-    def __init__(self, mode: str, timeout: float) -> None:
-        self.mode, self.timeout = mode, timeout
+    timeout   seconds without a sync after which the proxy counts as ill
+    modern    metrics and answers of today's kube-proxy (v1.33), not of v1.7
+    """
+
+    def __init__(self, mode: str, timeout: float, modern: bool = False) -> None:
+        self.mode, self.timeout, self.modern = mode, timeout, modern
+        self._asked = {200: 0, 503: 0}
         self.last = 0.0
         self._counts = [0] * (len(BUCKETS) + 1)
         self._sum = 0.0
@@ -42,9 +47,10 @@ class State:
         if path != "/healthz":
             return 404, "text/plain", "404 page not found\n"
         now = time.time()
-        ill = bool(self.last) and now > self.last + self.timeout
-        text = json.dumps({"lastUpdated": _time(self.last), "currentTime": _time(now)}, separators=(",", ": "))
-        return 503 if ill else 200, "application/json", text
+        status = 503 if self.last and now > self.last + self.timeout else 200
+        self._asked[status] += 1
+        told = {"lastUpdated": _time(self.last), "currentTime": _time(now)} | ({"nodeEligible": True} if self.modern else {})
+        return status, "application/json", json.dumps(told, separators=(",", ": "))
 
     def metrics(self, path: str) -> Answer:
         """GET /metrics, in Prometheus' text format, and /proxyMode."""
@@ -56,19 +62,36 @@ class State:
             return 200, "application/json", json.dumps(self.digests)
         if path != "/metrics":
             return 404, "text/plain", "404 page not found\n"
-        name = "kubeproxy_sync_proxy_rules_duration_seconds"
-        lines = [f"# HELP {name} SyncProxyRules latency in seconds", f"# TYPE {name} histogram"]
-        total = 0
+        return 200, _TEXT, "".join(f"{line}\n" for line in (self._todays() if self.modern else self._of_2017()))
+
+    def _of_2017(self) -> list[str]:
+        """v1.7 has one metric of its own, and that in iptables mode only."""
+        if self.mode != "iptables":
+            return []
+        return self._durations("sync_proxy_rules_latency_microseconds", "SyncProxyRules latency", 1_000_000)
+
+    def _todays(self) -> list[str]:
+        """Those of v1.33 that mean something here: durations, the last sync, failures, and how often health was asked for."""
+        lines = self._durations("sync_proxy_rules_duration_seconds", "SyncProxyRules latency in seconds", 1)
+        lines += _metric("sync_proxy_rules_last_timestamp_seconds", "The last time proxy rules were successfully synced", "gauge", {"": self.last})
+        failures = "nftables_sync_failures" if self.mode == "nftables" else "iptables_restore_failures"
+        lines += _metric(f"sync_proxy_rules_{failures}_total", f"Cumulative proxy {failures.replace('_', ' ')}", "counter", {"": self.failures})
+        asked = {f'{{code="{status}"}}': count for status, count in self._asked.items() if count}
+        return lines + _metric("proxy_healthz_total", "Cumulative proxy healthz HTTP status", "counter", asked)
+
+    def _durations(self, name: str, help: str, unit: int) -> list[str]:
+        """The histogram of the syncs' durations. unit: parts of a second."""
+        found, total = {}, 0
         for bound, count in zip((*BUCKETS, float("inf")), self._counts, strict=True):
             total += count
-            lines.append(f'{name}_bucket{{le="{"+Inf" if bound == float("inf") else f"{bound:g}"}"}} {total}')
-        lines += [f"{name}_sum {self._sum!r}", f"{name}_count {total}"]
-        for other, kind, value in (
-            ("kubeproxy_sync_proxy_rules_last_timestamp_seconds", "gauge", self.last),
-            ("kubeproxy_sync_proxy_rules_iptables_restore_failures_total", "counter", self.failures),
-        ):
-            lines += [f"# TYPE {other} {kind}", f"{other} {value}"]
-        return 200, _TEXT, "\n".join(lines) + "\n"
+            found[f'_bucket{{le="{"+Inf" if bound == float("inf") else f"{bound * unit:g}"}"}}'] = float(total)
+        return _metric(name, help, "histogram", found | {"_sum": self._sum * unit, "_count": total})
+
+
+def _metric(name: str, help: str, kind: str, values: Mapping[str, float]) -> list[str]:
+    """A metric in Prometheus' text format. values: by what follows the name, labels for one."""
+    whole = f"kubeproxy_{name}"
+    return [f"# HELP {whole} {help}", f"# TYPE {whole} {kind}", *(f"{whole}{rest} {value:.17g}" for rest, value in values.items())]
 
 
 def _time(moment: float) -> str:
@@ -104,7 +127,7 @@ def local_ends(services: Iterable[Service], endpoints: Iterable[Endpoints], host
     by_name = {(one.namespace, one.name): one for one in endpoints}
     found = {}
     for service in services:
-        if service.health_check_node_port and service.external_traffic_policy == "Local":
+        if service.health_check_node_port and service.type == "LoadBalancer" and service.external_traffic_policy == "Local":
             ends = by_name.get((service.namespace, service.name))
             ips = {one.ip for subset in (ends.subsets if ends else ()) for one in subset.addresses if one.node_name == hostname}
             found[service.health_check_node_port] = (service.namespace, service.name, len(ips))

@@ -15,16 +15,17 @@ READY_TIMEOUT = 20.0
 def argv(name: str, address: IPv4Address, data: str) -> list[str]:
     """etcd's command line (3.3 and later).
 
-    It listens on the node's address, for flanneld on every node, and on loopback, where etcdctl looks by default. A member that is alone
-    elects itself: the election timeout is all that a start waits for, so it is 50 ms here.
+    It listens on every address: flanneld on the other nodes asks at the node's own, etcdctl looks at loopback, and at the lab's boot etcd
+    starts before the machine has its wire. There are no peers to tell about that address. A member that is alone elects itself: the election
+    timeout is all that a start waits for, so it is 50 ms here.
     """
     clients = f"http://{address}:{CLIENT_PORT}"
-    peer = f"http://{address}:2380"
+    peer = "http://127.0.0.1:2380"
     return [
         "etcd",
         "--name", name,
         "--data-dir", data,
-        "--listen-client-urls", f"{clients},http://127.0.0.1:{CLIENT_PORT}",
+        "--listen-client-urls", f"http://0.0.0.0:{CLIENT_PORT}",
         "--advertise-client-urls", clients,
         "--listen-peer-urls", peer,
         "--initial-advertise-peer-urls", peer,

@@ -30,10 +30,39 @@ def key_of(item: Object) -> Key:
     return metadata.get("namespace", ""), metadata["name"]
 
 
+class Digest:
+    """Stands for a set of objects in exactly their resourceVersions: who has the same digest knows the same.
+
+    A sum of hashes, whatever the order: one object that changes costs one object's work, however many there are.
+    """
+
+    _MODULUS = 1 << 256
+
+    def __init__(self) -> None:
+        self._sum = 0
+
+    def add(self, key: Key, version: str) -> None:
+        """An object is there, in this version."""
+        self._sum = (self._sum + _hash(key, version)) % self._MODULUS
+
+    def remove(self, key: Key, version: str) -> None:
+        """An object that was added in this version is gone, or about to be added in another."""
+        self._sum = (self._sum - _hash(key, version)) % self._MODULUS
+
+    def __str__(self) -> str:
+        return f"{self._sum:064x}"
+
+
+def _hash(key: Key, version: str) -> int:
+    return int.from_bytes(hashlib.sha256(f"{key[0]}/{key[1]}@{version}".encode()).digest(), "big")
+
+
 def digest(versions: Mapping[Key, str]) -> str:
-    """Stands for a set of objects in exactly these resourceVersions: who has the same digest knows the same."""
-    lines = sorted(f"{namespace}/{name}@{version}" for (namespace, name), version in versions.items())
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+    """The `Digest` of all these."""
+    whole = Digest()
+    for key, version in versions.items():
+        whole.add(key, version)
+    return str(whole)
 
 
 class Informer:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 
-from lab.model import names
+from lab.model import names, schema
 from lab.model.topology import BACKEND_OPTIONS, DOCKER_DEFAULT, Backend, Machine, Topology
 
 RESERVED_INTERFACES = ("lo", "docker0", "cni0", "flannel", "veth", "tun")
@@ -216,9 +216,9 @@ def overlapping_networks(topology: Topology) -> Iterator[Finding]:
 def idle_without_flannel(topology: Topology) -> Iterator[Finding]:
     """What `podNetwork: docker` makes meaningless: a value there would promise what does not happen."""
     docker = DOCKER_DEFAULT.network
-    if "flannel" in topology.model_fields_set:
+    if "flannel" in topology.given:
         yield Finding(("flannel",), "there is no flannel with `podNetwork: docker`; drop this key, or the other")
-    if "pod" in topology.networks.model_fields_set:
+    if "pod" in topology.networks.given:
         text = f"with `podNetwork: docker` every node gives its pods addresses of {docker}, docker's default; drop this key"
         yield Finding(("networks", "pod"), text)
     if topology.bridge != "docker0":
@@ -276,9 +276,7 @@ def bad_pod_cidrs(topology: Topology) -> Iterator[Finding]:
         if not cidr.subnet_of(pod):
             yield Finding(path, f"{cidr} is not in the pod network {pod}")
         elif cidr.prefixlen != length:
-            text = (
-                f"{cidr} has another length than flannel's subnets, which are /{length}; use /{length} or set flannel.subnetLen"
-            )
+            text = f"{cidr} has another length than flannel's subnets, which are /{length}; use /{length} or set flannel.subnetLen"
             yield Finding(path, text)
         elif not low <= cidr.network_address <= high:
             text = f"{cidr} is outside of what flannel leases, {low} to {high}; set flannel.subnetMin or subnetMax"
@@ -294,7 +292,7 @@ def foreign_backend_options(topology: Topology) -> Iterator[Finding]:
     backend = topology.flannel.backend
     for option in backend.foreign_options:
         readers = " and ".join(kind for kind, options in BACKEND_OPTIONS.items() if option in options)
-        key = Backend.model_fields[option].alias or option
+        key = next(key for key, field in schema.keys(Backend).items() if field.name == option)
         yield Finding(("flannel", "backend", key), f"the backend {backend.type} has no such option; it belongs to {readers}")
 
 

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TypeVar
+
+from lab.errors import UsageError
+
+Thing = TypeVar("Thing")
 
 MAX_LABEL = 63
 MAX_SUBDOMAIN = 253
@@ -55,6 +59,15 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
         close = difflib.get_close_matches(word, known, n=1, cutoff=0.7)
         found = close[0] if close else None
     return f" (did you mean {found}?)" if found else ""
+
+
+def pick(what: str, things: Mapping[str, Thing], name: str) -> Thing:
+    """The thing of that name; UsageError with a near name, or with those there are. what: the sort of thing, for the message."""
+    if name in things:
+        return things[name]
+    near = difflib.get_close_matches(name, things, n=1)
+    hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(sorted(things)) or 'none'}"
+    raise UsageError(f"no {what} is named {name!r}; {hint}")
 
 
 def one_of(words: Sequence[str]) -> str:

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, Strict
-from pydantic.alias_generators import to_camel
-from pydantic_core import PydanticCustomError
-
-from lab.model.names import shown
+from lab.model.schema import ADDRESS, INTERFACE, NETWORK, SWITCH, TEXT, Declared, below, choice, key, several, whole
 
 NODE_MTU = 1500
 """Ethernet's payload, the MTU of every wire of the underlay unless the topology says otherwise (bytes)."""
@@ -19,58 +14,16 @@ NODE_MTU = 1500
 DOCKER_DEFAULT = IPv4Interface("172.17.0.1/16")
 """What docker gives docker0 when nobody tells it otherwise: the idle bridge of `bridge: cni0`, and every node's with `podNetwork: docker`."""
 
-_T = TypeVar("_T")
 
-
-def _parsed(kind: Callable[[str], _T], what: str) -> BeforeValidator:
-    """A validator that reads text only (the ipaddress classes would also take a bare number) and says what it expected."""
-
-    def read(value: Any) -> Any:
-        if not isinstance(value, str):
-            if isinstance(value, kind):  # type: ignore[arg-type]  # every kind here is a class
-                return value
-            raise PydanticCustomError("lab", "{problem}", {"problem": f"must be {what}, in quotes if YAML takes it for a number"})
-        try:
-            if kind is not IPv4Address and "/" not in value:
-                raise ValueError("ipaddress would take it for a /32")
-            return kind(value)
-        except ValueError:
-            raise PydanticCustomError(
-                "lab", "{problem}", {"problem": f"`{shown(value)}` is not {what}{_hint(kind, value)}"}
-            ) from None
-
-    return BeforeValidator(read)
-
-
-def _hint(kind: Callable[[str], Any], value: str) -> str:
-    if kind is not IPv4Network:
-        return ""
-    try:
-        return f"; did you mean {IPv4Network(value, strict=False)}?" if "/" in value else ""
-    except ValueError:
-        return ""
-
-
-Address = Annotated[IPv4Address, _parsed(IPv4Address, "an IPv4 address such as 10.229.52.1")]
-Interface = Annotated[IPv4Interface, _parsed(IPv4Interface, "an IPv4 address with its prefix length, such as 10.229.53.146/23")]
-Network = Annotated[IPv4Network, _parsed(IPv4Network, "an IPv4 network such as 10.244.0.0/16")]
-Whole = Annotated[int, Strict()]
-Switch = Annotated[bool, Strict()]
-
-
-class Declared(BaseModel):
-    """Base of everything that stands in a YAML file: frozen, camelCase keys as Kubernetes writes them, unknown keys refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel, populate_by_name=True)
-
-
+@dataclass(frozen=True, kw_only=True)
 class Networks(Declared):
     """The cluster's two virtual networks; the third, the nodes', follows from the nodes' own addresses."""
 
-    pod: Network = IPv4Network("10.244.0.0/16")
-    service: Network = IPv4Network("10.96.0.0/12")
+    pod: IPv4Network = key(NETWORK, IPv4Network("10.244.0.0/16"))
+    service: IPv4Network = key(NETWORK, IPv4Network("10.96.0.0/12"))
 
 
+@dataclass(frozen=True, kw_only=True)
 class Machine(Declared):
     """Something with an address on a segment.
 
@@ -78,19 +31,21 @@ class Machine(Declared):
     interface   the name of its network card
     """
 
-    name: str
-    address: Interface
-    gateway: Address | None = None
-    interface: str = "eth0"
+    name: str = key(TEXT)
+    address: IPv4Interface = key(INTERFACE)
+    gateway: IPv4Address | None = key(ADDRESS, None)
+    interface: str = key(TEXT, "eth0")
 
 
+@dataclass(frozen=True, kw_only=True)
 class Node(Machine):
     """A machine of the cluster. `pod_cidr`: the subnet reserved for it in etcd; None: flanneld leases a free one."""
 
-    role: Literal["master", "worker"] = "worker"
-    pod_cidr: Network | None = Field(default=None, alias="podCIDR")
+    role: str = key(choice(("master", "worker")), "worker")
+    pod_cidr: IPv4Network | None = key(NETWORK, None, "podCIDR")
 
 
+@dataclass(frozen=True, kw_only=True)
 class Client(Machine):
     """A machine outside the cluster."""
 
@@ -106,6 +61,7 @@ BACKEND_OPTIONS = {
 """flannel's backends and the options that each of them reads."""
 
 
+@dataclass(frozen=True, kw_only=True)
 class Backend(Declared):
     """flannel's Backend object: how packets travel between nodes. None leaves an option to the backend's own default.
 
@@ -116,12 +72,12 @@ class Backend(Declared):
     route_table_id   aws-vpc: the VPC route table, by default the one that the node's VPC subnet uses
     """
 
-    type: Literal["udp", "vxlan", "host-gw", "alloc", "aws-vpc", "gce"] = "udp"
-    port: Whole | None = Field(default=None, ge=1, le=65535)
-    vni: Whole | None = Field(default=None, ge=1, le=0xFFFFFF)
-    direct_routing: Switch | None = None
-    l3miss: Switch | None = Field(default=None, alias="l3miss")
-    route_table_id: str | None = Field(default=None, alias="routeTableID")
+    type: str = key(choice(tuple(BACKEND_OPTIONS)), "udp")
+    port: int | None = key(whole(1, 65535), None)
+    vni: int | None = key(whole(1, 0xFFFFFF), None)
+    direct_routing: bool | None = key(SWITCH, None)
+    l3miss: bool | None = key(SWITCH, None)
+    route_table_id: str | None = key(TEXT, None, "routeTableID")
 
     @property
     def foreign_options(self) -> tuple[str, ...]:
@@ -130,29 +86,31 @@ class Backend(Declared):
         return tuple(one for one in options if getattr(self, one) is not None and one not in BACKEND_OPTIONS[self.type])
 
 
+@dataclass(frozen=True, kw_only=True)
 class Flannel(Declared):
     """What stands in etcd under <etcdPrefix>/config, and the flags of every flanneld."""
 
-    etcd_prefix: str = "/coreos.com/network"
-    backend: Backend = Backend()
-    subnet_len: Whole | None = Field(default=None, ge=1, le=30)
-    subnet_min: Address | None = None
-    subnet_max: Address | None = None
-    ip_masq: Switch = True
+    etcd_prefix: str = key(TEXT, "/coreos.com/network")
+    backend: Backend = key(below(Backend), Backend())
+    subnet_len: int | None = key(whole(1, 30), None)
+    subnet_min: IPv4Address | None = key(ADDRESS, None)
+    subnet_max: IPv4Address | None = key(ADDRESS, None)
+    ip_masq: bool = key(SWITCH, True)
 
 
 PROXY_MODES = ("iptables", "userspace", "nftables")
 
 
+@dataclass(frozen=True, kw_only=True)
 class KubeProxy(Declared):
     """Flags of every kube-proxy.
 
     rules_version   which release's iptables rules to write: the article's, or today's
     """
 
-    mode: Literal["iptables", "userspace", "nftables"] = "iptables"
-    rules_version: Literal["1.7", "1.33"] = "1.7"
-    masquerade_all: Switch = False
+    mode: str = key(choice(PROXY_MODES), "iptables")
+    rules_version: str = key(choice(("1.7", "1.33")), "1.7")
+    masquerade_all: bool = key(SWITCH, False)
 
 
 @dataclass(frozen=True)
@@ -174,6 +132,7 @@ class Segment:
         return "" if self.gateway and len(self.members) == 1 else f"switch{self.number}"
 
 
+@dataclass(frozen=True, kw_only=True)
 class Topology(Declared):
     """A whole lab, as declared.
 
@@ -182,17 +141,17 @@ class Topology(Declared):
     bridge       docker0: pods hang on docker0, as the article tells it; cni0: pods hang on cni0 and docker0 idles on 172.17.0.0/16
     """
 
-    name: str
-    kubernetes: str = "v1.7.3"
-    networks: Networks = Networks()
-    nodes: tuple[Node, ...]
-    clients: tuple[Client, ...] = ()
-    router: str = "router"
-    pod_network: Literal["flannel", "docker"] = "flannel"
-    flannel: Flannel = Flannel()
-    kube_proxy: KubeProxy = KubeProxy()
-    bridge: Literal["docker0", "cni0"] = "docker0"
-    mtu: Whole = Field(default=NODE_MTU, ge=576, le=65535)
+    name: str = key(TEXT)
+    kubernetes: str = key(TEXT, "v1.7.3")
+    networks: Networks = key(below(Networks), Networks())
+    nodes: tuple[Node, ...] = key(several(Node))
+    clients: tuple[Client, ...] = key(several(Client), ())
+    router: str = key(TEXT, "router")
+    pod_network: str = key(choice(("flannel", "docker")), "flannel")
+    flannel: Flannel = key(below(Flannel), Flannel())
+    kube_proxy: KubeProxy = key(below(KubeProxy), KubeProxy())
+    bridge: str = key(choice(("docker0", "cni0")), "docker0")
+    mtu: int = key(whole(576, 65535), NODE_MTU)
 
     @property
     def master(self) -> Node:
@@ -208,13 +167,14 @@ class Topology(Declared):
 
     def with_backend(self, kind: str) -> Topology:
         """The same topology with another flannel backend; options that the new one does not read are dropped."""
-        changed = self.flannel.backend.model_copy(update={"type": kind})
-        changed = changed.model_copy(update=dict.fromkeys(changed.foreign_options))
-        return self.model_copy(update={"flannel": self.flannel.model_copy(update={"backend": changed})})
+        changed = replace(self.flannel.backend, type=kind)
+        foreign: dict[str, Any] = dict.fromkeys(changed.foreign_options)
+        changed = replace(changed, **foreign)
+        return replace(self, flannel=replace(self.flannel, backend=changed))
 
     def with_proxy_mode(self, mode: str) -> Topology:
         """The same topology with another mode of kube-proxy."""
-        return self.model_copy(update={"kube_proxy": self.kube_proxy.model_copy(update={"mode": mode})})
+        return replace(self, kube_proxy=replace(self.kube_proxy, mode=mode))
 
     @property
     def has_flannel(self) -> bool:

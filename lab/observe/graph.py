@@ -14,14 +14,13 @@ from typing import Any, Literal
 from lab.errors import UsageError
 from lab.flannel.config import UDP_PORT
 from lab.flannel.vtep import PORT as VXLAN_PORT
-from lab.master import schedule
 from lab.master.endpoints import endpoints_for
 from lab.model import objects as kubernetes
 from lab.model.manifests import Objects
 from lab.model.pins import Pin
 from lab.model.topology import DOCKER_DEFAULT, Node, Topology
 from lab.model.topology import Machine as DeclaredMachine
-from lab.plan.allocate import template_hash
+from lab.observe import expected
 from lab.plan.build import veth_of
 
 SCHEMA = 1
@@ -207,13 +206,7 @@ def _machine(topology: Topology, declared: DeclaredMachine) -> Machine:
 
 def planned(topology: Topology, wanted: Objects, pins: Sequence[Pin] = ()) -> Graph:
     """What a scenario declares, before anything runs: pods where pins or manifests put them, others without node and address."""
-    numbers: dict[str, int] = {}
-
-    def namer(deployment: kubernetes.Deployment, taken: frozenset[str]) -> str:
-        numbers[deployment.name] = numbers.get(deployment.name, 0) + 1
-        return f"{deployment.name}-{template_hash(deployment)}-#{numbers[deployment.name]}"
-
-    pods = schedule.pods_of(wanted.deployments, wanted.pods, pins, namer)
+    pods = expected.pods_of(wanted.deployments, wanted.pods, pins)
     services = tuple(_planned_service(one, pods) for one in wanted.services)
     return replace(from_topology(topology), pods=tuple(pod_of(pod) for pod in pods), services=services)
 

@@ -1,24 +1,10 @@
-"""Which address and which name a new pod gets. Pure: no file, no clock, and the dice are handed in."""
+"""Which address a new pod gets. Pure: no file, no clock, no dice."""
 
 from __future__ import annotations
 
-import random
-from collections.abc import Container
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 
 from lab.errors import UsageError
-from lab.model.objects import Deployment
-
-ALPHABET = "bcdfghjklmnpqrstvwxz0123456789"
-"""What a pod's random suffix is made of in v1.7 (`q37zh`, `1f9h4`): no vowels, so that no words appear. Later versions drop 0, 1
-and 3 as well.
-"""
-
-SUFFIX_LENGTH = 5
-MAX_BASE = 58
-"""A generated name is cut to this many characters before its suffix, so that both fit into a label of 63 (apiserver, names)."""
-
-_FNV_OFFSET, _FNV_PRIME = 0x811C9DC5, 0x01000193
 
 
 class HostLocal:
@@ -76,24 +62,3 @@ class HostLocal:
         who = f"pod {pod}" if pod else "another pod"
         count = len(self.taken)
         raise UsageError(f"no address left in {self.subnet} for {who}: its {count} are taken; delete pods or use another node")
-
-
-def template_hash(deployment: Deployment) -> str:
-    """The number in the names of a deployment's pods: a 32-bit FNV-1a hash of its template in decimal (v1.7's pod-template-hash).
-
-    Kubernetes hashes a dump of its own Go structures, which YAML does not determine; these numbers look alike, are the same for
-    equal templates and change with the template.
-    """
-    value = _FNV_OFFSET
-    for byte in repr((deployment.labels, deployment.containers)).encode():
-        value = (value ^ byte) * _FNV_PRIME & 0xFFFFFFFF
-    return str(value)
-
-
-def pod_name(deployment: Deployment, taken: Container[str], dice: random.Random) -> str:
-    """A new name for a pod of a deployment, `nginx-deployment-1885164871-dzls7`, that is not among those taken."""
-    base = f"{deployment.name}-{template_hash(deployment)}-"[:MAX_BASE]
-    while True:
-        name = base + "".join(dice.choice(ALPHABET) for _ in range(SUFFIX_LENGTH))
-        if name not in taken:
-            return name

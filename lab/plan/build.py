@@ -1,4 +1,4 @@
-"""From a topology to the operations that build its lab: the underlay, then a bridge on each node, then pods. Pure."""
+"""From a topology to the operations that build its lab: the underlay, then a bridge on each node. Pods: lab.kubelet.wires. Pure."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import hashlib
 from collections.abc import Iterator
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 
-from lab.model.objects import Pod
 from lab.model.topology import DOCKER_DEFAULT, NODE_MTU, Machine, Node, Segment, Topology
 from lab.plan import files
 from lab.plan.operations import (
@@ -27,7 +26,7 @@ from lab.plan.operations import (
 ANYWHERE = IPv4Network("0.0.0.0/0")
 SWITCH_BRIDGE = "br0"
 
-_DOCKER, _CNI, _IDLE, _VETH, _SWITCH = "02:42", "0a:58", "02:64", "02:76", "02:73"
+_DOCKER, _CNI, _IDLE, _SWITCH = "02:42", "0a:58", "02:64", "02:73"
 
 
 def mac_of(address: IPv4Address, prefix: str = _DOCKER) -> str:
@@ -99,29 +98,6 @@ def plan_docker_bridge(node_name: str) -> tuple[Operation, ...]:
     )
 
 
-def plan_pod(topology: Topology, pod: Pod, bridge: IPv4Interface, mtu: int) -> tuple[Operation, ...]:
-    """What makes one scheduled pod: its namespace, its wire to the node's bridge, its address, its routes, its files.
-
-    bridge   address and prefix length of the node's pod bridge
-    mtu      of the pod's eth0, bytes
-    Raises ValueError for a pod without node or address.
-    """
-    if not pod.node_name or pod.pod_ip is None:
-        raise ValueError(f"pod {pod.namespace}/{pod.name} has no node or no address yet")
-    eth0 = Interface(pod.name, "eth0", mac_of(pod.pod_ip, _pod_mac_prefix(topology)))
-    veth = Interface(pod.node_name, veth_of(pod.namespace, pod.name), mac_of(pod.pod_ip, _VETH))
-    address = IPv4Interface(f"{pod.pod_ip}/{bridge.network.prefixlen}")
-    return (
-        AddNamespace(f"the pod, on {pod.node_name}", pod.name, "pod"),
-        *_no_ipv6(pod.name),
-        AddWire(f"the pod's eth0 and its other end on {pod.node_name}", eth0, veth, mtu, pod_gso_size(topology, mtu)),
-        AddPort("onto the bridge; hairpin lets a pod reach itself through a service", veth, topology.bridge, hairpin=True),
-        SetAddress(f"the pod's address, from {pod.node_name}'s subnet", eth0, address),
-        *_pod_routes(topology, pod.name, bridge),
-        *(WriteFile("as kubelet writes it", pod.name, path, text) for path, text in files.of_pod(topology, pod).items()),
-    )
-
-
 def pod_gso_size(topology: Topology, mtu: int) -> int:
     """Largest super-packet of a pod, bytes; 0: the kernel's own limit of 64 KiB.
 
@@ -132,13 +108,6 @@ def pod_gso_size(topology: Topology, mtu: int) -> int:
     if not topology.has_flannel or topology.flannel.backend.type != "udp":
         return 0
     return min(65536, min(64, 65507 // mtu) * (mtu - 52) + 420)
-
-
-def _pod_routes(topology: Topology, host: str, bridge: IPv4Interface) -> Iterator[Operation]:
-    yield AddRoute("everything else goes by way of the bridge", host, ANYWHERE, via=bridge.ip, dev="eth0")
-    if topology.bridge == "cni0":
-        pods = topology.networks.pod
-        yield AddRoute("the flannel plugin adds this one for the pod network", host, pods, via=bridge.ip, dev="eth0")
 
 
 def _pod_mac_prefix(topology: Topology) -> str:
@@ -180,6 +149,7 @@ def _machine(topology: Topology, name: str, kind: Kind, reason: str) -> Iterator
 _FILE_REASONS = {
     files.HOSTS: "names of the machines, in place of DNS",
     files.HOSTNAME: "its own name",
+    files.RESOLV_CONF: "nothing of the real machine's DNS",
     files.KUBECONFIG: "kubectl finds the apiserver",
 }
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from lab.model.objects import Pod
 from lab.model.topology import Topology
 
 HOSTS, HOSTNAME, RESOLV_CONF = "/etc/hosts", "/etc/hostname", "/etc/resolv.conf"
@@ -13,20 +12,19 @@ APISERVER_PORT = 8080
 
 CLUSTER_DOMAIN = "cluster.local"
 
+NO_DNS = "# The machines of the lab are in /etc/hosts; no DNS server of the world can be reached from here.\noptions timeout:1 attempts:1\n"
+"""A machine's resolv.conf: without a server in it the resolver asks 127.0.0.1, where nobody listens, so that it fails at once."""
+
 _LOCAL = "127.0.0.1\tlocalhost\n"
 _LOCAL_IPV6 = (
-    "::1\tlocalhost ip6-localhost ip6-loopback\n"
-    "fe00::0\tip6-localnet\n"
-    "fe00::0\tip6-mcastprefix\n"
-    "fe00::1\tip6-allnodes\n"
-    "fe00::2\tip6-allrouters\n"
+    "::1\tlocalhost ip6-localhost ip6-loopback\nfe00::0\tip6-localnet\nfe00::0\tip6-mcastprefix\nfe00::1\tip6-allnodes\nfe00::2\tip6-allrouters\n"
 )
 
 
 def of_machine(topology: Topology, name: str) -> dict[str, str]:
-    """Path -> text for a node, client or router: every machine of the lab by name, its own name, and on nodes the way to the apiserver."""
+    """Path -> text for a node, client or router: the lab's machines by name, its own name, its resolver, on nodes the way to the apiserver."""
     others = "".join(f"{machine.address.ip}\t{machine.name}\n" for machine in topology.machines)
-    texts = {HOSTS: _LOCAL + others, HOSTNAME: f"{name}\n"}
+    texts = {HOSTS: _LOCAL + others, HOSTNAME: f"{name}\n", RESOLV_CONF: NO_DNS}
     return texts | {KUBECONFIG: kubeconfig(topology)} if name in {node.name for node in topology.nodes} else texts
 
 
@@ -38,16 +36,3 @@ def kubeconfig(topology: Topology) -> str:
         f"contexts:\n- name: lab\n  context:\n    cluster: {topology.name}\n    user: admin\n"
         "users:\n- name: admin\n  user: {}\n"
     )
-
-
-def of_pod(topology: Topology, pod: Pod) -> dict[str, str]:
-    """Path -> text for a pod, as kubelet v1.7 writes them for the DNS policy ClusterFirst.
-
-    The cluster's DNS server is the tenth address of the service network, where kubeadm puts it.
-    """
-    domains = f"{pod.namespace}.svc.{CLUSTER_DOMAIN} svc.{CLUSTER_DOMAIN} {CLUSTER_DOMAIN}"
-    return {
-        HOSTS: f"# Kubernetes-managed hosts file.\n{_LOCAL}{_LOCAL_IPV6}{pod.pod_ip}\t{pod.name}\n",
-        HOSTNAME: f"{pod.name}\n",
-        RESOLV_CONF: f"nameserver {topology.networks.service.network_address + 10}\nsearch {domains}\noptions ndots:5\n",
-    }

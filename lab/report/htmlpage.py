@@ -24,7 +24,7 @@ from lab.report.htmltext import LANGUAGES, bar, both, check, command, entry, ide
 from lab.report.words import Language, say, seconds, stage
 
 Run = Mapping[str, Any]
-MARKS = {"passed": ("✓", "good"), "failed": ("✗", "bad"), "error": ("✗", "bad"), "skipped": ("–", "skipped")}
+MARKS = {"passed": ("✓", "good"), "failed": ("✗", "bad"), "error": ("✗", "bad"), "skipped": ("–", "skipped"), "left_out": ("–", "skipped")}
 MOST_SERVICES = 6
 """Services of a run that get a picture of their own."""
 
@@ -223,7 +223,7 @@ def _step(step: Mapping[str, Any], prefix: str, journeys: Journeys) -> str:
     bad = step["status"] in ("failed", "error", None)
     status = word(step["status"]) if step["status"] else word("not_run")
     repeat = f" · {word('repeated', n=step['repeat'])}" if step.get("repeat") else ""
-    took = "" if step["status"] == "skipped" else f" · {time(step['seconds'])}"
+    took = "" if step["status"] in ("skipped", "left_out") else f" · {time(step['seconds'])}"
     head = f'{_mark(step["status"])}<h3>{step["number"]}. {entry(step["title"])}</h3><span class="time">{status}{repeat}{took}</span>'
     why = f'<p class="why">{entry(step["why"])}</p>\n' if step["why"]["en"] else ""
     reason = f'<p class="reason">{entry(step["reason"])}</p>\n' if step.get("reason") else ""

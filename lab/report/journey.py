@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from lab.model.columns import pad, visible, width
 from lab.observe.packet import Icmp, Packet, Tcp, Udp
 from lab.observe.trace.journey import Change, Hop, Journey, Leg, LegKind, RuleHit
 from lab.report.journeywords import WORDS
-from lab.report.layout import pad, visible, width
 from lab.report.terminal import CODES
 from lab.report.words import Language, pick
 

@@ -10,11 +10,13 @@
                           "shown": [{"after", "title", "lines"}],
                           "journeys": [{"after", "journey"}],
                           "evidence": [{"where", "prompt", "command", "status", "stdout", "stderr"}]}],
-               "summary": {"ok", "passed", "failed", "skipped", "error", "checks", "failed_checks", "seconds", "aborted"}}]}
+               "summary": {"ok", "passed", "failed", "skipped", "error", "left_out", "checks", "failed_checks", "seconds",
+                           "aborted"}}]}
 
 `schema` grows when a key changes its meaning or goes away; new keys may come at any time. Every text for people is {"en", "zh"}.
 A command that could not be run has status null. A step that was repeated stands there as it was the last time. `aborted` is null
 for a run that came to its end; `evidence` is of failed steps; `status` of a step is null when the run was cut short in it.
+A step that is `left_out` needs what only a lab has; one that passed with a `reason` has left that part out.
 """
 
 from __future__ import annotations

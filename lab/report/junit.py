@@ -75,8 +75,11 @@ def _aborted(scenario: str, reason: str) -> str:
 def _case(scenario: str, step: Mapping[str, Any]) -> str:
     reason = step["reason"]["en"] if step["reason"] else ""
     inner = ""
-    if step["status"] == "skipped":
-        inner = f"<skipped message={attribute(reason)}/>\n"
+    if step["status"] in ("skipped", "left_out"):
+        words = f"left out: {reason}" if step["status"] == "left_out" else reason
+        inner = f"<skipped message={attribute(words)}/>\n"
+    elif step["status"] == "passed" and reason:
+        inner = f'<properties><property name="left out" value={attribute(reason)}/></properties>\n'
     elif step["status"] == "error":
         inner = f"<error message={attribute(reason)}>{text(failure_text(step))}</error>\n"
     elif step["status"] == "failed":

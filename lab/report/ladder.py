@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from html import escape
 
+from lab.model.columns import visible
 from lab.observe.trace.journey import Hop, Journey, LegKind
 from lab.report import journey as table
-from lab.report.layout import visible
 from lab.report.words import Language
 
 _COLUMN, _ROW, _LINE = 104, 30, 15

@@ -31,7 +31,7 @@ from lab.scenario.events import (
 HEAD, TAIL = 14, 6
 """How many lines of a long output are shown at its beginning and end."""
 CODES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
-MARKS = {"passed": ("✓", "green"), "failed": ("✗", "red"), "error": ("✗", "red"), "skipped": ("-", "yellow")}
+MARKS = {"passed": ("✓", "green"), "failed": ("✗", "red"), "error": ("✗", "red"), "skipped": ("-", "yellow"), "left_out": ("-", "yellow")}
 
 
 def wants_colour(stream: TextIO, environ: Mapping[str, str] | None = None) -> bool:
@@ -206,8 +206,9 @@ class TerminalWriter:
     def _step_ended(self, event: StepEnded) -> None:
         self._ended[event.key] = event
         if event.reason.en:
-            mark, colour = MARKS[event.status]
-            words = self._say("ended", status=self._say(event.status), reason=visible(self._pick(event.reason)))
+            mark, colour = MARKS["left_out" if event.status == "passed" else event.status]
+            key = "left_out_part" if event.status == "passed" else "ended"
+            words = self._say(key, status=self._say(event.status), reason=visible(self._pick(event.reason)))
             self._line(f"  {self._style(colour, mark)} {words}")
 
     def _run_ended(self, event: RunEnded) -> None:
@@ -226,8 +227,11 @@ class TerminalWriter:
         if not event.aborted.en:
             shown = [f"{count} {self._say(name)}" for name, count in _counts(counts).items() if count]
             self._line(self._style("green" if event.ok else "red", self._comma(shown)))
+        if counts.left_out and not counts.passed and not event.aborted.en:
+            self._line(self._say("nothing_passed"))
         if event.checks and not event.aborted.en:
-            whole = not event.counts.error and not event.counts.skipped
+            parts = [one for one in self._ended.values() if one.status == "passed" and one.reason.en]
+            whole = not (counts.error or counts.skipped or counts.left_out or parts)
             key = "summary_bad" if event.failed_checks else "summary_good" if whole else "summary_part"
             self._line(self._say(key, **values))
         if event.aborted.en:
@@ -243,8 +247,9 @@ class TerminalWriter:
 
     def _row(self, key: str, ended: StepEnded) -> list[str]:
         checks = f"{ended.checks - ended.failed_checks}/{ended.checks}" if ended.checks else ""
-        result = f"{MARKS[ended.status][0]} {self._say(ended.status)}"
-        return [self._titles.get(key, key), result, checks, "" if ended.status == "skipped" else seconds(ended.seconds)]
+        word = "in_part" if ended.status == "passed" and ended.reason.en else ended.status
+        result = f"{MARKS[ended.status][0]} {self._say(word)}"
+        return [self._titles.get(key, key), result, checks, "" if ended.status in ("skipped", "left_out") else seconds(ended.seconds)]
 
     def _comma(self, parts: list[str]) -> str:
         return ("，" if self._language == "zh" else ", ").join(parts)
@@ -268,7 +273,7 @@ class TerminalWriter:
 
 
 def _counts(counts: Any) -> dict[str, int]:
-    return {"passed": counts.passed, "failed": counts.failed, "error": counts.error, "skipped": counts.skipped}
+    return {name: getattr(counts, name) for name in ("passed", "failed", "error", "skipped", "left_out")}
 
 
 def _cells(row: list[str], columns: list[int], style: Callable[[str], str] = str) -> str:

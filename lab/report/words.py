@@ -36,7 +36,11 @@ WORDS = {
     "failed": Text("failed", "失败"),
     "skipped": Text("skipped", "跳过"),
     "error": Text("error", "出错"),
+    "left_out": Text("left out", "略去"),
+    "in_part": Text("in part", "部分通过"),
+    "nothing_passed": Text("No step could be run on this cluster.", "没有一步能在这个集群上运行。"),
     "ended": Text("{status}: {reason}", "{status}：{reason}"),
+    "left_out_part": Text("{status} but for a part that is left out: {reason}", "{status}，但略去了一部分：{reason}"),
     "head_step": Text("Step", "步骤"),
     "head_result": Text("Result", "结果"),
     "head_checks": Text("Checks", "检查"),
@@ -56,6 +60,7 @@ WORDS = {
     "aborted": Text("The run was cut short: {reason}", "运行中断：{reason}"),
 }
 STAGES = {
+    "Mininet and netlink, beside the apiserver": "Mininet 与 netlink，apiserver 同时启动",
     "machines and wires": "机器与网线",
     "etcd": "etcd",
     "the cloud's API on the router": "路由器上的云 API",
@@ -65,7 +70,15 @@ STAGES = {
     "pods": "Pod",
     "kube-proxy rules on every node": "每个节点上的 kube-proxy 规则",
 }
-"""The stages of a boot (lab.cluster.boot) in Chinese; one that is not here is shown as it is."""
+"""The stages of a boot (lab.cluster.boot and lab.cluster.stages) in Chinese; one that is not here is shown as it is."""
+
+REMOTE_STAGES = {
+    "the cluster answers": "集群有应答",
+    "a namespace of its own": "单独的命名空间",
+    "services, deployments, pods": "Service、Deployment 与 Pod",
+    "pods ready": "Pod 就绪",
+}
+"""The same of a cluster elsewhere (lab.remote.start)."""
 
 WORDS |= {
     "html_title": Text("Report of lab run", "lab run 报告"),
@@ -112,7 +125,7 @@ def pick(text: Text, language: Language) -> str:
 
 def stage(what: str, language: Language) -> str:
     """The name of a stage of the boot."""
-    return STAGES.get(what, what) if language == "zh" else what
+    return (STAGES | REMOTE_STAGES).get(what, what) if language == "zh" else what
 
 
 def seconds(value: float) -> str:

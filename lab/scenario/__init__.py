@@ -1,6 +1,6 @@
 """Scenarios: steps with texts in two languages, checks, and the runner that turns them into events; a pytest plugin.
 
-The names an author needs: `from lab.scenario import Chapter, Pin, Scenario, Text, checks`.
+The names an author needs: `from lab.scenario import Chapter, Difference, Pin, Scenario, Text, checks`.
 """
 
 from __future__ import annotations
@@ -9,5 +9,6 @@ from lab.model.pins import Pin
 from lab.model.text import Text
 from lab.scenario import checks
 from lab.scenario.model import Chapter, Scenario
+from lab.scenario.thennow import Difference
 
-__all__ = ["Chapter", "Pin", "Scenario", "Text", "checks"]
+__all__ = ["Chapter", "Difference", "Pin", "Scenario", "Text", "checks"]

@@ -7,7 +7,7 @@ and ends again; its last end counts.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, fields, is_dataclass
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
@@ -15,7 +15,8 @@ from lab.model.text import Text
 from lab.scenario.checks import Verdict
 
 NOTHING = Text("", "")
-Status = Literal["passed", "failed", "skipped", "error"]
+Status = Literal["passed", "failed", "skipped", "error", "left_out"]
+STATUSES: tuple[Status, ...] = ("passed", "failed", "skipped", "error", "left_out")
 
 
 @dataclass(frozen=True)
@@ -147,7 +148,11 @@ class Evidence:
 
 @dataclass(frozen=True)
 class StepEnded:
-    """A step is over. `reason` says why it was skipped or what broke; both texts are empty when it passed or only checks failed."""
+    """A step is over. `reason` says why it was skipped or what broke; both texts are empty when it passed or only checks failed.
+
+    left_out   the step needs what only a lab has, and the run is on a cluster elsewhere. A step that passed may have left a part out:
+               then `reason` says which
+    """
 
     key: str
     status: Status
@@ -165,11 +170,18 @@ class Counts:
     failed: int = 0
     skipped: int = 0
     error: int = 0
+    left_out: int = 0
 
     @property
     def ok(self) -> bool:
-        """Whether no step failed or broke."""
-        return not self.failed and not self.error
+        """Whether no step failed or broke, and not all that ended were left out."""
+        return not self.failed and not self.error and not (self.left_out and not self.passed)
+
+
+def count(ended: Iterable[StepEnded]) -> Counts:
+    """How these steps ended."""
+    every = [one.status for one in ended]
+    return Counts(**{status: every.count(status) for status in STATUSES})
 
 
 @dataclass(frozen=True)

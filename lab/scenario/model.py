@@ -12,7 +12,7 @@ Steps run in the order of the file. Declaring never fails on content: `problems`
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -38,6 +38,7 @@ class Step:
     needs    keys of earlier steps; if one of them did not pass, this step is skipped
     action   the author's function; it takes the view of the lab (lab.scenario.view.View)
     file     where the function stands, and `line`, 1-based
+    lab_only why only a lab can show this, not a cluster elsewhere; empty texts when it can, or finds out by itself
     """
 
     key: str
@@ -47,6 +48,7 @@ class Step:
     action: Action = field(repr=False, compare=False)
     file: str
     line: int
+    lab_only: Text = NOTHING
 
 
 @dataclass
@@ -59,14 +61,16 @@ class Chapter:
 
     steps: list[Step] = field(default_factory=list, kw_only=True)
 
-    def step(self, *, en: str, zh: str, why_en: str = "", why_zh: str = "", needs: Sequence[str] = ()) -> Callable[[AnyAction], AnyAction]:
+    def step(
+        self, *, en: str, zh: str, why_en: str = "", why_zh: str = "", needs: Sequence[str] = (), lab_only: Text = NOTHING
+    ) -> Callable[[AnyAction], AnyAction]:
         """Register the decorated function as the next step. Texts may be indented and broken into lines as the source likes."""
 
         def register(action: AnyAction) -> AnyAction:
             code = action.__code__
             title, why = Text(flat(en), flat(zh)), Text(flat(why_en), flat(why_zh))
             key = code.co_name
-            self.steps.append(Step(key, title, why, tuple(needs), action, code.co_filename, code.co_firstlineno))
+            self.steps.append(Step(key, title, why, tuple(needs), action, code.co_filename, code.co_firstlineno, lab_only))
             return action
 
         return register
@@ -84,6 +88,8 @@ class Scenario(Chapter):
     proxy_mode  kube-proxy's mode instead of the topology's
     proxy_modes kube-proxy's modes that it can run with
     intro       said before the first step
+    lab_only    why only a lab can show any of it; a step may have a reason of its own
+    images      on a cluster elsewhere: image name in the manifests -> image to run instead, where lab.remote.images has another
     folder      where the scenario is; lab.scenario.loader fills it in
     """
 
@@ -96,12 +102,18 @@ class Scenario(Chapter):
     proxy_mode: str | None = None
     proxy_modes: Sequence[str] = ("iptables",)
     intro: Text = NOTHING
+    lab_only: Text = NOTHING
+    images: Mapping[str, str] = field(default_factory=dict)
     folder: Path = Path()
 
     @property
     def name(self) -> str:
         """The name of the folder."""
         return self.folder.name
+
+    def why_lab_only(self, step: Step) -> Text:
+        """Why only a lab can show this step; empty texts when a cluster elsewhere may."""
+        return step.lab_only if step.lab_only.en else self.lab_only
 
     @property
     def manifest_paths(self) -> tuple[Path, ...]:
@@ -132,7 +144,7 @@ class Scenario(Chapter):
         return [*found, *self._backend_problems(file)]
 
     def _backend_problems(self, file: str) -> Iterator[Problem]:
-        from lab.model.topology import BACKEND_OPTIONS, PROXY_MODES  # brings pydantic, which pytest need not load before there is a scenario
+        from lab.model.topology import BACKEND_OPTIONS, PROXY_MODES  # brings yaml, which pytest need not load before there is a scenario
 
         named = [("backend", self.backend)] if self.backend is not None else []
         named += [(f"backends[{index}]", kind) for index, kind in enumerate(self.backends)]

@@ -11,13 +11,13 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
-from lab.errors import CheckError, LabError
+from lab.errors import CheckError, LabError, NotHere
+from lab.model.aliases import NONE as NO_ALIASES
 from lab.model.text import Text
 from lab.scenario.events import (
     NOTHING,
     Booted,
     BootProgress,
-    Counts,
     Emit,
     Evidence,
     RunEnded,
@@ -26,11 +26,12 @@ from lab.scenario.events import (
     StepEnded,
     StepInfo,
     StepStarted,
+    count,
 )
 from lab.scenario.loader import author_line
 from lab.scenario.model import Scenario, Step
 from lab.scenario.stepper import Answer, Pause
-from lab.scenario.view import Clock, View
+from lab.scenario.view import Clock, Recorder, View
 
 Progress = Callable[[str, float | None], None]
 """Called while booting: (what, None) when a part is being started, (what, seconds) when it has come up."""
@@ -152,20 +153,31 @@ class _Walk:
 
     def step(self, step: Step, cluster: Any) -> None:
         number = self.scenario.steps.index(step) + 1
-        self.emit(StepStarted(step.key, step.title, step.why, number, len(self.scenario.steps), self.repeats.get(step.key, 0)))
-        missing = [need for need in step.needs if need not in self.ended or self.ended[need].status != "passed"]
-        if missing:
-            names = ", ".join(missing)
-            reason = Text(f"it needs {names}, which did not pass", f"它依赖的步骤 {names} 没有通过")
-            self._record(StepEnded(step.key, "skipped", 0.0, 0, 0, reason))
+        aliases = getattr(cluster, "aliases", NO_ALIASES)
+        title, why = (Text(aliases.real(text.en), aliases.real(text.zh)) for text in (step.title, step.why))
+        self.emit(StepStarted(step.key, title, why, number, len(self.scenario.steps), self.repeats.get(step.key, 0)))
+        unfit = self._unfit(step, cluster)
+        if unfit is not None:
+            self._record(StepEnded(step.key, unfit[0], 0.0, 0, 0, unfit[1]))
             return
         view = View(cluster, self.emit, self.clock)
         begun = self.clock.now()
         status, reason = _perform(step, view)
         counted = view.recorder
-        if status != "passed":
+        if status not in ("passed", "left_out"):
             self._gather_evidence(view, cluster)
         self._record(StepEnded(step.key, status, self.clock.now() - begun, counted.checks, counted.failed, reason))
+
+    def _unfit(self, step: Step, cluster: Any) -> tuple[Status, Text] | None:
+        """Why a step does not run at all."""
+        reason = self.scenario.why_lab_only(step)
+        if reason.en and getattr(cluster, "remote", False):
+            return "left_out", reason
+        missing = [need for need in step.needs if need not in self.ended or self.ended[need].status != "passed"]
+        names = ", ".join(missing)
+        if missing and all(need in self.ended and self.ended[need].status == "left_out" for need in missing):
+            return "left_out", Text(f"it needs {names}, which is left out", f"它依赖的步骤 {names} 没有做")
+        return ("skipped", Text(f"it needs {names}, which did not pass", f"它依赖的步骤 {names} 没有通过")) if missing else None
 
     def _gather_evidence(self, view: View, cluster: Any) -> None:
         """Keep what the machines of a failed step look like now; a machine that cannot even tell is passed over."""
@@ -182,9 +194,8 @@ class _Walk:
 
     def end(self, aborted: Text = NOTHING) -> RunEnded:
         every = list(self.ended.values())
-        counts = Counts(**{status: sum(one.status == status for one in every) for status in ("passed", "failed", "skipped", "error")})
         checks, failed = sum(one.checks for one in every), sum(one.failed_checks for one in every)
-        ended = RunEnded(counts, checks, failed, self.clock.now() - self.begun, self.boot_seconds, aborted)
+        ended = RunEnded(count(every), checks, failed, self.clock.now() - self.begun, self.boot_seconds, aborted)
         self.over = True
         self.emit(ended)
         return ended
@@ -204,13 +215,26 @@ def _perform(step: Step, view: View) -> tuple[Status, Text]:
     """Run the author's function; how it ended and, if it broke, where and why."""
     try:
         step.action(view)
+    except NotHere as error:
+        return ("failed" if view.recorder.failed else "left_out"), Text(error.en, error.zh)
     except (CheckError, AssertionError) as error:
         return "failed", _place(step, error, str(error) or "assertion failed")
     except LabError as error:
         return "error", _place(step, error, str(error))
     except Exception as error:  # an author's function may raise anything
         return "error", _place(step, error, f"{type(error).__name__}: {error}")
-    return ("failed" if view.recorder.failed else "passed"), NOTHING
+    return _judge(view.recorder)
+
+
+def _judge(recorder: Recorder) -> tuple[Status, Text]:
+    """How a step ended whose function came to its end."""
+    if recorder.failed:
+        return "failed", NOTHING
+    left_out = list(dict.fromkeys(recorder.left_out))
+    if not left_out:
+        return "passed", NOTHING
+    en, zh = "; ".join(text.en for text in left_out), "；".join(text.zh for text in left_out)
+    return ("passed" if recorder.checks else "left_out"), Text(en, zh)
 
 
 def _place(step: Step, error: BaseException, words: str) -> Text:

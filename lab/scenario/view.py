@@ -7,20 +7,23 @@ step at its end. What cannot be run at all raises CommandError and ends the step
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from lab.errors import CommandError
+from lab.errors import CommandError, NotHere
+from lab.model.aliases import NONE, Aliases
 from lab.model.text import Text
 from lab.observe.sighting import Sighting
 from lab.observe.sighting import lines as sighting_lines
 from lab.observe.trace.journey import Journey
 from lab.observe.trace.lines import lines as journey_lines
-from lab.scenario import checks
+from lab.scenario import checks, thennow
 from lab.scenario.checks import Judge, Name, Verdict
 from lab.scenario.events import Checked, CommandRan, CommandStarted, Emit, Noted, Shown
+from lab.scenario.thennow import Difference, Row
 
 Value = TypeVar("Value")
 POLL_SECONDS = 0.02
@@ -67,8 +70,10 @@ class Clock:
 class Recorder:
     """Numbers and emits what happens in one step, and counts its checks."""
 
-    def __init__(self, emit: Emit) -> None:
+    def __init__(self, emit: Emit, aliases: Aliases = NONE) -> None:
         self.emit = emit
+        self.aliases = aliases
+        self.left_out: list[Text] = []
         self.commands = 0
         self.checks = 0
         self.failed = 0
@@ -92,8 +97,22 @@ class Recorder:
         """Record a verdict; whether it held."""
         self.checks += 1
         self.failed += not verdict.ok
-        self.emit(Checked(verdict, command))
+        real = self.aliases.real
+        told = replace(verdict, expected=real(verdict.expected), actual=real(verdict.actual), diff=tuple(map(real, verdict.diff)))
+        self.emit(Checked(replace(told, name=self.real(verdict.name)), command))
         return verdict.ok
+
+    def real(self, text: Text) -> Text:
+        """A text with the words of the cluster that it is about."""
+        return Text(self.aliases.real(text.en), self.aliases.real(text.zh))
+
+    def note(self, text: Text) -> None:
+        """Record a remark."""
+        self.emit(Noted(self.real(text), self.commands))
+
+    def show(self, title: Text, lines: Iterable[str]) -> None:
+        """Record something that no command printed."""
+        self.emit(Shown(self.real(title), tuple(map(self.aliases.real, lines)), self.commands))
 
 
 class Outcome:
@@ -104,8 +123,8 @@ class Outcome:
         self._number = number
         self.result = result
         self.status = result.status
-        self.stdout = result.stdout
-        self.stderr = result.stderr
+        self.stdout = recorder.aliases.written(result.stdout)
+        self.stderr = recorder.aliases.written(result.stderr)
         self.seconds = result.seconds
 
     @property
@@ -154,11 +173,26 @@ class Machine:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._host, name)
 
+    @property
+    def name(self) -> str:
+        """What the scenario calls it."""
+        return self._recorder.aliases.written(self._host.name)
+
+    def _admitted(self, command: str | Sequence[str]) -> str | Sequence[str]:
+        """The command in the cluster's words. NotHere, before anything is shown, where this machine cannot be told such things."""
+        real = self._recorder.aliases.real
+        command = real(command) if isinstance(command, str) else [real(word) for word in command]
+        admit = getattr(self._host, "admit", None)
+        if admit is not None:
+            admit(command)
+        return command
+
     def run(self, command: str | Sequence[str], timeout: float = 10.0) -> Outcome:
         """Run a command (a str as typed into bash, a sequence directly) and show it with what came back.
 
         timeout   seconds. Raises CommandError when it takes longer or cannot be started.
         """
+        command = self._admitted(command)
         started = self._recorder.begin(self._host, command)
         result = self._host.run(command, timeout=timeout)
         self._recorder.end(started, result)
@@ -169,6 +203,7 @@ class Machine:
 
         timeout   seconds for all attempts together; when they are over, the check has failed and the step goes on
         """
+        command = self._admitted(command)
         started = self._recorder.begin(self._host, command)
         deadline = self._clock.now() + timeout
         attempts = 0
@@ -180,7 +215,7 @@ class Machine:
                     raise
                 break  # the time was over in the middle of an attempt: the one before it stands
             attempts += 1
-            verdict = judge(result.stdout)
+            verdict = judge(self._recorder.aliases.written(result.stdout))
             if verdict.ok or self._clock.now() >= deadline:
                 break
             self._clock.sleep(POLL_SECONDS)
@@ -216,7 +251,7 @@ class Log:
             self._clock.sleep(POLL_SECONDS)
         lines = self.lines
         shown = tuple(line for line in lines if any(text in line for text in texts))
-        self._recorder.emit(Shown(self._who, shown, self._recorder.commands))
+        self._recorder.show(self._who, shown)
         for text in texts:
             name = Text(f"the log says “{text}”", f"日志里有“{text}”")
             self._recorder.check(checks.contains(name, text)("\n".join(shown or lines)))
@@ -228,7 +263,7 @@ class View:
 
     def __init__(self, cluster: Any, emit: Emit, clock: Clock) -> None:
         self.cluster = cluster
-        self.recorder = Recorder(emit)
+        self.recorder = Recorder(emit, getattr(cluster, "aliases", NONE))
         self._clock = clock
 
     def __getattr__(self, name: str) -> Any:
@@ -249,6 +284,36 @@ class View:
         """Every machine outside the cluster."""
         return [self._machine(host) for host in self.cluster.clients]
 
+    @property
+    def operator(self) -> Machine:
+        """Where kubectl is typed: the master, or on a cluster elsewhere this machine. Only kubectl, without pipes."""
+        return self._machine(self.cluster.operator)
+
+    @property
+    def caller(self) -> Machine:
+        """Someone in the cluster who calls services: the master, or on a cluster elsewhere a pod made for it."""
+        return self._machine(self.cluster.caller)
+
+    @property
+    def remote(self) -> bool:
+        """Whether this is a cluster elsewhere, of which no more is known than its API says."""
+        return bool(getattr(self.cluster, "remote", False))
+
+    @contextmanager
+    def where_possible(self) -> Iterator[None]:
+        """A part of a step that only a lab can show: on a cluster elsewhere it is left out from where it cannot go on, and the step says so."""
+        try:
+            yield
+        except NotHere as error:
+            text = Text(error.en, error.zh)
+            self.recorder.left_out.append(text)
+            self.recorder.note(Text(f"left out from here: {text.en}", f"这一部分略去：{text.zh}"))
+
+    def require_lab(self, reason: Text) -> None:
+        """NotHere on a cluster elsewhere: what comes now holds in a lab only. `reason`: why."""
+        if self.remote:
+            raise NotHere(reason.en, reason.zh)
+
     def host(self, name: str) -> Machine:
         """Any machine by its name; UsageError if there is none."""
         return self._machine(self.cluster.host(name))
@@ -267,11 +332,11 @@ class View:
 
     def say(self, *, en: str, zh: str) -> None:
         """A remark that the learner reads at this place."""
-        self.recorder.emit(Noted(Text(en, zh), self.recorder.commands))
+        self.recorder.note(Text(en, zh))
 
     def show(self, lines: Iterable[str], *, en: str, zh: str) -> None:
         """Show what no command printed, such as the packets of a capture, under a title that says what it is."""
-        self.recorder.emit(Shown(Text(en, zh), tuple(lines), self.recorder.commands))
+        self.recorder.show(Text(en, zh), lines)
 
     def log(self, machine: str, daemon: str = "flanneld", whole: bool = False) -> Log:
         """What a daemon says from now on, also after a restart of it, or with `whole` ever since the lab is up.
@@ -281,6 +346,16 @@ class View:
         who = Text(f"{daemon}'s log on {machine}", f"{machine} 上 {daemon} 的日志")
         path = self.cluster.daemon(machine, daemon).log
         return Log(path, 0 if whole else path.stat().st_size, who, self.recorder, self._clock)
+
+    def compare(self, then: Sequence[str], now: Sequence[str], known: Sequence[Difference], *, en: str, zh: str) -> list[Row]:
+        """Show a listing of then beside one of now and say why they differ; checked: no difference is without a reason."""
+        rows = thennow.compare(then, now, known)
+        self.show(thennow.lines(rows), en=en, zh=zh)
+        for why in thennow.reasons(rows):
+            self.say(en=why.en, zh=why.zh)
+        name = Text("every difference has its reason", "每处差异都有原因")
+        self.expect_equal(name, [row.then or row.now for row in rows if row.kind == "unknown"], [])
+        return rows
 
     def show_packets(self, sightings: Iterable[Sighting], *, en: str, zh: str) -> None:
         """Show packets that a capture saw: where, when after the first of them, and every header, wrappings first."""

@@ -7,6 +7,7 @@ import os
 import socket
 import subprocess
 import sys
+from typing import Any
 
 from lab.errors import LabError
 from lab.fabric import registry
@@ -48,7 +49,8 @@ def _started(entry: registry.Entry, port: int, language: str) -> str:
         os.close(log)
     with os.fdopen(reading, encoding="utf-8") as told:
         text = told.readline()
-    said = json.loads(text) if text else {"error": f"the page's server has ended at once; {entry.directory / 'web.log'} tells more", "status": 1}
+    why = f"the page's server has ended at once; {entry.directory / 'web.log'} tells more"
+    said: dict[str, Any] = json.loads(text) if text else {"error": why, "status": LabError.status}
     if "url" in said:
         return str(said["url"])
     registry.end_companion(entry)

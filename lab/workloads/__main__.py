@@ -1,4 +1,4 @@
-"""What the images run that the lab has written itself: `python lab/workloads/__main__.py dns|bookinfo|web …`, in a pod.
+"""What the images run that the lab has written itself: `python lab/workloads/__main__.py dns|bookinfo|echo|web …`, in a pod.
 
 It is started by its path, because in a pod neither the working directory nor an installed package leads to the lab.
 """
@@ -23,11 +23,15 @@ def main(argv: list[str]) -> int:
         from lab.workloads import bookinfo
 
         return bookinfo.main(arguments)
+    if program == "echo":
+        from lab.workloads import echo
+
+        return echo.main(arguments)
     if program == "web":
         from lab.workloads import web
 
         return web.main(arguments)
-    print(f"there is no program {program!r}; there are dns, bookinfo and web", file=sys.stderr)  # noqa: T201 (the container's log)
+    print(f"there is no program {program!r}; there are dns, bookinfo, echo and web", file=sys.stderr)  # noqa: T201 (the container's log)
     return 2
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import selectors
 import socket
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Literal
 
 Port = tuple[Literal["TCP", "UDP"], int]
@@ -57,3 +57,13 @@ def _answer_stream(pod: str, server: socket.socket) -> None:
 def _answer_datagram(pod: str, server: socket.socket) -> None:
     sent, client = server.recvfrom(REQUEST_LIMIT)
     server.sendto(text(pod, client, sent).encode(), client)
+
+
+def main(argv: Sequence[str]) -> int:
+    """Serve until killed: the pod's name, then ports such as 8080/TCP."""
+    pod, *words = argv
+    ports: list[Port] = []
+    for word in words:
+        number, _, protocol = word.partition("/")
+        ports.append(("UDP" if protocol == "UDP" else "TCP", int(number)))
+    return serve(pod, ports or DEFAULT_PORTS)

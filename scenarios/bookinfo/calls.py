@@ -11,8 +11,8 @@ PAGE_POD = "productpage-v1-4256385220-nvq0d"
 
 
 def ask(lab):
-    """One request for the product from the master: the answer."""
-    return json.loads(lab.node("zenlin").run(f"curl -s -m 20 {URL}", timeout=25).expect_status().stdout)
+    """One request for the product: the answer."""
+    return json.loads(lab.caller.run(f"curl -s -m 20 {URL}", timeout=25).expect_status().stdout)
 
 
 def ask_with_stars(lab):
@@ -34,6 +34,5 @@ def caught(lab, node, service):
 
 def scale(lab, deployment, count):
     """Give a deployment so many pods, and wait until all is done."""
-    master = lab.node("zenlin")
-    master.run(f"kubectl scale deployment {deployment} --replicas={count}").expect_status()
-    master.run(f"kubectl rollout status deployment {deployment} --timeout=30s", timeout=40).expect_status()
+    lab.operator.run(f"kubectl scale deployment {deployment} --replicas={count}").expect_status()
+    lab.operator.run(f"kubectl rollout status deployment {deployment} --timeout=60s", timeout=70).expect_status()

@@ -6,6 +6,8 @@ from lab.scenario import Scenario, Text, checks
 
 from .calls import PAGE_POD, PRODUCTPAGE, URL, VIPS, ask, ask_with_stars, caught, scale
 
+LAB_NODES = Text("it reads conntrack and the rules of v1.7 on the nodes", "要读节点上的 conntrack 和 v1.7 的规则")
+
 scenario = Scenario(
     title=Text("four services that call each other", "互相调用的四个服务"),
     topology="zenlin",
@@ -27,11 +29,11 @@ scenario = Scenario(
     why_zh="""名为 reviews 的 Service 只选 app=reviews，没有提版本，所以三个 Deployment 的 Pod 都在它背后。""",
 )
 def services(lab):
-    shown = lab.node("zenlin").run("kubectl get services")
+    shown = lab.operator.run("kubectl get services")
     for name, address in VIPS.items():
-        shown.expect_match(rf"^{name} +{address} +<none> +9080/TCP ", Text(f"{name} is {address}", f"{name} 的地址是 {address}"))
-    lab.node("zenlin").run("kubectl get pods -l app=reviews -o wide")
-    addresses = lab.node("zenlin").run("kubectl get endpoints reviews -o jsonpath='{.subsets[*].addresses[*].ip}'").stdout.split()
+        shown.expect_match(rf"^{name} +(ClusterIP +)?{address} +<none> +9080/TCP ", Text(f"{name} is {address}", f"{name} 的地址是 {address}"))
+    lab.operator.run("kubectl get pods -l app=reviews -o wide")
+    addresses = lab.operator.run("kubectl get endpoints reviews -o jsonpath='{.subsets[*].addresses[*].ip}'").stdout.split()
     lab.expect_equal(Text("three pods are behind reviews", "reviews 背后有三个 Pod"), len(addresses), 3)
 
 
@@ -46,7 +48,7 @@ def request(lab):
     lab.expect_equal(Text("productpage answered", "应答的是 productpage"), pods["productpage"], PAGE_POD)
     lab.expect_equal(Text("it asked details", "它问过 details"), pods["details"], "details-v1-3006205406-dnm69")
     lab.expect_equal(Text("and one of the reviews", "也问过其中一个 reviews"), pods["reviews"].startswith("reviews-v"), True)
-    lab.node("zenlin").run(f"curl -s -m 20 http://{PRODUCTPAGE}:9080/productpage", timeout=25).expect(
+    lab.caller.run(f"curl -s -m 20 http://{PRODUCTPAGE}:9080/productpage", timeout=25).expect(
         "The Comedy of Errors", Text("the same as a page for people", "同样的内容，给人看的页面")
     )
 
@@ -60,6 +62,7 @@ def request(lab):
     why_zh="""productpage 访问 details 和 reviews 的 Cluster IP，由它所在节点的规则选出 Pod，conntrack 记下来：前半是所访问的地址，
         后半是应答者。reviews 访问 ratings 时也一样，但记录在 reviews 自己的节点上。
         集群里没有任何一处能看到整个请求，所以才有了链路追踪系统。""",
+    lab_only=LAB_NODES,
 )
 def entries(lab):
     pods = ask_with_stars(lab)
@@ -81,6 +84,7 @@ def entries(lab):
         caller. The callee's node counts nothing for it, unless it is the same node: there the packet has a pod's address already.""",
     why_zh="""规则的计数器说的是同一件事：请求用到的每个 Service 都多了一个连接，记在调用者的节点上。
         被调用者的节点上不会记数，除非是同一个节点：包到那里时，目的地址已经是 Pod 的了。""",
+    lab_only=LAB_NODES,
 )
 def rules(lab):
     node = lab.pod_object(PAGE_POD).node_name
@@ -107,7 +111,7 @@ def rules(lab):
 )
 def versions(lab):
     distil = r"""sed -E 's/.*"color": "([a-z]+)".*"reviews": "([^"]*)".*/\2 \1/; s/.*"reviews": "(reviews-[^"]*)".*/\1 none/'"""
-    shown = lab.node("zenlin").run(f"curl -s -m 60 '{URL}?[1-60]' | {distil} | sort | uniq -c", timeout=70)
+    shown = lab.caller.run(f"curl -s -m 60 '{URL}?[1-60]' | {distil} | sort | uniq -c", timeout=70)
     counts = {line.split()[1]: int(line.split()[0]) for line in shown.lines}
     stars = {line.split()[1].rsplit("-", 2)[0]: line.split()[2] for line in shown.lines}
     lab.expect_equal(Text("v1 has no stars, v2 black ones, v3 red ones", "v1 没有星，v2 是黑星，v3 是红星"), stars, STARS)
@@ -126,12 +130,12 @@ STARS = {"reviews-v1": "none", "reviews-v2": "black", "reviews-v3": "red"}
         Kubernetes 只保证服务有地址，背后没有 Pod 的时候并不会告诉谁。""",
 )
 def missing(lab):
-    master, page = lab.node("zenlin"), f"http://{PRODUCTPAGE}:9080/productpage"
+    caller, page = lab.caller, f"http://{PRODUCTPAGE}:9080/productpage"
     gone, there = Text("the page says that details are missing", "页面说明缺少 details"), Text("details are back", "details 回来了")
     try:
         scale(lab, "details-v1", 0)
-        master.until(f"curl -s -m 20 {page} | grep -o 'Sorry, product details are'", checks.contains(gone, "Sorry"), timeout=40.0)
-        master.run(f"curl -s -m 20 {page}", timeout=25).expect("<h1>The Comedy of Errors</h1>", Text("the rest is there", "其余部分都在"))
+        caller.until(f"curl -s -m 20 {page} | grep -o 'Sorry, product details are'", checks.contains(gone, "Sorry"), timeout=40.0)
+        caller.run(f"curl -s -m 20 {page}", timeout=25).expect("<h1>The Comedy of Errors</h1>", Text("the rest is there", "其余部分都在"))
     finally:
         scale(lab, "details-v1", 1)
-    master.until(f"curl -s -m 20 {page} | grep -c 'William Shakespeare'", checks.lines(there, ["1"]), timeout=40.0)
+    caller.until(f"curl -s -m 20 {page} | grep -c 'William Shakespeare'", checks.lines(there, ["1"]), timeout=40.0)

@@ -15,6 +15,7 @@ CLIENT = "192.168.88.10"
 PODS = {"web-node1": WEB, "web-node2": WEB, "shell-node1": SHELL, "shell-node2": SHELL, "third-node2": THIRD}
 
 scenario = Scenario(
+    lab_only=Text("it needs machines that run docker alone", "需要只运行 docker 的机器"),
     title=Text("docker alone: one address, many pods", "只有 docker：一个地址，多个 Pod"),
     topology="docker-alone",
     manifests=["pods.yaml"],

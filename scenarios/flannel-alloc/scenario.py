@@ -16,6 +16,7 @@ NODES = {  # name: (address, network, gateway, the first three numbers of its po
 COUNTED = f"-s {IP1}/32 -d {IP2}/32 -p icmp"
 
 scenario = Scenario(
+    lab_only=Text("it is about flannel's own daemons, devices and leases", "讲的是 flannel 自己的守护进程、设备和租约"),
     title=Text("flannel's alloc backend: subnets, and the rest is up to you", "flannel 的 alloc 后端：只分子网，其余自理"),
     topology="zenlin",
     backend="alloc",

@@ -8,6 +8,7 @@ from . import changes, tables, traffic
 from .cluster import IP1, IP2, NODE1, NODE2, POD1, POD2, WEB1, WEB1_IP, WEB2, WEB2_IP
 
 scenario = Scenario(
+    lab_only=Text("it is about flannel's own daemons, devices and leases", "讲的是 flannel 自己的守护进程、设备和租约"),
     title=Text("flannel's aws-vpc backend: the cloud's route table", "flannel 的 aws-vpc 后端：云上的路由表"),
     topology="zenlin",
     backend="aws-vpc",

@@ -14,6 +14,7 @@ ETCDCTL = "ETCDCTL_API=3 etcdctl"
 NODE3 = Node(name="zenlinnode3", address=IPv4Interface("10.229.61.20/23"), gateway=IPv4Address("10.229.60.1"))
 
 scenario = Scenario(
+    lab_only=Text("it is about flannel's own daemons, devices and leases", "讲的是 flannel 自己的守护进程、设备和租约"),
     title=Text("flanneld dies and packets go on (vxlan)", "flanneld 挂了，包照样走（vxlan）"),
     topology="zenlin",
     backend="vxlan",

@@ -7,6 +7,7 @@ from lab.scenario import Scenario, Text
 from . import daemons, renumbered
 
 scenario = Scenario(
+    lab_only=Text("it is about flannel's own daemons, devices and leases", "讲的是 flannel 自己的守护进程、设备和租约"),
     title=Text("flanneld dies, etcd dies, a node is renumbered (udp)", "flanneld 挂了、etcd 挂了、节点换地址（udp）"),
     topology="zenlin",
     backend="udp",

@@ -8,6 +8,7 @@ from . import changes, routes, traffic
 from .cluster import POD1, POD2
 
 scenario = Scenario(
+    lab_only=Text("it is about flannel's own daemons, devices and leases", "讲的是 flannel 自己的守护进程、设备和租约"),
     title=Text("flannel's host-gw backend: routes, and nothing else", "flannel 的 host-gw 后端：只有路由"),
     topology="flat",
     backend="host-gw",

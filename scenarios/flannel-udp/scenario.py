@@ -8,6 +8,7 @@ from . import edges, pods, stages
 from .article import FNSSV, IP1, IP2, NODE1, NODE2, NWZK9
 
 scenario = Scenario(
+    lab_only=Text("it is about flannel's own daemons, devices and leases", "讲的是 flannel 自己的守护进程、设备和租约"),
     title=Text("flannel's udp backend: the journey of one packet", "flannel 的 udp 后端：一个包的旅程"),
     topology="zenlin",
     backends=["udp"],

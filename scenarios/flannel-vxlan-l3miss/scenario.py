@@ -15,6 +15,7 @@ NODES = {  # name: (its own segment, its gateway)
 }
 
 scenario = Scenario(
+    lab_only=Text("it is about flannel's own daemons, devices and leases", "讲的是 flannel 自己的守护进程、设备和租约"),
     title=Text("flannel 0.7's vxlan: the article's route table, and a kernel that asks", "flannel 0.7 的 vxlan：文章里的路由表，和会提问的内核"),
     topology="zenlin-l3miss",
     backends=["vxlan"],

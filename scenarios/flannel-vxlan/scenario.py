@@ -8,6 +8,7 @@ from . import changes, tables, traffic
 from .cluster import IP1, IP2, POD1, POD2, WEB1, WEB1_IP, WEB2, WEB2_IP
 
 scenario = Scenario(
+    lab_only=Text("it is about flannel's own daemons, devices and leases", "讲的是 flannel 自己的守护进程、设备和租约"),
     title=Text("flannel's vxlan backend: three tables in the kernel", "flannel 的 vxlan 后端：内核里的三张表"),
     topology="zenlin",
     backend="vxlan",

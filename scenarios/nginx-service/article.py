@@ -37,6 +37,10 @@ CLIENTS = {  # name: (node, address)
     "ubuntu-zenlinnode1": ("zenlinnode1", "10.244.1.145"),
     "ubuntu-zenlinnode2": ("zenlinnode2", "10.244.2.246"),
 }
+LAB_NETWORK = Text("it is about flannel's devices and the tables of the lab's nodes", "讲的是 flannel 的设备和实验节点上的各种表")
+LAB_RULES = Text("it reads the rules of v1.7's kube-proxy letter for letter", "要逐字对照 v1.7 的 kube-proxy 规则")
+LAB_REFUSAL = Text("it needs iptables and the right to use it inside a pod", "需要在 Pod 里使用 iptables 的权限")
+"""Why a step cannot be shown on a cluster elsewhere."""
 ANSWER = Text("an nginx pod answers", "有一个 nginx Pod 应答")
 """The name of the check that comes up most."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lab.scenario import Chapter, Text
 
-from .article import IP1, NODES, POD1, route_table
+from .article import IP1, LAB_NETWORK, NODES, POD1, route_table
 from .backends import facts, lease_value
 
 chapter = Chapter()
@@ -20,6 +20,7 @@ chapter = Chapter()
     why_zh="""三个节点各在自己的 /23 网段里，节点之间的包必须经过路由器。请看每张路由表的最后两行：
         本节点 Pod 的地址在 docker0 后面，其他所有 Pod 地址都在 flannel0 后面；两条路由都匹配时，更精确的那条生效。
         （以上是文章所用的 udp 后端。vxlan 为其他每个节点的 Pod 各写一行；aws-vpc 和 gce 在节点上一行也不写，而是写进路由器的路由表。）""",
+    lab_only=LAB_NETWORK,
 )
 def nodes(lab):
     for name, (address, network, gateway, pods) in NODES.items():
@@ -51,6 +52,7 @@ def nodes(lab):
         takes its address and MTU from there.""",
     why_zh="""每个节点上的 flanneld 在 etcd 里创建一个键来租用子网。同一个键只能创建成功一次，所以两个节点不会拿到同一个子网。
         键的值告诉其他节点：发往这个子网的包应该送到哪里。随后 flanneld 写出 subnet.env，网桥从中取得自己的地址和 MTU。""",
+    lab_only=LAB_NETWORK,
 )
 def leases(lab):
     master, worker = lab.node("zenlin"), lab.node("zenlinnode1")
@@ -93,6 +95,7 @@ def leases(lab):
         subnet goes to the bridge's address, 10.244.1.1.""",
     why_zh="""Pod 用一对 veth 接入网络：一端是它自己的 eth0，另一端是节点网桥的一个端口。
         发往本子网以外的包，都先交给网桥的地址 10.244.1.1。""",
+    lab_only=LAB_NETWORK,
 )
 def pods(lab):
     pod = lab.pod(POD1)
@@ -115,19 +118,21 @@ def pods(lab):
         节点之间的路由器只看得到外层包，改不了内层的 TTL。""",
 )
 def ttl(lab):
-    node, pod, here = lab.node("zenlinnode1"), lab.pod("ubuntu-zenlinnode1"), facts(lab)
-    behind = here.behind
-    node.run("ip route get 10.244.2.246").expect(
-        here.way, Text(f"for node 1, a pod of node 2 is behind {behind.en}", f"在节点 1 看来，节点 2 的 Pod 在{behind.zh}后面")
-    )
-    pod.run("ping -c 2 -i 0.01 -W 1 10.244.2.246").expect(
-        f"ttl={64 - here.hops}", Text(f"across nodes {here.hops} hops route the reply", f"跨节点时，回包经过 {here.hops} 次路由")
-    ).expect(" 0% packet loss", Text("nothing is lost", "没有丢包"))
-    pod.run(f"ping -c 1 -W 1 {IP1}").expect(
-        "ttl=64", Text("on one node no hop does: the bridge only switches", "同一节点内没有路由：网桥只做二层交换")
-    )
-    if here.ttl is not None:
-        lab.say(en=here.ttl.en, zh=here.ttl.zh)
+    pod = lab.pod("ubuntu-zenlinnode1")
+    reply = pod.run("ping -c 2 -i 0.01 -W 1 10.244.2.246").expect(" 0% packet loss", Text("nothing is lost", "没有丢包"))
+    with lab.where_possible():
+        lab.require_lab(LAB_NETWORK)
+        here = facts(lab)
+        behind = here.behind
+        reply.expect(f"ttl={64 - here.hops}", Text(f"across nodes {here.hops} hops route the reply", f"跨节点时，回包经过 {here.hops} 次路由"))
+        lab.node("zenlinnode1").run("ip route get 10.244.2.246").expect(
+            here.way, Text(f"for node 1, a pod of node 2 is behind {behind.en}", f"在节点 1 看来，节点 2 的 Pod 在{behind.zh}后面")
+        )
+        pod.run(f"ping -c 1 -W 1 {IP1}").expect(
+            "ttl=64", Text("on one node no hop does: the bridge only switches", "同一节点内没有路由：网桥只做二层交换")
+        )
+        if here.ttl is not None:
+            lab.say(en=here.ttl.en, zh=here.ttl.zh)
     lab.say(
         en="In its journey of a packet the article once writes 10.244.1.145 as the destination. That is the sender; the destination is 10.244.2.246.",
         zh="文章讲解包的旅程时，有一处把目的地址写成了 10.244.1.145。那是发送方，目的地址应为 10.244.2.246。",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lab.scenario import Chapter, Text, checks
 
-from .article import CLIENTS, IP1, IP2, POD1, POD2, URL, VIP, knock, logged_sources, tally
+from .article import CLIENTS, IP1, IP2, LAB_NETWORK, LAB_REFUSAL, LAB_RULES, POD1, POD2, URL, VIP, knock, logged_sources, tally
 from .backends import facts
 
 chapter = Chapter()
@@ -39,11 +39,17 @@ def split(lab):
     needs=("access",),
 )
 def sources(lab):
-    here = facts(lab)
     knock(lab.pod("ubuntu-zenlin"), "from-pod", 24)
     own = Text("the client pod's own address", "客户端 Pod 自己的地址")
     logged_sources(lab, POD1, "from-pod", "10.244.0.20", own)
     logged_sources(lab, POD2, "from-pod", "10.244.0.20", own)
+    with lab.where_possible():
+        lab.require_lab(LAB_NETWORK)
+        from_nodes(lab, facts(lab))
+
+
+def from_nodes(lab, here):
+    """What the two pods see of callers on nodes."""
     knock(lab.node("zenlinnode1"), "from-node1", 24)
     logged_sources(
         lab,
@@ -82,8 +88,10 @@ def hairpin(lab):
     counts = tally(answers)
     lab.expect_equal(Text("all 24 were answered", "24 次都有应答"), sum(counts.values()), 24)
     lab.expect_between(Text("some by the pod itself", "其中有一些由它自己应答"), counts.get(f"pod: {POD1}", 0), 1, 24)
-    logged_sources(lab, POD1, "hairpin", "10.244.1.1", Text("it saw itself as 10.244.1.1, the bridge", "它看到的自己是网桥 10.244.1.1"))
     logged_sources(lab, POD2, "hairpin", IP1, Text("the other pod saw its real address", "另一个 Pod 看到的是它的真实地址"))
+    with lab.where_possible():
+        lab.require_lab(LAB_NETWORK)
+        logged_sources(lab, POD1, "hairpin", "10.244.1.1", Text("it saw itself as 10.244.1.1, the bridge", "它看到的自己是网桥 10.244.1.1"))
 
 
 @chapter.step(
@@ -96,14 +104,17 @@ def hairpin(lab):
 )
 def direct(lab):
     lab.pod("ubuntu-zenlinnode1").run(f"curl -s -m 2 http://{IP2}/").expect(f"pod: {POD2}", Text("from a pod on another node", "从另一节点的 Pod"))
-    lab.node("zenlinnode1").run(f"curl -s -m 2 'http://{IP2}/?direct-1'").expect(f"pod: {POD2}", Text("from another node", "从另一个节点"))
-    logged_sources(
-        lab,
-        POD2,
-        "direct",
-        facts(lab).source("zenlinnode1"),
-        Text(f"the node speaks as its {facts(lab).exit} here too: its route says so", f"节点在这里也用 {facts(lab).exit} 的地址：由路由决定"),
-    )
+    with lab.where_possible():
+        lab.node("zenlinnode1").run(f"curl -s -m 2 'http://{IP2}/?direct-1'").expect(f"pod: {POD2}", Text("from another node", "从另一个节点"))
+        lab.require_lab(LAB_NETWORK)
+        here = facts(lab)
+        logged_sources(
+            lab,
+            POD2,
+            "direct",
+            here.source("zenlinnode1"),
+            Text(f"the node speaks as its {here.exit} here too: its route says so", f"节点在这里也用 {here.exit} 的地址：由路由决定"),
+        )
 
 
 @chapter.step(
@@ -115,19 +126,20 @@ def direct(lab):
         所以不能用 ping 来判断 Service 是否正常。""",
 )
 def nobody(lab):
-    node = lab.node("zenlinnode1")
-    node.run(f"ip route get {VIP}").expect(
-        "via 10.229.52.1 dev eth0",
-        Text("for the route table it is an address like any other", "在路由表看来，它只是个普通的外部地址"),
-    )
-    node.run(f"ping -c 1 -W 0.2 {VIP}").expect_status(1, name=Text("ping fails", "ping 失败")).expect(
+    pod = lab.pod("ubuntu-zenlinnode1")
+    pod.run(f"ping -c 1 -W 0.2 {VIP}").expect_status(1, name=Text("ping fails", "ping 失败")).expect(
         "100% packet loss", Text("that address did not reply", "这个地址没有回应")
     )
-    node.run(f"curl -sS -m 0.3 http://{VIP}:80/").expect_status(
+    pod.run(f"curl -sS -m 0.3 http://{VIP}:80/").expect_status(
         7,
         28,
         name=Text("port 80 of the cluster IP is nobody either: the rules match 8000", "Cluster IP 的 80 端口也没有人：规则匹配的是 8000"),
     )
+    with lab.where_possible():
+        lab.require_lab(LAB_NETWORK)
+        lab.node("zenlinnode1").run(f"ip route get {VIP}").expect(
+            "via 10.229.52.1 dev eth0", Text("for the route table it is an address like any other", "在路由表看来，它只是个普通的外部地址")
+        )
 
 
 @chapter.step(
@@ -140,6 +152,7 @@ def nobody(lab):
         kube-proxy 早期的 userspace 模式则会改拨下一个 Pod。这里 nginx 照常运行，Pod 也保持就绪，只有这一个客户端被拒之门外，
         kubelet 的任何探针都看不出来。""",
     needs=("access",),
+    lab_only=LAB_REFUSAL,
 )
 def refusing(lab):
     pod, client = lab.pod(POD1), lab.pod("ubuntu-zenlinnode2")
@@ -179,6 +192,8 @@ def restarted(lab):
     before = restarts()
     lab.pod(POD1).run("nginx -s stop").expect_status()
     lab.until(checks.equal(Text("started once more, and ready", "又启动了一次，并且就绪"), before + 1), restarts, timeout=15)
-    for node in lab.nodes:
-        judge = checks.equal(Text(f"{node.name}: both pods are in the rules", f"{node.name}：两个 Pod 都在规则里"), "2\n")
-        node.until("iptables-save -t nat | grep -c 'nginx-service.*DNAT --to-destination 10.244'", judge)
+    with lab.where_possible():
+        lab.require_lab(LAB_RULES)
+        for node in lab.nodes:
+            judge = checks.equal(Text(f"{node.name}: both pods are in the rules", f"{node.name}：两个 Pod 都在规则里"), "2\n")
+            node.until("iptables-save -t nat | grep -c 'nginx-service.*DNAT --to-destination 10.244'", judge)

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import sys
-
-from lab.scenario import Pin, Scenario, Text, checks
+from lab.scenario import Pin, Scenario, Text
 
 URL = "http://10.105.211.21:8000"
 NODE = "zenlinnode2"
 RULES = "iptables-save -t nat | grep default/hello"
-PROXY = f"{sys.executable} -m lab.kubeproxy"
-FLAGS = f"--master http://10.229.43.65:8080 --hostname-override {NODE} --cluster-cidr 10.244.0.0/16"
-PID = "/run/kube-proxy-by-hand.pid"
 REFUSE = "INPUT -p tcp --dport 8080 -j REJECT --reject-with tcp-reset"
 
 scenario = Scenario(
+    lab_only=Text("it changes a node's kube-proxy, and uses iptables inside a pod", "要更换节点上的 kube-proxy，还要在 Pod 里使用 iptables"),
     title=Text("a pod refuses: iptables and userspace mode side by side", "一个 Pod 拒绝连接：iptables 与 userspace 两种模式对照"),
     topology="zenlin",
     backends=["udp", "vxlan"],
@@ -37,21 +33,18 @@ scenario = Scenario(
 @scenario.step(
     en="Node 2 changes to userspace mode",
     zh="节点 2 换成 userspace 模式",
-    why_en="""The rules outlive the kube-proxy that wrote them, so they are cleaned up before another mode starts. In userspace mode the rules only
-        REDIRECT (or DNAT) a service's address to a port at which kube-proxy itself listens; it takes the connection, dials a pod,
+    why_en="""The rules outlive the kube-proxy that wrote them, so the first deed of one in another mode is to clean up. In userspace mode the rules
+        only REDIRECT (or DNAT) a service's address to a port at which kube-proxy itself listens; it takes the connection, dials a pod,
         and copies bytes to and fro.""",
-    why_zh="""kube-proxy 停掉以后，它写的规则还在，所以换模式之前要先清理。userspace 模式的规则只把发往 Service 地址的包
+    why_zh="""kube-proxy 停掉以后，它写的规则还在，所以换一种模式启动时，第一件事就是清理。userspace 模式的规则只把发往 Service 地址的包
         REDIRECT（或 DNAT）到 kube-proxy 自己监听的端口；连接由它接下，它再去连某个 Pod，然后来回搬运数据。""",
 )
 def userspace(lab):
-    node = lab.node(NODE)
-    lab.daemon(NODE, "kube-proxy").stop()
-    node.run(f"test ! -e {PID} || kill $(cat {PID}); rm -f {PID}")
-    node.run(f"{PROXY} {FLAGS} --cleanup-iptables", timeout=30).expect_status()
-    node.run(f"{PROXY} {FLAGS} --proxy-mode userspace >/run/kube-proxy-by-hand.log 2>&1 & echo $! > {PID}")
-    node.until(
-        RULES, checks.matches(Text("the rules lead to kube-proxy's own port", "规则通向 kube-proxy 自己的端口"), "-j (REDIRECT|DNAT) "), timeout=15
-    )
+    log = lab.log(NODE, "kube-proxy")
+    lab.stop_kube_proxy(NODE)
+    lab.start_kube_proxy(NODE, mode="userspace")
+    log.expect("Using userspace Proxier.", "Tearing down pure-iptables proxy rules.")
+    lab.node(NODE).run(RULES).expect_match("-j (REDIRECT|DNAT) ", Text("the rules lead to kube-proxy's own port", "规则通向 kube-proxy 自己的端口"))
     lab.node("zenlinnode1").run(RULES).expect("--to-destination 10.244.1.61:8080", Text("node 1's lead to the pods", "节点 1 的规则直接通向 Pod"))
     for name in ("ubuntu-1", "ubuntu-2"):
         lab.expect_equal(Text(f"{name}: all 40 connections answered", f"{name}：40 个连接都有应答"), _answered(lab, name), 40)

@@ -19,6 +19,8 @@ CATCH = rf"(?m)^-A KUBE-NODEPORTS -p tcp {NAME} -m tcp --dport 30305 -j KUBE-SVC
 LOCAL = rf"(?m)^-A KUBE-NODEPORTS -p tcp {NAME} -m tcp --dport 30305 -j KUBE-XLB-\w{{16}}$"
 RULES = "iptables-save -t nat | grep default/zipkin"
 
+LAB_ONLY = Text("it needs a machine outside the cluster, and the rules of v1.7", "需要集群外的机器，以及 v1.7 的规则")
+
 scenario = Scenario(
     title=Text("from outside through a node port, and whom the pod sees", "从集群外经 NodePort 访问，以及 Pod 看到的来源地址"),
     topology="zenlin",
@@ -42,6 +44,16 @@ scenario = Scenario(
     why_zh="""客户端在集群外，没有 kube-proxy，也到不了 Pod。它依次访问三个节点，应答的都是同一个 Pod，尽管这个 Pod 只在其中一个节点上。""",
 )
 def everywhere(lab):
+    if lab.remote:  # no machine outside is known, but a pod can dial the nodes, too
+        for name, address in lab.node_addresses().items():
+            lab.caller.run(f"curl -s -m 3 http://{address}:30305/").expect("pod: zipkin", Text(f"by way of {name}", f"经由 {name}"))
+    with lab.where_possible():
+        lab.require_lab(LAB_ONLY)
+        from_outside(lab)
+
+
+def from_outside(lab):
+    """The client outside the cluster dials every node."""
     client = lab.client()
     for name, (address, _) in NODES.items():
         client.run(f"curl -s -m 3 http://{address}:30305/").expect("pod: zipkin", Text(f"by way of {name}", f"经由 {name}"))
@@ -58,6 +70,7 @@ def everywhere(lab):
         no other program takes it.""",
     why_zh="""KUBE-SERVICES 的最后一条规则把发给节点本身的包转到 KUBE-NODEPORTS。那里先有一条规则打上伪装标记，
         下一条再转到 KUBE-SVC 链，与 Cluster IP 用的是同一条链。kube-proxy 还会自己占住这个端口，免得被别的程序拿去用。""",
+    lab_only=LAB_ONLY,
 )
 def rules(lab):
     for node in lab.nodes:
@@ -80,6 +93,7 @@ def rules(lab):
     why_zh="""打了标记的包，节点会把来源改成自己的地址：即包发往 Pod 时所经设备的地址，在 Pod 所在节点是 docker0，在其他节点是 flannel 的设备。
         这样回包会先回到做过 DNAT 的那个节点，在那里还原。否则，客户端访问的是节点 2，节点 1 上的 Pod 却直接从节点 1 回包，
         客户端根本不认得这个连接。代价是：Pod 不知道是谁在访问。""",
+    lab_only=LAB_ONLY,
 )
 def seen(lab):
     for name, (address, source) in NODES.items():
@@ -97,6 +111,7 @@ def seen(lab):
     why_zh="""Local 的意思是：节点只把外来连接交给本节点上的 Pod。回包反正要经过这个节点，所以不必改来源，Pod 看到的就是客户端。
         但没有这种 Pod 的节点会丢弃到来的包，前面的负载均衡器必须知道该找哪些节点。这一步结束时，策略改回 Cluster。""",
     needs=("everywhere",),
+    lab_only=LAB_ONLY,
 )
 def local(lab):
     client = lab.client()

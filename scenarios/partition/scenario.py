@@ -10,6 +10,7 @@ IP1, IP2 = "10.244.1.53", "10.244.2.199"
 BOTH = [f"{IP1}:80", f"{IP2}:80"]
 
 scenario = Scenario(
+    lab_only=Text("it cuts a node off from the master", "要把一个节点与 master 隔断"),
     title=Text("a node cut off from the master", "一个与 master 失去联系的节点"),
     topology="zenlin",
     backends=["udp", "vxlan"],

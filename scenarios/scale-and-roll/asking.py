@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import time
 from dataclasses import dataclass, field
 
 from lab.scenario import Text, checks
@@ -18,7 +17,7 @@ ASK = (
 
 @dataclass
 class Asked:
-    """When the change began and when all rules had it, and the connections: (begin, end, answer). Times as time.time() has them."""
+    """When the change began and when all rules had it, and the connections: (begin, end, answer). Times of the client's clock."""
 
     began: float = 0.0
     settled: float = 0.0
@@ -47,6 +46,11 @@ def more(lab, name):
     lab.until(checks.equal(name, True), lambda: answers(lab) >= target, timeout=30.0)
 
 
+def now(lab):
+    """The client's clock, in seconds: a cluster elsewhere may have another than this machine."""
+    return float(lab.cluster.pod("asker").run("echo $EPOCHREALTIME", timeout=5.0).stdout)
+
+
 @contextlib.contextmanager
 def asking(lab):
     """The client asks for as long as the block lasts; the block says by `settled` when all rules had the change."""
@@ -54,7 +58,7 @@ def asking(lab):
     client.run(ASK).expect_status()
     try:
         more(lab, Text("the client is asking", "客户端正在不停地访问"))
-        asked.began = time.time()
+        asked.began = now(lab)
         yield asked
         more(lab, Text("it asked on after the change", "变化完成之后它还在访问"))
     finally:
@@ -65,12 +69,21 @@ def asking(lab):
 
 
 def in_rules(lab, pods):
-    """Wait until the rules of every node send to these pods and to no others."""
+    """Wait until the rules of every node send to these pods and to no others; elsewhere, until the client's connections show it."""
+    if lab.remote:
+        return reached(lab, pods)
     objects = lab.pod_objects
     wanted = sorted(f"{objects[name].pod_ip}:80" for name in pods)
     for node in lab.nodes:
         judge = checks.lines(Text(f"{node.name}: the rules have just these pods", f"{node.name}：规则里正好是这些 Pod"), wanted)
         node.until("iptables-save -t nat | grep 'default/web.*DNAT' | grep -o '[^ ]*$' | sort", judge, timeout=15.0)
+
+
+def reached(lab, pods):
+    """Wait until 30 connections for each pod reach these pods and no others, or nobody where there are none."""
+    many = f"for n in $(seq {30 * len(pods) or 1}); do curl -s -m 2 http://{VIP}/ | grep '^pod: '; done | sort -u"
+    judge = checks.lines(Text("connections reach just these pods", "连接正好到达这些 Pod"), sorted(f"pod: {name}" for name in pods))
+    lab.pod("asker").until(many, judge, timeout=60.0)
 
 
 def running(lab):
@@ -81,9 +94,8 @@ def running(lab):
 
 def settle(lab, count):
     """Make it so many replicas, and wait for the pods and the rules of all nodes; the pods' names."""
-    master = lab.node("zenlin")
-    master.run(f"kubectl scale deployment web --replicas={count}").expect_status()
-    master.run("kubectl rollout status deployment web --timeout=30s", timeout=40).expect_status()
+    lab.operator.run(f"kubectl scale deployment web --replicas={count}").expect_status()
+    lab.operator.run("kubectl rollout status deployment web --timeout=60s", timeout=70).expect_status()
     lab.until(checks.equal(Text(f"{count} pods are left", f"剩下 {count} 个 Pod"), count), lambda: len(running(lab)), timeout=15.0)
     pods = running(lab)
     in_rules(lab, pods)

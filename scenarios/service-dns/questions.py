@@ -39,14 +39,14 @@ def asks(lab, name, last):
 
 def resolves(lab, name, addresses):
     """The name leads to just these addresses."""
-    lab.pod(POD).run(f"getent ahostsv4 {name} | grep STREAM | cut -d' ' -f1 | sort").expect_lines(
-        sorted(addresses), Text(f"{name} is {', '.join(addresses)}", f"{name} 的地址是 {'、'.join(addresses)}")
-    )
+    shown = lab.pod(POD).run(f"getent ahostsv4 {name} | grep STREAM | cut -d' ' -f1 | sort")
+    lab.expect_equal(Text(f"{name} is {', '.join(addresses)}", f"{name} 的地址是 {'、'.join(addresses)}"), sorted(shown.lines), sorted(addresses))
 
 
 def dns_runs(lab, count):
     """Give kube-dns so many pods, and wait until node 1's rules have them."""
-    lab.node("zenlin").run(f"kubectl -n kube-system scale deployment kube-dns --replicas={count}").expect_status()
+    lab.require_lab(Text("it changes the cluster's DNS server", "会改动集群的 DNS 服务器"))
+    lab.operator.run(f"kubectl -n kube-system scale deployment kube-dns --replicas={count}").expect_status()
     name = Text(f"zenlinnode1: pods of kube-dns in the rules: {count}", f"zenlinnode1：规则里 kube-dns 的 Pod 数是 {count}")
     lab.node("zenlinnode1").until(
         "iptables-save -t nat | grep -c 'kube-system/kube-dns:dns\"* .*udp.*DNAT'", checks.lines(name, [str(count)]), timeout=20.0

@@ -12,6 +12,8 @@ NODE1, NODE2 = "10.229.53.146", "10.229.45.161"
 MANY = range(100, 140)
 """The last numbers of 40 more addresses of the client outside: that chance alone sends all of them to one pod happens once in 2^39 runs."""
 
+LAB_RULES = Text("it reads the rules of v1.7's kube-proxy", "要读 v1.7 的 kube-proxy 规则")
+
 scenario = Scenario(
     title=Text("sessionAffinity: one client, one pod", "sessionAffinity：同一个客户端，同一个 Pod"),
     topology="zenlin",
@@ -39,6 +41,7 @@ scenario = Scenario(
         DNAT rule puts the source on its list (--set).""",
     why_zh="""每条 KUBE-SEP 链都有一份同名的客户端地址名单。KUBE-SVC 链开头的几条规则先问：这个来源地址最近 10800 秒（三小时）内上过那份名单吗？
         所有名单上都没有，才轮到后面随机选择的规则。DNAT 规则同时把来源地址记到自己的名单上（--set）。""",
+    lab_only=LAB_RULES,
 )
 def rules(lab):
     shown = lab.node("zenlinnode1").run("iptables-save -t nat | grep default/hello")
@@ -77,6 +80,7 @@ def sticky(lab):
     why_zh="""/proc/net/xt_recent 下每份名单是一个文件。客户端在节点 1 上，它的地址只出现在节点 1 两份名单中的一份里。
         其他节点对它一无所知：同一个客户端如果从别的节点进来，在那里就是生客。""",
     needs=("sticky",),
+    lab_only=LAB_RULES,
 )
 def remembered(lab):
     name = lab.node("zenlinnode1").run("grep -H 'src=10.244.1.145 ' /proc/net/xt_recent/*")
@@ -130,15 +134,24 @@ def off(lab):
 def _affinity(lab, kind):
     """Set the service's sessionAffinity with kubectl, and wait until every node's rules have followed."""
     patch = f'{{"spec": {{"sessionAffinity": "{kind}"}}}}'
-    lab.node("zenlin").run(f"kubectl patch svc hello -p '{patch}'").expect_status(
+    lab.operator.run(f"kubectl patch svc hello -p '{patch}'").expect_status(
         0, name=Text("the apiserver took it (kubectl missing? see `lab doctor`)", "apiserver 已接受（没有 kubectl？见 `lab doctor`）")
     )
+    if lab.remote:
+        return _followed(lab, kind)
     wanted = "4" if kind == "ClientIP" else "0"
     for node in lab.nodes:
         node.until(
             "iptables-save -t nat | grep default/hello | grep -c 'm recent'",
             checks.matches(Text(f"{node.name}: rules with recent: {wanted}", f"{node.name}：带 recent 的规则数为 {wanted}"), f"^{wanted}$"),
         )
+
+
+def _followed(lab, kind):
+    """Wait until 40 connections show what was set: whatever makes a service there, its rules cannot be read."""
+    name = Text("the service has followed", "Service 已跟上")
+    many = f"for n in $(seq 40); do curl -s -m 5 -H 'Connection: close' {URL}/ | grep ^pod:; done | sort -u | wc -l"
+    lab.pod("ubuntu").until(many, checks.matches(name, r"^\s*1$" if kind == "ClientIP" else r"^\s*2$"), timeout=60.0)
 
 
 def _ask(lab, machine):

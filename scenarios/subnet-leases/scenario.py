@@ -7,6 +7,7 @@ from lab.scenario import Scenario, Text
 from . import getting, keeping, losing
 
 scenario = Scenario(
+    lab_only=Text("it is about flannel's own daemons, devices and leases", "讲的是 flannel 自己的守护进程、设备和租约"),
     title=Text("who gets which subnet, and for how long", "哪个子网归谁，归多久"),
     topology="flat",
     backends=["udp"],

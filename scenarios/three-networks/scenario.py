@@ -10,6 +10,7 @@ from lab.scenario import Scenario, Text
 from .tables import ADDRESSES, NODES, PODS, SERVICES, cells, expect_rows, expect_table
 
 scenario = Scenario(
+    lab_only=Text("it shows the article's own cluster, its addresses and its tables", "展示的是文章里的那个集群：它的地址和表格"),
     title=Text("nodes, pods, services: three networks, asked by kubectl", "节点、Pod、Service：用 kubectl 查看三个网络"),
     topology="zenlin",
     backends=["udp", "vxlan"],

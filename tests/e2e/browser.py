@@ -141,7 +141,8 @@ class Browser:
 def chromium(folder: Path) -> Iterator[Browser]:
     """A Chromium whose profile is in `folder`. A machine without one fails, with the way to get it."""
     program = next((found for found in map(shutil.which, PROGRAMS) if found), None)
-    assert program, requirements.missing("chromium")
+    wanted = next(one for one in requirements.programs() if one.name == "chromium")
+    assert program, f"no {wanted.name} ({wanted.why.en}): {requirements.how_to_get(wanted)}; `./lab.sh test` does it where apt-get is"
     to_read, write = os.pipe()
     read, to_write = os.pipe()
     argv = [

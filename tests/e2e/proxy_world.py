@@ -21,6 +21,7 @@ from typing import Any
 
 from lab.fabric import daemon, kernel, process
 from lab.fabric.namespace import Namespace
+from lab.kubeproxy import leftovers
 from lab.kubeproxy.iptables_v17 import ProxyConfig
 from lab.kubeproxy.modes import ModeConfig, Proxier, make
 from lab.kubeproxy.userspace import UserspaceProxy
@@ -247,7 +248,7 @@ class World:
     def close(self) -> None:
         """Undo every proxy. The rest goes with the sandbox."""
         for node in self.nodes.values():
-            node.proxy.cleanup()
+            leftovers.remove(node.run_argv)
             node.proxy.close()
 
 

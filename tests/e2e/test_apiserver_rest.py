@@ -42,9 +42,10 @@ def rest(master: Master) -> Rest:
 
 @pytest.fixture
 def space(rest: Rest) -> str:
-    """The path of a fresh namespace."""
+    """The path of a fresh namespace, without the ConfigMap that it begins with."""
     name = f"t{next(_NUMBERS)}"
     rest.fine("POST", "/api/v1/namespaces", {"metadata": {"name": name}})
+    until(lambda: rest("DELETE", f"/api/v1/namespaces/{name}/configmaps/kube-root-ca.crt")[0] == 200, "the authority's certificate")
     return f"/api/v1/namespaces/{name}"
 
 
@@ -170,6 +171,14 @@ def test_the_four_patches_and_a_conflict(rest: Rest, space: str) -> None:
     assert code == 409 and 'conflict with "one"' in said["message"] and said["details"]["causes"][0]["field"] == ".data.x"
     assert rest.fine("PATCH", there, applied | {"data": {"x": "2"}}, APPLY, fieldManager="two", force="true")["data"] == {"x": "2"}
     assert rest("PATCH", there, applied, APPLY)[0] == 422, "who is it?"
+    rest.fine("POST", f"{space}/configmaps", a_configmap("made", x="1"), fieldManager="kubectl-create")
+    mine = {"kind": "ConfigMap", "apiVersion": "v1", "metadata": {"name": "made"}, "data": {"x": "2"}}
+    code, said = rest("PATCH", f"{space}/configmaps/made", mine, APPLY, fieldManager="kubectl")
+    assert (code, said["message"]) == (409, 'Apply failed with 1 conflict: conflict with "kubectl-create" using v1: .data.x')
+    rest.fine("PATCH", f"{path}/scale", {"spec": {"replicas": 7}}, MERGE, fieldManager="kubectl")
+    web = {"kind": "Deployment", "apiVersion": "apps/v1", "metadata": {"name": "web"}, "spec": {"replicas": 2}}
+    code, said = rest("PATCH", path, web, APPLY, fieldManager="me")
+    assert 'conflict with "kubectl" with subresource "scale" using apps/v1: .spec.replicas' in said["message"]
     text = b"apiVersion: v1\nkind: ConfigMap\nmetadata: {name: y}\ndata: {day: '2026-01-01'}\n"
     assert rest.fine("PATCH", f"{space}/configmaps/y", text, APPLY, fieldManager="one")["data"] == {"day": "2026-01-01"}
 
@@ -230,9 +239,34 @@ def test_deletecollection_old_groups_tables_and_the_end_of_a_namespace(rest: Res
     service = a_service(clusterIP=None)
     service["metadata"].pop("namespace", None)
     assert rest.fine("POST", f"{space}/services", service)["spec"]["clusterIP"].startswith("10.")
-    rest.fine("DELETE", space)
-    until(lambda: rest("GET", space)[0] == 404, "the end of the namespace")
-    assert rest.fine("GET", maps)["items"] == rest.fine("GET", apps(space))["items"] == []
+
+
+def test_a_namespace_ends_when_its_finalizer_is_taken_away(rest: Rest, space: str) -> None:
+    maps, name = f"{space}/configmaps", space.rpartition("/")[2]
+    rest.fine("POST", maps, a_configmap("a"))
+    patched = rest.fine("PATCH", space, {"spec": {"finalizers": []}}, MERGE)
+    assert patched["spec"]["finalizers"] == ["kubernetes"], "only by its subresource"
+    dying = rest.fine("DELETE", space)
+    assert dying["status"]["phase"] == "Terminating" and dying["metadata"]["deletionTimestamp"]
+    assert rest.fine("DELETE", space)["metadata"]["resourceVersion"] == dying["metadata"]["resourceVersion"]
+    code, said = rest("POST", maps, a_configmap("b"))
+    why = f"unable to create new content in namespace {name} because it is being terminated"
+    assert (code, said["reason"], said["message"]) == (403, "Forbidden", f'configmaps "b" is forbidden: {why}')
+    assert said["details"]["causes"][0]["reason"] == "NamespaceTerminating"
+    assert rest.fine("PUT", f"{maps}/a", a_configmap("a", x="1"))["data"] == {"x": "1"}, "what is there may still change"
+    rest.fine("PUT", f"{space}/finalize", {"metadata": {"name": name}, "spec": {"finalizers": []}})
+    assert rest("GET", space)[0] == 404
+
+
+def test_finalizers_hold_an_object_and_no_new_one_comes(rest: Rest, space: str) -> None:
+    for path, item in ((f"{space}/configmaps", a_configmap("held")), (f"{space}/pods", a_pod("held"))):
+        item["metadata"]["finalizers"] = ["example.com/hold"]
+        rest.fine("POST", path, item)
+        assert "deletionTimestamp" in rest.fine("DELETE", f"{path}/held")["metadata"]
+        code, said = rest("PATCH", f"{path}/held", {"metadata": {"finalizers": ["example.com/hold", "example.com/late"]}}, MERGE)
+        assert code == 422 and 'found new finalizers []string{"example.com/late"}' in said["message"]
+        rest.fine("PATCH", f"{path}/held", {"metadata": {"finalizers": None}}, MERGE)
+        assert rest("GET", f"{path}/held")[0] == 404
 
 
 def test_what_nobody_should_send(rest: Rest, space: str) -> None:

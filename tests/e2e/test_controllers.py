@@ -100,12 +100,17 @@ def test_deletion_in_the_foreground_orphans_and_namespaces(master: Master) -> No
         assert len(master.client.list("replicasets")["items"]) == len(master.client.list("pods")["items"]) == 1, "adopted"
         master.kubectl("delete", "deployment/web", "--cascade=foreground", "--timeout=15s")
         assert master.client.list("replicasets")["items"] == master.client.list("pods")["items"] == []
+        master.kubectl("apply", "--validate=false", given=manifest(a_deployment(replicas=1)))
+        until(lambda: master.client.list("pods")["items"], "the next pod")
+        master.kubectl("delete", "deployment/web", "--timeout=15s")
+        until(lambda: master.client.list("replicasets")["items"] == master.client.list("pods")["items"] == [], "that what it had goes after it")
         master.kubectl("apply", "--validate=false", given=manifest({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "play"}}))
         until(lambda: master.client.find("serviceaccounts", "default", "play"), "the ServiceAccount")
         there = a_deployment()
         there["metadata"]["namespace"] = "play"
         master.kubectl("apply", "--validate=false", given=manifest(there))
         until(lambda: master.client.list("pods", "play")["items"], "a pod there")
+        master.kubectl("-n", "play", "create", "secret", "generic", "s")
         master.kubectl("delete", "namespace", "play", "--timeout=15s")
         assert master.client.list("pods", "play")["items"] == [] and master.client.find("namespaces", "play") is None
 

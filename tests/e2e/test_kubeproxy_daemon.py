@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from subprocess import PIPE
 from typing import Any
 
 import pytest
@@ -65,13 +66,19 @@ class Master:
         return 0
 
 
-@pytest.mark.parametrize("version", ["1.7", "1.33"])
-def test_it_watches_repairs_nothing_it_need_not_and_leaves_its_rules(version: str) -> None:
+@pytest.mark.parametrize("version, other_mode, cleanup", [("1.7", "userspace", "--cleanup-iptables"), ("1.33", "nftables", "--cleanup")])
+def test_it_watches_repairs_leaves_its_rules_and_another_mode_takes_over(version: str, other_mode: str, cleanup: str) -> None:
     def check() -> None:
         node = Namespace.create("node")
 
         def rules() -> str:
             return process.must(process.run(node, ["iptables-save"]))
+
+        def led() -> bool:
+            """Whether the other mode leads to the service."""
+            if other_mode == "userspace":
+                return "-d 10.96.0.9/32 -p tcp" in rules() and "KUBE-PORTALS-CONTAINER" in rules()
+            return "10.96.0.9 . tcp . 80 : goto service-" in process.run(node, ["nft", "list", "ruleset"]).stdout
 
         process.must(process.run(node, "ip link set lo up"))
         fork(node, "master", lambda: Master().main())
@@ -86,13 +93,25 @@ def test_it_watches_repairs_nothing_it_need_not_and_leaves_its_rules(version: st
             process.must(process.run(node, "iptables -t nat -F KUBE-SERVICES"))
             until(lambda: "10.96.0.9/32" in rules(), "the repair")
             assert process.must(process.run(node, "curl -s 127.0.0.1:10249/proxyMode")) == "iptables"
-            assert "_seconds_count" in process.must(process.run(node, "curl -s 127.0.0.1:10249/metrics"))
+            silent = process.must(process.run(node, "cat /proc/sys/net/netfilter/nf_conntrack_tcp_timeout_established"))
+            assert silent == ("86400\n" if version == "1.7" else "432000\n"), "v1.7 sets it, today's only raises it"
+            timed = "latency_microseconds" if version == "1.7" else "duration_seconds"
+            assert f"kubeproxy_sync_proxy_rules_{timed}_count " in process.must(process.run(node, "curl -s 127.0.0.1:10249/metrics"))
             assert "lastUpdated" in process.must(process.run(node, "curl -s 127.0.0.1:10256/healthz"))
             daemon.terminate()
             assert daemon.wait(20) == 0
             assert "10.244.1.7:80" in rules()
-            process.must(process.run(node, f"cd {os.getcwd()} && {sys.executable} -m lab.kubeproxy --cleanup-iptables", timeout=20))
-            assert "KUBE-SVC-" not in rules()
+            other = process.spawn(node, [sys.executable, "-m", "lab.kubeproxy", *argv, "--proxy-mode", other_mode], cwd=os.getcwd(), stderr=PIPE)
+            try:
+                until(lambda: led() and "KUBE-SVC-" not in rules(), f"{other_mode} in place of iptables")
+            finally:
+                other.terminate()
+                said = other.communicate(timeout=5)[1].decode()
+            assert ("Tearing down pure-iptables proxy rules." in said) == (other_mode == "userspace")
+            assert led(), "the rules outlive it"
+            process.must(process.run(node, f"cd {os.getcwd()} && {sys.executable} -m lab.kubeproxy {cleanup}", timeout=20))
+            left = [line for line in rules().splitlines() if "KUBE" in line and "KUBE-FIREWALL" not in line and "KUBE-MARK-DROP" not in line]
+            assert left == [] and process.must(process.run(node, ["nft", "list", "tables"])).count("table ip kube-proxy") == 0
         finally:
             daemon.kill()
             daemon.wait()

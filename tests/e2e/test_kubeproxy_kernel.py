@@ -11,7 +11,10 @@ import pytest
 from lab.errors import CommandError
 from lab.fabric import process
 from lab.fabric.namespace import Namespace
-from lab.kubeproxy.apply import Syncer
+from lab.kubeproxy import leftovers
+from lab.kubeproxy.iptables import IptablesProxy
+from lab.kubeproxy.iptables_v17 import ProxyConfig
+from lab.kubeproxy.modes import ModeConfig
 from lab.model.objects import EndpointPort
 from tests.sandboxed import sandboxed
 from tests.unit.test_kubeproxy_iptables import CONFIG, TWO, _endpoints, _service
@@ -39,7 +42,11 @@ class Node:
     def __init__(self, variant: str) -> None:
         self.namespace = Namespace.create("node")
         self.variant = variant
-        self.proxy = Syncer(self._run, CONFIG)
+        self.proxy = self.proxy_for(CONFIG)
+
+    def proxy_for(self, config: ProxyConfig, version: str = "1.7") -> IptablesProxy:
+        """A kube-proxy of this node. It holds no ports, as this process is not on the node."""
+        return IptablesProxy(self._run, ModeConfig(config, version, hold_ports=False))
 
     def _run(self, argv: Sequence[str], stdin: str) -> str:
         program = argv[0].replace("iptables-", f"iptables-{self.variant}-")
@@ -75,8 +82,11 @@ def test_a_second_sync_changes_nothing(on_node: OnNode) -> None:
     def check(node: Node) -> None:
         node.proxy.sync([_service()], [TWO])
         before = node.saved()
+        node.proxy.refresh()
         node.proxy.sync([_service()], [TWO])
         assert node.saved() == before
+        node.proxy_for(CONFIG).sync([_service()], [TWO])
+        assert node.saved() == before, "nor does a new kube-proxy's first"
 
     on_node(check)
 
@@ -110,7 +120,7 @@ def test_foreign_rules_stay_and_cleanup_takes_only_its_own(on_node: OnNode) -> N
         before = node.saved("MINE")
         node.proxy.sync([_service()], [TWO])
         assert node.saved("MINE") == before
-        node.proxy.cleanup()
+        leftovers.remove(node.proxy.run)
         assert node.saved("MINE") == before
         left = {line.split()[0][1:] for line in node.saved(":KUBE-").splitlines()}
         assert left == {"KUBE-FIREWALL", "KUBE-MARK-DROP"}, "kubelet's"
@@ -124,6 +134,7 @@ def test_a_lost_jump_comes_back(on_node: OnNode) -> None:
         before = node.saved()
         node._run(["iptables-restore", "--noflush"], "*nat\n-F PREROUTING\n-F POSTROUTING\nCOMMIT\n")
         assert node.saved() != before
+        node.proxy.refresh()
         node.proxy.sync([_service()], [TWO])
         assert node.saved() == before
 

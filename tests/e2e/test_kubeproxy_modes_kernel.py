@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import socket
 import sys
 from collections.abc import Sequence
@@ -17,6 +18,7 @@ import pytest
 from lab.errors import CommandError
 from lab.fabric import kernel, process
 from lab.fabric.namespace import Namespace
+from lab.kubeproxy import explain_nft, leftovers
 from lab.kubeproxy.nftables import NftablesProxy
 from lab.kubeproxy.userspace import UserspaceProxy
 from lab.model.objects import EndpointPort, Endpoints, Service
@@ -110,6 +112,23 @@ def test_nftables_a_new_proxy_takes_over_and_keeps_whom_clients_were_given_to() 
     sandboxed(body)
 
 
+def test_nftables_every_rule_is_explained_as_the_kernel_prints_it() -> None:
+    def body() -> None:
+        node, seen = Node(), 0
+        for services, endpoints in _inputs():
+            NftablesProxy(node.run, CONFIG, SERVICE_CIDR).sync(services, endpoints)
+            chain = ""
+            for line in node.run(["nft", "list", "table", "ip", "kube-proxy"], "").splitlines():
+                opened = re.match(r"\tchain (\S+) \{", line)
+                chain = opened[1] if opened else "" if line.startswith("\t}") else chain
+                if chain and not opened and not line.strip().startswith("type "):
+                    explain_nft.explain(chain, line)
+                    seen += 1
+        assert seen > 200
+
+    sandboxed(body)
+
+
 def test_nftables_survives_a_table_that_others_have_made_and_leaves_theirs() -> None:
     def body() -> None:
         node = Node()
@@ -118,8 +137,8 @@ def test_nftables_survives_a_table_that_others_have_made_and_leaves_theirs() -> 
         proxy = NftablesProxy(node.run, CONFIG)
         proxy.sync([_service()], [TWO])
         assert "table ip mine" in node.run(["nft", "list", "ruleset"], "")
-        proxy.cleanup()
-        proxy.cleanup()
+        leftovers.remove(node.run)
+        leftovers.remove(node.run)
         listed = node.run(["nft", "list", "ruleset"], "")
         assert "table ip mine" in listed and "kube-proxy" not in listed
 
@@ -169,7 +188,7 @@ def test_userspace_writes_only_what_changed_and_mends_what_is_lost() -> None:
         proxy.sync([], [])
         assert node.run(["ss", "-Hltn"], "") == ""
         proxy.sync([replace(service, cluster_ip=TWO.subsets[0].addresses[0].ip)], [TWO])
-        proxy.cleanup()
+        leftovers.remove(node.run)
         assert "KUBE" not in node.run(["iptables-save"], "")
         proxy.close()
         proxy.close()

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from ipaddress import IPv4Address
-from pathlib import Path
 
 import pytest
 
 from lab.fabric import process
-from lab.kubeproxy.apply import Syncer
-from lab.kubeproxy.iptables_v17 import ProxyConfig
 from lab.model.objects import EndpointAddress, EndpointPort, Endpoints, EndpointSubset, Service, ServicePort
 from tests.e2e.test_kubeproxy_kernel import Node
 from tests.golden import kubeproxy_inputs
@@ -19,20 +16,18 @@ from tests.sandboxed import sandboxed
 
 pytestmark = pytest.mark.e2e
 VARIANTS = ("nft", "legacy")
+IN_TWO_TABLES = ("KUBE-SERVICES", "KUBE-NODEPORTS")
 MANY = 400
 """Services of one node; more would take long with the nft variant, which reads a table back rule by rule."""
-
-
-def _proxy(node: Node, config: ProxyConfig) -> Syncer:
-    return Syncer(node.proxy.run, config)
 
 
 def _rules(node: Node) -> list[str]:
     return [line for line in node.saved("-A ").splitlines() if line.startswith("-A ")]
 
 
-def _expected(inputs: Inputs) -> list[str]:
-    return [line for table in inputs.tables() for line in kubeproxy_inputs.saved_rules(table)]
+def _expected(inputs: Inputs, version: str) -> list[str]:
+    made = inputs.tables() if version == "1.7" else inputs.todays_tables()
+    return [line for table in made for line in kubeproxy_inputs.saved_rules(table)]
 
 
 def _by_chain(lines: Sequence[str]) -> dict[str, list[str]]:
@@ -43,26 +38,24 @@ def _by_chain(lines: Sequence[str]) -> dict[str, list[str]]:
     return {chain: found if chain.startswith("KUBE-") else sorted(found) for chain, found in chains.items()}
 
 
+@pytest.mark.parametrize("version", ["1.7", "1.33"])
 @pytest.mark.parametrize("variant", VARIANTS)
-@pytest.mark.parametrize("path", kubeproxy_inputs.FILES, ids=lambda path: path.stem)
-def test_the_kernel_shows_what_was_foretold(path: Path, variant: str) -> None:
-    inputs = kubeproxy_inputs.read(path)
-
+def test_the_kernel_shows_what_was_foretold(variant: str, version: str) -> None:
     def check() -> None:
-        node = Node(variant)
-        proxy = _proxy(node, inputs.config)
-        proxy.sync(inputs.services, inputs.endpoints)
-        first = _rules(node)
-        assert sorted(_merged(_by_chain(first))) == sorted(_merged(_by_chain(_expected(inputs))))
-        proxy.sync(inputs.services, inputs.endpoints)
-        assert _rules(node) == first
+        for path in kubeproxy_inputs.FILES:
+            inputs, node = kubeproxy_inputs.read(path), Node(variant)
+            node.proxy_for(inputs.config, version).sync(inputs.services, inputs.endpoints)
+            first = _rules(node)
+            assert sorted(_merged(_by_chain(first))) == sorted(_merged(_by_chain(_expected(inputs, version)))), path.stem
+            node.proxy_for(inputs.config, version).sync(inputs.services, inputs.endpoints)
+            assert _rules(node) == first, path.stem
 
     sandboxed(check)
 
 
 def _merged(chains: dict[str, list[str]]) -> list[str]:
-    """KUBE-SERVICES is in both tables, and iptables-save prints the tables in an order of its own: compare that chain's lines sorted."""
-    return [line for chain, lines in chains.items() for line in (sorted(lines) if chain == "KUBE-SERVICES" else [f"{chain}: {lines}"])]
+    """Some chains are in two tables, which iptables-save prints in an order of its own: compare such a chain's lines sorted."""
+    return [line for chain, lines in chains.items() for line in (sorted(lines) if chain in IN_TWO_TABLES else [f"{chain}: {lines}"])]
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -92,12 +85,11 @@ def test_the_list_of_sticky_clients_outlives_a_sync(variant: str) -> None:
 
     def check() -> None:
         node = Node(variant)
-        proxy = _proxy(node, inputs.config)
-        proxy.sync(inputs.services, inputs.endpoints)
+        node.proxy_for(inputs.config).sync(inputs.services, inputs.endpoints)
         chain = next(line for line in _rules(node) if "--rcheck" in line).split()[-1]
         clients = f"/proc/net/xt_recent/{chain}"
         process.must(process.run(node.namespace, f"echo +192.0.2.7 > {clients}"))
-        proxy.sync(inputs.services, inputs.endpoints)
+        node.proxy_for(inputs.config).sync(inputs.services, inputs.endpoints)
         assert "src=192.0.2.7 " in process.must(process.run(node.namespace, ["cat", clients]))
 
     sandboxed(check)

@@ -13,7 +13,7 @@ from lab.cluster.wanted import wanted
 from lab.errors import BootError, UsageError
 from lab.fabric.process import must
 from lab.model import catalog, load
-from lab.model.topology import Node
+from tests.declared import node
 from tests.sandboxed import sandboxed
 from tests.waiting import until
 
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.e2e
 
 ETCDCTL = "ETCDCTL_API=3 etcdctl"
 CONFIG = "/coreos.com/network/config"
-NODE4 = Node.model_validate({"name": "node4", "address": "192.168.1.14/24", "gateway": "192.168.1.1"})
+NODE4 = node({"name": "node4", "address": "192.168.1.14/24", "gateway": "192.168.1.1"})
 
 
 def _with(check: Callable[[Any], None]) -> None:
@@ -77,7 +77,7 @@ def _refused(cluster: Any) -> None:
     before = _state(cluster)
     for declared, text in REFUSED.values():
         with pytest.raises(UsageError, match=text):
-            cluster.add_node(Node.model_validate(declared))
+            cluster.add_node(node(declared))
     with pytest.raises(UsageError, match="node1 is the master"):
         cluster.remove_node("node1")
     with pytest.raises(UsageError, match="no node is named 'node9'"):

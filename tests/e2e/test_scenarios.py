@@ -92,6 +92,11 @@ REPEATED = [
     "nodeport",
     "session-affinity",
     "no-retry",
+    "proxy-modes",
+    "scale-and-roll",
+    "service-dns",
+    "bookinfo",
+    "partition",
 ]
 
 

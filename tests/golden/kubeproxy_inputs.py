@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from lab.kubeproxy import iptables_v17, kubelet, rules, tables
+from lab.kubeproxy import iptables_v17, iptables_v133, kubelet, rules, tables
 from lab.kubeproxy.iptables_v17 import ProxyConfig
 from lab.model.manifests import load_manifests
 from lab.model.objects import EndpointAddress, EndpointPort, Endpoints, EndpointSubset, Service
@@ -30,6 +30,10 @@ class Inputs:
     def tables(self) -> tuple[tables.Table, ...]:
         """kube-proxy's and kubelet's rules for it."""
         return tables.joined(kubelet.tables(), iptables_v17.generate(self.services, self.endpoints, self.config))
+
+    def todays_tables(self) -> tuple[tables.Table, ...]:
+        """The rules of today's kube-proxy (v1.33) for it."""
+        return iptables_v133.generate(self.services, self.endpoints, self.config)
 
 
 def read(path: Path) -> Inputs:

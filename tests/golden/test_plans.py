@@ -2,31 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
-from ipaddress import IPv4Address, IPv4Interface
+from collections.abc import Callable, Iterator
+from ipaddress import IPv4Interface
 from pathlib import Path
 
 import pytest
 
+from lab.kubelet import wires
+from lab.kubelet.records import Sandbox
 from lab.model.catalog import list_topologies
 from lab.model.load import read_topology
-from lab.model.objects import Container, Pod
-from lab.model.topology import DOCKER_DEFAULT
-from lab.plan.build import plan_bridge, plan_docker, plan_pod, plan_underlay
-from lab.plan.operations import Operation, WriteFile
+from lab.model.topology import DOCKER_DEFAULT, Topology
+from lab.plan.build import plan_bridge, plan_docker, plan_underlay, pod_gso_size
+from lab.plan.operations import AddNamespace, Operation, WriteFile
 from lab.plan.text import render
 
 FOLDER = Path(__file__).parent / "topologies"
 Golden = Callable[[Path, str], None]
 
 BRIDGE = IPv4Interface("10.244.1.1/24")
-POD = Pod(
-    "nginx-deployment-1885164871-dzls7",
-    "default",
-    (Container("nginx", "nginx:1.8"),),
-    pod_ip=IPv4Address("10.244.1.53"),
-)
 
 
 def topologies() -> list[Path]:
@@ -38,14 +32,20 @@ def topologies() -> list[Path]:
 
 
 def whole_plan(path: Path) -> list[Operation]:
-    """The underlay, and a bridge and a pod on the last node; without flannel the bridges of all nodes."""
+    """The underlay, and a bridge with a pod's wire on the last node; without flannel the bridges of all nodes."""
     topology = read_topology(path)
     node = topology.nodes[-1].name
-    pod = Pod(POD.name, POD.namespace, POD.containers, node_name=node, pod_ip=POD.pod_ip)
     if not topology.has_flannel:
-        pod = replace(pod, pod_ip=DOCKER_DEFAULT.ip + 1)
-        return [*plan_underlay(topology), *plan_docker(topology), *plan_pod(topology, pod, DOCKER_DEFAULT, 1500)]
-    return [*plan_underlay(topology), *plan_bridge(topology, node, BRIDGE, 1472), *plan_pod(topology, pod, BRIDGE, 1472)]
+        return [*plan_underlay(topology), *plan_docker(topology), *_pod(topology, node, DOCKER_DEFAULT, 1500)]
+    return [*plan_underlay(topology), *plan_bridge(topology, node, BRIDGE, 1472), *_pod(topology, node, BRIDGE, 1472)]
+
+
+def _pod(topology: Topology, node: str, bridge: IPv4Interface, mtu: int) -> Iterator[Operation]:
+    routes = (str(topology.networks.pod),) if topology.bridge == "cni0" else ()
+    address = f"{bridge.ip + 52}/{bridge.network.prefixlen}"
+    pod = Sandbox("uid", "default", "nginx", "nginx", topology.bridge, address, str(bridge.ip), mtu, pod_gso_size(topology, mtu), routes)
+    yield AddNamespace("the pod", pod.key, "pod")
+    yield from wires.plan(pod, node)
 
 
 @pytest.mark.parametrize("path", topologies(), ids=lambda path: path.stem)

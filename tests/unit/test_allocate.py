@@ -1,22 +1,18 @@
-"""lab.plan.allocate: addresses as host-local gives them, names as v1.7 makes them."""
+"""lab.plan.allocate: addresses as host-local gives them."""
 
 from __future__ import annotations
 
-import random
 import re
 from ipaddress import IPv4Address, IPv4Interface
 
 import pytest
-from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
 
 from lab.errors import UsageError
-from lab.model.objects import Container, Deployment
-from lab.plan.allocate import HostLocal, pod_name, template_hash
+from lab.plan.allocate import HostLocal
 
 BRIDGE = IPv4Interface("10.244.1.1/24")
-NGINX = Deployment("nginx-deployment", "default", 2, (), (("app", "nginx"),), (Container("nginx", "nginx:1.8"),))
 
 
 def test_addresses_go_up_from_two_and_freed_ones_come_back_last() -> None:
@@ -103,22 +99,3 @@ class Allocation(RuleBasedStateMachine):
 
 
 TestAllocation = Allocation.TestCase
-
-
-@given(st.integers())
-def test_pod_names_look_like_v1_7(seed: int) -> None:
-    name = pod_name(NGINX, (), random.Random(seed))
-    assert re.fullmatch(r"nginx-deployment-[0-9]{1,10}-[0-9b-df-hj-np-tv-xz]{5}", name)
-
-
-def test_pod_names_are_new_and_fit_into_a_label() -> None:
-    first = pod_name(NGINX, (), random.Random(1))
-    assert pod_name(NGINX, {first}, random.Random(1)) != first
-    long = Deployment("d" * 63, "default", 1, (), (), ())
-    assert len(pod_name(long, (), random.Random(1))) == 63
-
-
-def test_the_hash_follows_the_template_alone() -> None:
-    other = Deployment("other", "shop", 9, (), NGINX.labels, NGINX.containers)
-    newer = Deployment("nginx-deployment", "default", 2, (), NGINX.labels, (Container("nginx", "nginx:1.9"),))
-    assert template_hash(other) == template_hash(NGINX) != template_hash(newer)

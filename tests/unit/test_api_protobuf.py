@@ -49,8 +49,8 @@ def test_more_than_the_tables_and_broken_bodies(body: bytes, foreign: bool) -> N
 
 
 def test_kinds_that_nobody_reads() -> None:
-    with pytest.raises(ProtobufError, match="'Secret'"):
-        decode(envelope("v1", "Secret", b""))
+    with pytest.raises(ProtobufError, match="'Role'"):
+        decode(envelope("v1", "Role", b""))
     with pytest.raises(ProtobufError):
         decode(b"{}")
 

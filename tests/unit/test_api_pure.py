@@ -237,3 +237,37 @@ def test_any_selector_gives_an_answer_or_a_declared_error(text: str) -> None:
         selectors.parse_labels(text)({})
     with contextlib.suppress(selectors.SelectorError):
         selectors.parse_fields(text, "Pod")({})
+
+
+def managed(item: dict[str, Any]) -> dict[str, Any]:
+    return {one["manager"]: one["fieldsV1"] for one in item["metadata"].get("managedFields", ())}
+
+
+def test_updates_are_noted_and_take_fields_from_others() -> None:
+    first = {"kind": "ConfigMap", "apiVersion": "v1", "metadata": {"name": "c", "uid": "u"}, "data": {"a": "1", "b": "2"}}
+    made = apply.recorded(None, first, "kubectl-create", "t0")
+    assert managed(made) == {"kubectl-create": {"f:data": {"f:a": {}, "f:b": {}}}}
+    assert made["metadata"]["managedFields"][0]["operation"] == "Update"
+    edited = apply.recorded(made, made | {"data": {"a": "9", "c": "3"}}, "kubectl-edit", "t1")
+    assert managed(edited) == {"kubectl-edit": {"f:data": {"f:a": {}, "f:c": {}}}}, "what has gone is nobody's"
+    assert apply.recorded(edited, edited, "x", "t2") is edited
+    again = apply.recorded(edited, edited | {"data": {"a": "9", "c": "4", "d": "5"}}, "kubectl-edit", "t3")
+    assert managed(again) == {"kubectl-edit": {"f:data": {"f:a": {}, "f:c": {}, "f:d": {}}}}
+    with pytest.raises(apply.ApplyConflict) as caught:
+        apply.apply(again, {"kind": "ConfigMap", "apiVersion": "v1", "metadata": {"name": "c"}, "data": {"a": "0"}}, "me", False, "t4")
+    assert caught.value.causes == [(".data.a", 'conflict with "kubectl-edit" using v1')]
+    scaled = apply.recorded(again, again | {"data": {"a": "7", "c": "4", "d": "5"}}, "kubectl", "t5", "scale")
+    assert managed(scaled)["kubectl"] == {"f:data": {"f:a": {}}} and scaled["metadata"]["managedFields"][1]["subresource"] == "scale"
+    with pytest.raises(apply.ApplyConflict, match="1 conflict"):
+        apply.apply(scaled, {"kind": "ConfigMap", "apiVersion": "v1", "metadata": {"name": "c"}, "data": {"a": "0"}}, "me", False, "t6")
+
+
+@given(st.lists(st.dictionaries(st.sampled_from("abc"), st.sampled_from("12"), max_size=3), min_size=1, max_size=6), st.randoms())
+def test_every_field_that_is_noted_is_there_and_has_one_owner_after_updates(states: list[dict[str, str]], dice: Any) -> None:
+    item: dict[str, Any] | None = None
+    for data in states:
+        new = {"kind": "ConfigMap", "apiVersion": "v1", "metadata": dict(item["metadata"]) if item else {"name": "c"}, "data": data}
+        item = apply.recorded(item, new, dice.choice(["one", "two"]), "t")
+    assert item is not None
+    owned = [field for fields in managed(item).values() for field in fields.get("f:data", {})]
+    assert len(owned) == len(set(owned)) and {field[2:] for field in owned} == set(item["data"])

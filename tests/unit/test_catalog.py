@@ -39,8 +39,8 @@ def test_own_ones_are_found_by_path(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 @pytest.mark.parametrize(
     ("word", "message"),
     [
-        ("zenlim", "unknown topology `zenlim` (did you mean zenlin?); shipped ones are docker-alone, flat, zenlin, zenlin-l3miss"),
-        ("zenlin.yml", "there is no file zenlin.yml; shipped topologies are docker-alone, flat, zenlin, zenlin-l3miss"),
+        ("zenlim", "unknown topology `zenlim` (did you mean zenlin?); shipped ones are docker-alone, flat, today, zenlin, zenlin-l3miss"),
+        ("zenlin.yml", "there is no file zenlin.yml; shipped topologies are docker-alone, flat, today, zenlin, zenlin-l3miss"),
         ("", "unknown topology ``; shipped ones"),
         ("..", "is a folder; name the topology's YAML file in it"),
         ("../zenlin", "there is no file ../zenlin"),

@@ -10,12 +10,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from pydantic import BaseModel
 
 from lab.cli import main
 from lab.cli import run as run_verb
 from lab.cluster.facade import Cluster
-from lab.model import catalog, load, topology
+from lab.model import catalog, load, schema, topology
 from lab.scenario import loader
 from lab.scenario.model import Scenario
 from lab.scenario.view import Machine, Outcome, View
@@ -128,9 +127,7 @@ def test_both_languages_have_the_same_examples(chinese: str) -> None:
     english = chinese.replace(".zh-CN.md", ".md")
     for language in ("python", "yaml"):
         assert fences(chinese, language) == fences(english, language)
-    commands = [
-        [shlex.split(line, comments=True) for block in fences(one, "sh") for line in block.splitlines()] for one in (chinese, english)
-    ]
+    commands = [[shlex.split(line, comments=True) for block in fences(one, "sh") for line in block.splitlines()] for one in (chinese, english)]
     swapped = [[{"en": "zh", "zh": "en"}.get(word, word) if "--lang" in words else word for word in words] for words in commands[0]]
     assert commands[1] in (commands[0], swapped)
 
@@ -197,9 +194,9 @@ def test_the_topology_of_the_how_to_is_right() -> None:
 
 def test_the_how_to_names_every_key_of_a_topology() -> None:
     text = text_of("docs/how-to/write-a-topology.md")
-    kinds: list[type[BaseModel]] = [topology.Topology, topology.Networks, topology.Node, topology.Flannel]
+    kinds: list[type[schema.Declared]] = [topology.Topology, topology.Networks, topology.Node, topology.Flannel]
     kinds += [topology.Backend, topology.KubeProxy]
-    keys = {field.alias or name for kind in kinds for name, field in kind.model_fields.items()}
+    keys = {key for kind in kinds for key in schema.keys(kind)}
     assert {key for key in keys if not re.search(rf"[`.\]]{key}\b", text)} == set()
 
 

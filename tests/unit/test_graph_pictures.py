@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import json
 import re
@@ -142,6 +143,7 @@ def test_large_clusters_stay_legible(count: int) -> None:
     assert len(graphtext.cluster(model.from_topology(topology)).splitlines()) < (120 if count <= 10 else count + 10)
 
 
+@functools.cache
 def article() -> model.Graph:
     """The walkthrough's cluster as it is declared."""
     from lab.cli import up

@@ -1,14 +1,15 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from ipaddress import IPv4Interface
 from typing import Any
 
 import pytest
 
 from lab.errors import UsageError
-from lab.kubelet import flags, node, podspec, servicelinks
-from lab.kubelet.podspec import Network
+from lab.kubelet import flags, node, podspec, servicelinks, variables
 from lab.kubelet.records import PodRecord, Program, Run, Sandbox
+from lab.kubelet.variables import Network
 
 NETWORK = Network("node1", "10.9.0.1", "cni0", IPv4Interface("10.244.1.1/24"), 1450, 0, ("10.244.0.0/16",), ("10.96.0.10",))
 
@@ -18,8 +19,13 @@ def pod(spec: dict[str, Any] | None = None, **metadata: Any) -> dict[str, Any]:
     return {"kind": "Pod", "metadata": base, "spec": {"containers": [{"name": "c", "image": "busybox"}], **(spec or {})}}
 
 
-def environment(env: list[dict[str, Any]], lookup: Any = lambda name: None, **more: Any) -> dict[str, str]:
-    return podspec.environment(pod(labels={"app": "web"}), {"name": "c", "env": env, **more}, NETWORK, "10.244.1.2", lookup)
+def maps(secrets: dict[str, Any] | None = None, **config_maps: Any) -> Any:
+    """Looks up in these ConfigMaps, and in these Secrets."""
+    return lambda kind, name: (config_maps if kind == "ConfigMap" else secrets or {}).get(name)
+
+
+def environment(env: list[dict[str, Any]], lookup: Any = lambda kind, name: None, **more: Any) -> dict[str, str]:
+    return variables.of_container(pod(labels={"app": "web"}), {"name": "c", "env": env, **more}, NETWORK, "10.244.1.2", lookup)
 
 
 def test_a_pod_on_the_bridge() -> None:
@@ -27,9 +33,7 @@ def test_a_pod_on_the_bridge() -> None:
     assert (made.bridge, made.address, made.gateway, made.mtu, made.routes) == ("cni0", "10.244.1.2/24", "10.244.1.1", 1450, ("10.244.0.0/16",))
     files = dict(made.files)
     assert "10.244.1.2\tweb-1\n" in files["/etc/hosts"]
-    assert files["/etc/resolv.conf"] == (
-        "nameserver 10.96.0.10\nsearch shop.svc.cluster.local svc.cluster.local cluster.local\noptions ndots:5\n"
-    )
+    assert files["/etc/resolv.conf"] == ("nameserver 10.96.0.10\nsearch shop.svc.cluster.local svc.cluster.local cluster.local\noptions ndots:5\n")
 
 
 def test_a_pod_in_its_nodes_network_sees_the_nodes_names() -> None:
@@ -41,6 +45,10 @@ def test_dns_as_the_pod_says() -> None:
     own = {"dnsPolicy": "None", "dnsConfig": {"nameservers": ["1.2.3.4"], "searches": ["a.b"], "options": [{"name": "ndots", "value": "2"}]}}
     assert podspec.resolv_conf(pod(own), NETWORK) == "nameserver 1.2.3.4\nsearch a.b\noptions ndots:2\n"
     assert podspec.resolv_conf(pod({"dnsPolicy": "Default"}), NETWORK) == ""
+    node = replace(NETWORK, resolver="search lan\n")
+    assert podspec.resolv_conf(pod({"dnsPolicy": "Default"}), node) == "search lan\n"
+    more = {"dnsPolicy": "Default", "dnsConfig": {"nameservers": ["1.2.3.4"]}}
+    assert podspec.resolv_conf(pod(more), node) == "search lan\nnameserver 1.2.3.4\n"
 
 
 def test_variables_in_order_with_references() -> None:
@@ -55,15 +63,27 @@ def test_variables_from_the_pod_and_from_config_maps() -> None:
         {"name": "K", "valueFrom": {"configMapKeyRef": {"name": "cm", "key": "k"}}},
         {"name": "NO", "valueFrom": {"configMapKeyRef": {"name": "gone", "key": "k", "optional": True}}},
     ]
-    found = environment(env, {"cm": {"k": "v"}}.get, envFrom=[{"prefix": "P_", "configMapRef": {"name": "cm"}}])
-    assert found == {"P_k": "v", "IP": "10.244.1.2", "APP": "web", "K": "v"}
+    env += [{"name": "S", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}]
+    sources = [{"prefix": "P_", "configMapRef": {"name": "cm"}}, {"secretRef": {"name": "s"}}, {"secretRef": {"name": "no", "optional": True}}]
+    found = environment(env, maps({"s": {"k": b"secret"}}, cm={"k": b"v"}), envFrom=sources)
+    assert found == {"P_k": "v", "k": "secret", "IP": "10.244.1.2", "APP": "web", "K": "v", "S": "secret"}
+
+
+def test_variables_from_resources() -> None:
+    asked = {"resources": {"requests": {"cpu": "250m", "memory": "64Mi"}}}
+    refer = lambda what, **more: {"name": what, "valueFrom": {"resourceFieldRef": {"resource": what, **more}}}  # noqa: E731
+    env = [refer("requests.cpu"), refer("requests.memory", divisor="1Mi"), refer("limits.cpu")]
+    assert environment(env, **asked) == {"requests.cpu": "1", "requests.memory": "64", "limits.cpu": "0"}
 
 
 @pytest.mark.parametrize(
     ("origin", "text"),
     [
         ({"configMapKeyRef": {"name": "gone", "key": "k"}}, 'configmap "gone" not found'),
+        ({"secretKeyRef": {"name": "gone", "key": "k"}}, 'secret "gone" not found'),
         ({"fieldRef": {"fieldPath": "spec.secret"}}, "unsupported fieldPath"),
+        ({"resourceFieldRef": {"resource": "limits.disks"}}, "unsupported container resource: limits.disks"),
+        ({"fileKeyRef": {}}, "valueFrom.fileKeyRef: the lab has configMapKeyRef"),
     ],
 )
 def test_a_variable_that_cannot_be_had(origin: dict[str, Any], text: str) -> None:
@@ -73,9 +93,9 @@ def test_a_variable_that_cannot_be_had(origin: dict[str, Any], text: str) -> Non
 
 def test_a_program_of_the_pods_own_and_one_of_a_known_image() -> None:
     spec = {"name": "c", "image": "mine", "command": ["run", "$(A)"], "env": [{"name": "A", "value": "x"}], "workingDir": "/tmp"}
-    made = podspec.program(pod(), spec, 2, NETWORK, "10.244.1.2", lambda name: None)
+    made = podspec.program(pod(), spec, 2, NETWORK, "10.244.1.2", {"A": "x"})
     assert (made.argv, made.directory, made.attempt, dict(made.env)) == (("run", "x"), "/tmp", 2, {"HOSTNAME": "web-1", "A": "x"})
-    nginx = podspec.program(pod(), {"name": "n", "image": "nginx:1.8"}, 0, NETWORK, "10.244.1.2", lambda name: None)
+    nginx = podspec.program(pod(), {"name": "n", "image": "nginx:1.8"}, 0, NETWORK, "10.244.1.2", {})
     assert nginx.argv[0] == "nginx" and "address: 10.244.1.2\nnode: node1" in dict(nginx.files)["/run/nginx/html/index.html"]
     assert podspec.served_port(pod(), {"name": "n", "image": "nginx:1.8", "ports": [{"containerPort": 9080}]}) == 9080
 
@@ -121,7 +141,7 @@ def test_services_as_variables() -> None:
     assert found["KUBERNETES_SERVICE_HOST"] == "10.96.0.1" and not [name for name in found if name.startswith(("HEADLESS", "THEIRS"))]
     only = servicelinks.variables(pod({"enableServiceLinks": False}), there)
     assert only["KUBERNETES_SERVICE_PORT_HTTPS"] == "443" and "MY_WEB_SERVICE_HOST" not in only
-    assert podspec.environment(pod(), {"env": [{"name": "U", "value": "$(MY_WEB_PORT)"}]}, NETWORK, "", {}.get, found)["U"] == "tcp://10.96.0.7:80"
+    assert variables.of_container(pod(), {"env": [{"name": "U", "value": "$(MY_WEB_PORT)"}]}, NETWORK, "", lambda kind, name: None, found)["U"] == "tcp://10.96.0.7:80"
 
 
 BASE = ["--hostname-override", "node1", "--api-servers", "http://10.9.0.254:8080", "--node-ip", "10.9.0.1"]

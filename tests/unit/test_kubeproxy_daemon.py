@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import logging
+from typing import Any
+
 import pytest
 
 from lab.errors import UsageError
+from lab.kubeproxy.daemon import Kept
 from lab.kubeproxy.flags import parse
 from lab.kubeproxy.pace import Pace
+from lab.master.informer import digest
 
 
 def test_two_syncs_at_once_then_one_each_period() -> None:
@@ -25,7 +30,18 @@ def test_a_sync_is_due_after_the_longest_period() -> None:
 
 
 @pytest.mark.parametrize(
-    "argv", [[], ["--master", "x", "--cluster-cidr", "y"], ["--master", "x", "--proxy-mode", "z"], ["--master", "x", "--iptables-sync-period", "5"]]
+    "argv",
+    [
+        [],
+        ["--master", "x", "--cluster-cidr", "y"],
+        ["--master", "x", "--service-cidr", "10.96.0.1/12"],
+        ["--master", "x", "--proxy-mode", "z"],
+        ["--master", "x", "--iptables-sync-period", "5"],
+        ["--cleanup=maybe"],
+        ["--master", "x", "--conntrack-max", "1000"],
+        ["--master", "x", "--conntrack-min", "-1"],
+        ["--master", "x", "--conntrack-tcp-timeout-established", "1d"],
+    ],
 )
 def test_wrong_flags_are_said(argv: list[str]) -> None:
     with pytest.raises(UsageError, match="kube-proxy: "):
@@ -35,4 +51,26 @@ def test_wrong_flags_are_said(argv: list[str]) -> None:
 def test_the_defaults_are_the_real_ones() -> None:
     flags = parse(["--master", "http://10.0.0.1:8080"])
     assert (flags.sync_period, flags.min_sync_period, flags.healthz, flags.metrics) == (30, 0, ("0.0.0.0", 10256), ("127.0.0.1", 10249))
-    assert flags.masquerade_bit == 14 and flags.udp_timeout == 0.25
+    assert flags.masquerade_bit == 14 and flags.udp_timeout == 0.25 and flags.service_cidr is None and not flags.cleanup
+
+
+@pytest.mark.parametrize("name", ["--cleanup-iptables", "--cleanup", "--cleanup=true"])
+def test_cleaning_up_needs_no_master(name: str) -> None:
+    """The flag's names in v1.7 and today."""
+    assert parse([name]).cleanup
+
+
+def _item(name: str, version: str) -> dict[str, Any]:
+    return {"metadata": {"name": name, "namespace": "default", "resourceVersion": version}}
+
+
+def test_what_is_kept_has_the_digest_of_all_its_versions_whatever_came_before() -> None:
+    kept = Kept(lambda item: item["metadata"]["name"], lambda: None, logging.getLogger())
+    assert kept.all() == [] and kept.digest == digest({})
+    for what, item in (("ADDED", _item("a", "1")), ("ADDED", _item("b", "2")), ("MODIFIED", _item("a", "3")), ("DELETED", _item("b", "4"))):
+        kept.handle(what, item)
+    kept.handle("ADDED", _item("c", "5"))
+    assert kept.all() == ["a", "c"] and kept.digest == digest({("default", "c"): "5", ("default", "a"): "3"})
+    kept.handle("DELETED", _item("nobody", "6"))
+    kept.all()
+    assert kept.digest == digest({("default", "a"): "3", ("default", "c"): "5"}) != digest({("default", "a"): "3"})

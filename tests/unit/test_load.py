@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
-from ipaddress import IPv4Address, IPv4Network
+from dataclasses import replace
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from lab.errors import InputError
+from lab.model import schema
 from lab.model.catalog import list_topologies
 from lab.model.checks import backend_trouble
-from lab.model.load import keys_at, load_topology, read_manifests, read_topology
-from lab.model.topology import Node, Topology
+from lab.model.load import load_topology, read_manifests, read_topology
+from lab.model.topology import Backend, Node, Topology
 from topology_strategies import topologies
 
 
@@ -66,10 +69,17 @@ def test_the_highest_pod_network_is_computed_without_overflow() -> None:
 def test_python_may_build_a_topology_with_its_own_names() -> None:
     network = IPv4Network("10.244.7.0/24")
     topology = load()
-    changed = topology.nodes[0].model_copy(update={"pod_cidr": network})
-    assert Node.model_validate({"name": "a", "address": changed.address, "pod_cidr": network}) == changed.model_copy(
-        update={"role": "worker"}
-    )
+    changed = replace(topology.nodes[0], pod_cidr=network)
+    assert Node(name="a", address=changed.address, pod_cidr=network) == replace(changed, role="worker")
+
+
+def test_python_may_give_addresses_as_text_as_a_file_does() -> None:
+    texts: dict[str, Any] = {"address": "10.0.0.1/24", "gateway": "10.0.0.254", "pod_cidr": "10.244.3.0/24"}
+    made = Node(name="a", **texts)
+    assert made.address == IPv4Interface("10.0.0.1/24")
+    assert (made.gateway, made.pod_cidr) == (IPv4Address("10.0.0.254"), IPv4Network("10.244.3.0/24"))
+    with pytest.raises(ValueError, match=r"`10.0.0.1` is not an IPv4 address with its prefix length"):
+        Node(name="a", **texts | {"address": "10.0.0.1"})
 
 
 def test_yaml_may_not() -> None:
@@ -77,9 +87,9 @@ def test_yaml_may_not() -> None:
         load(kube_proxy={"mode": "iptables"})
 
 
-def test_keys_are_found_through_lists_and_options() -> None:
-    assert "podCIDR" in keys_at(Topology, ("nodes", 3))
-    assert keys_at(Topology, ("flannel", "backend")) == ["type", "port", "vni", "directRouting", "l3miss", "routeTableID"]
+def test_keys_are_camel_case_but_where_kubernetes_and_flannel_write_them_otherwise() -> None:
+    assert list(schema.keys(Backend)) == ["type", "port", "vni", "directRouting", "l3miss", "routeTableID"]
+    assert "podCIDR" in schema.keys(Node)
 
 
 def test_a_file_with_any_number_of_nodes() -> None:
@@ -116,9 +126,7 @@ def test_valid_topologies_are_accepted(declared: dict[str, object]) -> None:
 
 
 WORDS = st.sampled_from(["a", "master", "10.0.0.1/24", "10.0.0.0/8", "10.0.0.1", "host-gw", "", None, 7, -1, 1.5, True, 10**40])
-VALUES = st.recursive(
-    WORDS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["name", "pod", "x"]), inner, max_size=3)
-)
+VALUES = st.recursive(WORDS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["name", "pod", "x"]), inner, max_size=3))
 
 
 @given(topologies(), st.data())
@@ -140,7 +148,7 @@ def test_a_damaged_topology_is_accepted_or_explained(declared: dict[str, object]
         assert all(problem.text for problem in error.problems)
 
 
-@given(st.dictionaries(st.sampled_from(sorted(keys_at(Topology, ()))), VALUES))
+@given(st.dictionaries(st.sampled_from(sorted(schema.keys(Topology))), VALUES))
 def test_any_mapping_is_accepted_or_explained(declared: dict[str, object]) -> None:
     try:
         load_topology(json.dumps(declared), "f")

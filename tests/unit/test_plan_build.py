@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Interface
 
-import pytest
 from hypothesis import given, settings
 
+from lab.kubelet import wires
+from lab.kubelet.records import Sandbox
 from lab.model.catalog import find_topology
 from lab.model.load import load_topology, read_topology
-from lab.model.objects import Pod
-from lab.model.topology import Node, Topology
+from lab.model.topology import Topology
 from lab.plan import operations as op
-from lab.plan.build import mac_of, plan_bridge, plan_joining, plan_pod, plan_underlay, veth_of
+from lab.plan.build import mac_of, plan_bridge, plan_joining, plan_underlay, veth_of
 from lab.plan.text import machine_of, render
+from tests import declared
 from topology_strategies import topologies
 
 
@@ -26,9 +28,15 @@ def plan_with_pods(topology: Topology) -> list[op.Operation]:
         bridge = IPv4Interface(f"10.244.{number}.1/24")
         plan += plan_bridge(topology, node.name, bridge, topology.mtu - 28)
         for pod in (2, 3):
-            made = Pod(f"{number}.{pod}", "default", (), node_name=node.name, pod_ip=bridge.network[pod])
-            plan += plan_pod(topology, made, bridge, topology.mtu - 28)
+            made = sandbox(topology, f"{number}.{pod}", f"{bridge.network[pod]}/24", bridge, topology.mtu - 28)
+            plan += [op.AddNamespace("the pod", made.key, "pod"), *wires.plan(made, node.name)]
     return plan
+
+
+def sandbox(topology: Topology, name: str, address: str, bridge: IPv4Interface, mtu: int) -> Sandbox:
+    """A pod on a bridge, as a kubelet of the topology asks for it."""
+    routes = (str(topology.networks.pod),) if topology.bridge == "cni0" else ()
+    return Sandbox("uid", "default", name, name, topology.bridge, address, str(bridge.ip), mtu, routes=routes)
 
 
 def created(plan: list[op.Operation]) -> Iterator[op.Interface]:
@@ -86,9 +94,7 @@ def test_every_machine_of_a_topology_is_in_its_plan(declared: dict[str, object])
     kinds = {one.host: one.kind for one in plan if isinstance(one, op.AddNamespace)}
     assert [name for name, kind in kinds.items() if kind == "node"] == [node.name for node in topology.nodes]
     assert [name for name, kind in kinds.items() if kind == "client"] == [client.name for client in topology.clients]
-    addresses = {
-        one.interface.host: one.address for one in plan if isinstance(one, op.SetAddress) and one.interface.name == "eth0"
-    }
+    addresses = {one.interface.host: one.address for one in plan if isinstance(one, op.SetAddress) and one.interface.name == "eth0"}
     for machine in topology.machines:
         assert addresses[machine.name] == machine.address
     assert all(one.mtu == topology.mtu for one in plan if isinstance(one, op.AddWire))
@@ -126,31 +132,23 @@ def test_ipv6_is_off_before_a_machine_has_a_wire() -> None:
     for index, one in enumerate(plan):
         if isinstance(one, op.AddWire):
             for end in (one.a, one.b):
-                assert any(
-                    isinstance(done, op.SetSysctl) and done.host == end.host and "ipv6" in done.key for done in plan[:index]
-                )
+                assert any(isinstance(done, op.SetSysctl) and done.host == end.host and "ipv6" in done.key for done in plan[:index])
 
 
 def test_macs_carry_the_address() -> None:
     assert mac_of(IPv4Address("10.244.1.53")) == "02:42:0a:f4:01:35"
-    topology = read_topology(find_topology("zenlin")).model_copy(update={"bridge": "cni0"})
-    pod = Pod("p", "default", (), node_name="zenlin", pod_ip=IPv4Address("10.244.1.2"))
-    wire = next(one for one in plan_pod(topology, pod, IPv4Interface("10.244.1.1/24"), 1450) if isinstance(one, op.AddWire))
+    topology = replace(read_topology(find_topology("zenlin")), bridge="cni0")
+    pod = sandbox(topology, "p", "10.244.1.2/24", IPv4Interface("10.244.1.1/24"), 1450)
+    wire = next(one for one in wires.plan(pod, "zenlin") if isinstance(one, op.AddWire))
     assert wire.a.mac == "0a:58:0a:f4:01:02"
     assert wire.mtu == 1450
 
 
 def test_a_pod_gets_the_length_of_the_subnet_and_a_hairpin_port() -> None:
     topology = read_topology(find_topology("zenlin"))
-    pod = Pod("p", "default", (), node_name="zenlin", pod_ip=IPv4Address("10.244.1.2"))
-    plan = plan_pod(topology, pod, IPv4Interface("10.244.1.1/26"), 1472)
+    plan = list(wires.plan(sandbox(topology, "p", "10.244.1.2/26", IPv4Interface("10.244.1.1/26"), 1472), "zenlin"))
     assert [str(one.address) for one in plan if isinstance(one, op.SetAddress)] == ["10.244.1.2/26"]
     assert [(one.bridge, one.hairpin) for one in plan if isinstance(one, op.AddPort)] == [("docker0", True)]
-
-
-def test_a_pod_must_be_scheduled_first() -> None:
-    with pytest.raises(ValueError, match="default/p has no node"):
-        plan_pod(read_topology(find_topology("zenlin")), Pod("p", "default", ()), IPv4Interface("10.244.1.1/24"), 1472)
 
 
 def test_veth_names_depend_on_the_namespace_too() -> None:
@@ -158,32 +156,18 @@ def test_veth_names_depend_on_the_namespace_too() -> None:
     assert len(veth_of("a" * 63, "b" * 63)) == 12
 
 
-def test_pod_files_are_what_kubelet_writes() -> None:
-    topology = read_topology(find_topology("zenlin"))
-    pod = Pod("nginx", "shop", (), node_name="zenlin", pod_ip=IPv4Address("10.244.0.9"))
-    plan = plan_pod(topology, pod, IPv4Interface("10.244.0.1/24"), 1472)
-    files = {one.path: one.text for one in plan if isinstance(one, op.WriteFile)}
-    assert files["/etc/hosts"].endswith("10.244.0.9\tnginx\n")
-    assert files["/etc/hostname"] == "nginx\n"
-    assert files["/etc/resolv.conf"].splitlines() == [
-        "nameserver 10.96.0.10",
-        "search shop.svc.cluster.local svc.cluster.local cluster.local",
-        "options ndots:5",
-    ]
-
-
 def joining(base: str, address: str, gateway: str, other: str, card: str, bridge: str = "docker0") -> list[op.Operation]:
-    node = Node.model_validate({"name": "late", "address": address, "gateway": gateway})
+    node = declared.node({"name": "late", "address": address, "gateway": gateway})
     topology = read_topology(find_topology(base))
-    after = topology.model_copy(update={"nodes": (*topology.nodes, node), "bridge": bridge})
+    after = replace(topology, nodes=(*topology.nodes, node), bridge=bridge)
     return list(plan_joining(after, node, other, card))
 
 
 def test_a_node_that_joins_is_built_as_one_of_the_first_hour() -> None:
     """Apart from the wire's other end: the operations on the node itself are those that the underlay has for such a node."""
-    node = Node.model_validate({"name": "late", "address": "192.168.1.14/24", "gateway": "192.168.1.1"})
+    node = declared.node({"name": "late", "address": "192.168.1.14/24", "gateway": "192.168.1.1"})
     topology = read_topology(find_topology("flat"))
-    after = topology.model_copy(update={"nodes": (*topology.nodes, node)})
+    after = replace(topology, nodes=(*topology.nodes, node))
     of_node = [str(one) for one in plan_underlay(after) if machine_of(one) == "late" and not isinstance(one, op.AddWire)]
     late = [str(one) for one in plan_joining(after, node, "switch1", "port4") if machine_of(one) == "late" and not isinstance(one, op.AddWire)]
     assert sorted(late) == sorted(of_node)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import functools
 import hashlib
 import os
 import re
@@ -54,6 +55,7 @@ class Page(HTMLParser):
         return [value for _, name, value in self.attributes if name == wanted]
 
 
+@functools.cache
 def graph() -> model.Graph:
     _, (topology, objects, pins) = up.declared("nginx-service")
     return model.planned(topology, objects, pins)

@@ -209,6 +209,7 @@ def test_json_has_the_whole_run() -> None:
         ("child", "skipped"),
     ]
     networks, rules, broken, _ = run["steps"]
+    assert run["intro"]["en"].startswith("An introduction") and networks["journeys"] == []
     assert networks["notes"] == [{"after": 1, "text": {"en": "the article says flannel.1; udp makes flannel0.", "zh": networks_note()}}]
     lines = ["zenlinnode1 eth0, out, 0 µs", "    10.229.53.146 > \x1b[2J"]
     assert networks["shown"] == [{"after": 1, "title": {"en": "The packet at two places", "zh": "两处看到的包"}, "lines": lines}]
@@ -224,6 +225,7 @@ def test_json_has_the_whole_run() -> None:
         "failed": 1,
         "skipped": 1,
         "error": 1,
+        "left_out": 0,
         "checks": 6,
         "failed_checks": 5,
         "seconds": 12.9,
@@ -332,7 +334,9 @@ def test_every_stage_of_a_boot_has_a_chinese_name() -> None:
     import re
     from pathlib import Path
 
-    from lab.report.words import STAGES
+    from lab.report.words import REMOTE_STAGES, STAGES
 
-    boot = (Path(__file__).parents[2] / "lab/cluster/boot.py").read_text()
+    lab = Path(__file__).parents[2] / "lab"
+    boot = "".join((lab / "cluster" / name).read_text() for name in ("boot.py", "stages.py"))
     assert set(re.findall(r'with stage\("([^"]+)"\)', boot)) == set(STAGES)
+    assert set(re.findall(r'with self._stage\("([^"]+)"\)', (lab / "remote/start.py").read_text())) == set(REMOTE_STAGES)

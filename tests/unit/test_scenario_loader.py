@@ -52,12 +52,12 @@ def test_a_scenario_may_choose_its_backend_and_the_command_line_wins(tmp_path: P
 
 def test_a_script_may_import_what_lies_beside_it(tmp_path: Path) -> None:
     script = HEAD + "from .words import TITLE\nscenario = Scenario(title=Text(TITLE, TITLE))\n" + STEP
-    folder = write(tmp_path, script, words__py="TITLE = 'first'\n")
+    folder, before = write(tmp_path, script, words__py="TITLE = 'first'\n"), sys.dont_write_bytecode
     assert load_scenario(folder).title.en == "first"
     (folder / "words.py").write_text("TITLE = 'second'\n")
     assert load_scenario(folder).title.en == "second"
     assert not (folder / "__pycache__").exists()
-    assert sys.dont_write_bytecode is bool(sys.flags.dont_write_bytecode)
+    assert sys.dont_write_bytecode is before
 
 
 @pytest.mark.parametrize(

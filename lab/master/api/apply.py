@@ -40,7 +40,7 @@ def apply(live: Object | None, applied: Object, manager: str, force: bool, now: 
     current = _leaves(base, schema, ())
     taken = [(one, path) for one in others for path in _owned(one) & wanted.keys() if current.get(path, _GONE) != wanted[path]]
     if taken and not force:
-        raise ApplyConflict(sorted({(_shown(path), f'conflict with "{one["manager"]}"') for one, path in taken}))
+        raise ApplyConflict(sorted({(_shown(path), f"conflict with {_named(one)}") for one, path in taken}))
     mine = {path for one in entries if _is_mine(one, manager) for path in _owned(one)}
     kept = {path for one in others for path in _owned(one)}
     made = copy.deepcopy({key: value for key, value in base.items()})
@@ -55,6 +55,41 @@ def apply(live: Object | None, applied: Object, manager: str, force: bool, now: 
     entry = {"manager": manager, "operation": "Apply", "apiVersion": applied.get("apiVersion"), "time": now, "fieldsType": "FieldsV1"}
     made["metadata"] = {**obj(made, "metadata"), "managedFields": [*rest, entry | {"fieldsV1": _tree(set(wanted))}]}
     return made
+
+
+def recorded(before: Object | None, after: Object, manager: str, now: str, subresource: str = "") -> Object:
+    """What an update made of an object, with the fields that it set or changed noted as the manager's. Those that others had, they lose.
+
+    before: the object as it was, None for a new one. An update never conflicts; only what it changed becomes the manager's.
+    """
+    schema = schema_of(str(after.get("kind", "")))
+    old, new = (_ownable(one, schema) if one else {} for one in (before, after))
+    changed = {path for path, value in new.items() if old.get(path, _GONE) != value}
+    if not changed and len(old) == len(new):
+        return after
+    rest, mine = [], set(changed)
+    for entry in [one for one in _entries(after) if isinstance(one.get("manager"), str)]:
+        owned = {path for path in _owned(entry) if path in new or path[-1] == "." and any(one[: len(path)] == path for one in new)}
+        if (entry["manager"], entry.get("operation"), entry.get("subresource", "")) == (manager, "Update", subresource):
+            mine |= owned
+        elif left := owned - changed:
+            rest.append(entry | {"fieldsV1": _tree(left)} if left != _owned(entry) else entry)
+    made = {"manager": manager, "operation": "Update", "apiVersion": after.get("apiVersion"), "time": now, "fieldsType": "FieldsV1"}
+    made |= {"fieldsV1": _tree(mine)} | ({"subresource": subresource} if subresource else {})
+    return after | {"metadata": {**obj(after, "metadata"), "managedFields": [*rest, made] if mine else rest}}
+
+
+def _ownable(item: Object, schema: Schema) -> dict[_Path, Any]:
+    plain = {key: value for key, value in item.items() if key != "status"}
+    return {path: value for path, value in _leaves(plain, schema, ()).items() if path not in _UNOWNED and path[:2] not in _UNOWNED}
+
+
+def _named(entry: Object) -> str:
+    """A manager as conflicts name it."""
+    named = json.dumps(entry["manager"])
+    if entry.get("subresource"):
+        named += f" with subresource {json.dumps(entry['subresource'])}"
+    return f"{named} using {entry.get('apiVersion')}" if entry.get("operation") == "Update" else named
 
 
 _GONE = object()

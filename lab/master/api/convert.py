@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import copy
 from typing import Any
 
@@ -16,10 +17,17 @@ _EVENT = {"regarding": "involvedObject", "note": "message", "deprecatedCount": "
 
 
 def stored(item: Object, version: str, target: str) -> Object:
-    """An object that came in an API version, in the one it is stored in; extensions/v1beta1 has defaults of its own, filled in here."""
+    """An object that came in an API version, in the one it is stored in; extensions/v1beta1 has defaults of its own, filled in here.
+
+    A Secret's stringData becomes part of its data.
+    """
     made = copy.deepcopy(item) | {"apiVersion": target}
     if version == "events.k8s.io/v1":
         return {_EVENT.get(key, key): value for key, value in made.items()}
+    if made.get("kind") == "Secret" and "stringData" in made:
+        plain = {key: base64.b64encode(value.encode()).decode() for key, value in obj(made, "stringData").items() if isinstance(value, str)}
+        del made["stringData"]
+        return made | {"data": obj(made, "data") | plain}
     if version == "extensions/v1beta1" and isinstance(made.get("spec"), dict):
         spec = made["spec"]
         labels = obj(spec, "template", "metadata", "labels")

@@ -158,6 +158,10 @@ def _event(item: Object) -> None:
     _set(item, type="Normal")
 
 
+def _secret(item: Object) -> None:
+    _set(item, type="Opaque")
+
+
 _FILLS: dict[str, Callable[[Object], None]] = {
     "Service": _service,
     "Pod": _pod,
@@ -168,4 +172,5 @@ _FILLS: dict[str, Callable[[Object], None]] = {
     "Namespace": _namespace,
     "Node": _node,
     "Event": _event,
+    "Secret": _secret,
 }

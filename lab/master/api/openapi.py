@@ -6,8 +6,10 @@ kubectl reads v3 as JSON: for `explain`, and to see that the server itself refus
 from __future__ import annotations
 
 import hashlib
+import re
 from typing import Any
 
+from lab.master.api.lenient import obj, objs
 from lab.master.api.schemas import TYPES, fields_of
 from lab.master.resources import RESOURCES, Resource, served
 
@@ -42,6 +44,55 @@ def type_error(item: Any, kind: str, api_version: str) -> str:
     found = _mistyped(item, kind, "") if kind in TYPES else ""
     version = api_version.rpartition("/")[2]
     return f'{kind} in version "{version}" cannot be handled as a {kind}: json: cannot unmarshal {found}' if found else ""
+
+
+_BYTES = {"Secret": "data", "ConfigMap": "binaryData"}
+
+
+def base64_error(item: Any, kind: str, api_version: str) -> str:
+    """The refusal of bytes that are no base64 as the apiserver says it; empty when there are none."""
+    for value in obj(item, _BYTES.get(kind, "")).values():
+        place = _broken_at(value) if isinstance(value, str) else -1
+        if place >= 0:
+            version = api_version.rpartition("/")[2]
+            return f'{kind} in version "{version}" cannot be handled as a {kind}: illegal base64 data at input byte {place}'
+    return ""
+
+
+_SPECS = {"Pod": ("spec",), "Deployment": ("spec", "template", "spec"), "ReplicaSet": ("spec", "template", "spec")}
+_QUANTITY = r"^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$"
+_WHOLE = r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)(([KMGTPE]i)|[numkMGTPE]?|[eE][+-]?[0-9]+)"
+
+
+def quantity_error(item: Any, kind: str, api_version: str) -> str:
+    """The refusal of a resource's quantity that is none as the apiserver says it; empty when all are."""
+    pod = obj(item, *_SPECS.get(kind, ("no such field",)))
+    for container in [*objs(pod, "initContainers"), *objs(pod, "containers")]:
+        for group in ("limits", "requests"):
+            for value in obj(container, "resources", group).values():
+                if said := _no_quantity(str(value)):
+                    version = api_version.rpartition("/")[2]
+                    return f'{kind} in version "{version}" cannot be handled as a {kind}: {said}'
+    return ""
+
+
+def _no_quantity(text: str) -> str:
+    if re.fullmatch(_WHOLE, text, re.ASCII):
+        return ""
+    if not re.fullmatch(_QUANTITY.strip("^$"), text, re.ASCII):
+        return f"quantities must match the regular expression '{_QUANTITY}'"
+    return "unable to parse quantity's suffix"
+
+
+def _broken_at(text: str) -> int:
+    """Where base64 goes wrong, as Go counts it: the first foreign character, or the end of what breaks off; -1: nowhere."""
+    plain = text.replace("\r", "").replace("\n", "")
+    found = re.match(r"[A-Za-z0-9+/]*", plain)
+    good = len(found[0]) if found else 0
+    padding = -good % 4
+    if plain[good:] == "=" * padding and padding < 3:
+        return -1
+    return good if good < len(plain) else good - good % 4
 
 
 def _mistyped(item: Any, name: str, path: str) -> str:

@@ -22,6 +22,11 @@ _TEXT = {
         14 finalizers []s""",
     "OwnerReference": "1 kind s, 3 name s, 4 uid s, 5 apiVersion s, 6 controller b*, 7 blockOwnerDeletion b*",
     "ConfigMap": "1 metadata ObjectMeta, 2 data m, 3 binaryData my, 4 immutable b*",
+    "Secret": "1 metadata ObjectMeta, 2 data my, 3 type s, 4 stringData m, 5 immutable b*",
+    "TokenRequest": "1 metadata ObjectMeta, 2 spec TokenRequestSpec, 3 status TokenRequestStatus",
+    "TokenRequestSpec": "1 audiences []s, 3 boundObjectRef BoundObjectReference, 4 expirationSeconds i*",
+    "TokenRequestStatus": "1 token s, 2 expirationTimestamp t",
+    "BoundObjectReference": "1 kind s, 2 apiVersion s, 3 name s, 4 uid s",
     "Namespace": "1 metadata ObjectMeta, 2 spec NamespaceSpec, 3 status NamespaceStatus",
     "NamespaceSpec": "1 finalizers []s",
     "NamespaceStatus": "1 phase s",
@@ -66,7 +71,7 @@ _TEXT = {
 map of bytes, `is` integer or string, or a message; `[]` before it is a list. Go writes a field that is empty as well; behind an asterisk are
 those that it leaves out, so that an empty value there was meant."""
 
-_KINDS = ("ConfigMap", "Namespace", "ServiceAccount", "Service", "Deployment", "Eviction", "DeleteOptions")
+_KINDS = ("ConfigMap", "Namespace", "ServiceAccount", "Service", "Deployment", "Eviction", "DeleteOptions", "Secret", "TokenRequest")
 _HINT = "send JSON or YAML, as `kubectl apply -f FILE` does"
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 

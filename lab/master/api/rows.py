@@ -163,6 +163,10 @@ def _configmap(item: Object, how: Printing) -> list[Any]:
     return [_name(item), len(obj(item, "data")) + len(obj(item, "binaryData")), how.age]
 
 
+def _secret(item: Object, how: Printing) -> list[Any]:
+    return [_name(item), text(item, "type"), len(obj(item, "data")), how.age]
+
+
 def _namespace(item: Object, how: Printing) -> list[Any]:
     return [_name(item), text(item, "status", "phase"), how.age]
 
@@ -205,6 +209,7 @@ ROWS: dict[str, Callable[[Object, Printing], list[Any]]] = {
     "Endpoints": _endpoints,
     "EndpointSlice": _slice,
     "ConfigMap": _configmap,
+    "Secret": _secret,
     "Namespace": _namespace,
     "ServiceAccount": _account,
     "Lease": _lease,

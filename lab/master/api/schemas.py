@@ -65,6 +65,7 @@ _TEXT: dict[str, str] = {
     "EndpointSlice": "addressType:s endpoints:[]Endpoint ports:[]EndpointPort",
     "Endpoint": "addresses:[]s conditions:o hostname:s targetRef:o deprecatedTopology:m nodeName:s zone:s hints:o",
     "ConfigMap": "data:m binaryData:m immutable:b",
+    "Secret": "data:m stringData:m type:s immutable:b",
     "Event": """involvedObject:o reason:s message:s source:o firstTimestamp:s lastTimestamp:s count:i type:s eventTime:s series:o action:s related:o
         reportingComponent:s reportingInstance:s regarding:o note:s reportingController:s deprecatedSource:o deprecatedFirstTimestamp:s
         deprecatedLastTimestamp:s deprecatedCount:i""",

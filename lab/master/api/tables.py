@@ -46,6 +46,7 @@ _COLUMNS: dict[str, tuple[str, str]] = {
     "EndpointSlice": ("Name AddressType Ports Endpoints Age", "Name AddressType Ports Endpoints Age"),
     "ConfigMap": ("Name Data Age", "Name Data Age"),
     "Namespace": ("Name Status Age", "Name Status Age"),
+    "Secret": ("Name Type Data Age", "Name Type Data Age"),
     "ServiceAccount": ("Name Secrets Age", "Name Secrets Age"),
     "Lease": ("Name Holder Age", "Name Holder Age"),
     "Event": (

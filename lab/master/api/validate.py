@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
-from lab.master.api import names
-from lab.master.api.lenient import at, is_int, obj, objs, text
+from lab.master.api import names, validate_data, validate_pod
+from lab.master.api.faults import NEGATIVE, invalid, label_faults, one_of, port_faults, required
+from lab.master.api.lenient import at, obj, objs, text
 from lab.master.api.selectors import matches_selector
 from lab.master.api.status import Fault
 
 Object = dict[str, Any]
-PORT = "must be between 1 and 65535, inclusive"
 IMMUTABLE = "field is immutable"
-NEGATIVE = "must be greater than or equal to 0"
 
 
 def faults(item: Object, kind: str, old: Object | None = None) -> list[Fault]:
@@ -24,56 +23,47 @@ def faults(item: Object, kind: str, old: Object | None = None) -> list[Fault]:
     return found + (check(item, old) if check else [])
 
 
-def _required(field: str, detail: str = "") -> Fault:
-    return Fault(field, "FieldValueRequired", detail, "")
-
-
-def _invalid(field: str, value: Any, detail: str) -> Fault:
-    return Fault(field, "FieldValueInvalid", detail, value)
-
-
-def _one_of(field: str, value: Any, allowed: Sequence[str]) -> list[Fault]:
-    if value in allowed:
-        return []
-    return [Fault(field, "FieldValueNotSupported", "supported values: " + ", ".join(f'"{one}"' for one in sorted(allowed)), value)]
-
-
 def _metadata(item: Object, kind: str, old: Object | None) -> list[Fault]:
     meta, found = obj(item, "metadata"), []
     name, rule = meta.get("name"), names.NAME_RULES.get(kind, names.subdomain_faults)
     if not isinstance(name, str) or not name:
-        found.append(_required("metadata.name", "name or generateName is required"))
+        found.append(required("metadata.name", "name or generateName is required"))
     else:
-        found += [_invalid("metadata.name", name, says) for says in rule(name)]
+        found += [invalid("metadata.name", name, says) for says in rule(name)]
     for key, value in obj(meta, "labels").items():
-        found += [_invalid("metadata.labels", key, says) for says in names.label_key_faults(key)]
+        found += [invalid("metadata.labels", key, says) for says in names.label_key_faults(key)]
         bad = names.label_value_faults(value) if isinstance(value, str) else ["must be a string"]
-        found += [_invalid("metadata.labels", value, says) for says in bad]
+        found += [invalid("metadata.labels", value, says) for says in bad]
     for key in obj(meta, "annotations"):
-        found += [_invalid("metadata.annotations", key, says) for says in names.label_key_faults(key.lower())]
+        found += [invalid("metadata.annotations", key, says) for says in names.label_key_faults(key.lower())]
+    before, added = at(old, "metadata", "finalizers") or [], meta.get("finalizers") or []
+    if old and at(old, "metadata", "deletionTimestamp") and (more := [one for one in added if one not in before]):
+        quoted = ", ".join(f'"{one}"' for one in more)
+        why = f"no new finalizers can be added if the object is being deleted, found new finalizers []string{{{quoted}}}"
+        found.append(Fault("metadata.finalizers", "FieldValueForbidden", why))
     for field in ("name", "namespace", "uid", "creationTimestamp") if old else ():
         before = at(old, "metadata", field)
         if before and meta.get(field) and meta[field] != before:
-            found.append(_invalid(f"metadata.{field}", meta[field], IMMUTABLE))
+            found.append(invalid(f"metadata.{field}", meta[field], IMMUTABLE))
     return found
 
 
 def _service(item: Object, old: Object | None) -> list[Fault]:
     spec = obj(item, "spec")
     kind, cluster, found = text(spec, "type"), text(spec, "clusterIP"), []
-    found += _one_of("spec.type", kind, ("ClusterIP", "ExternalName", "LoadBalancer", "NodePort"))
-    found += _one_of("spec.sessionAffinity", spec.get("sessionAffinity"), ("ClientIP", "None"))
+    found += one_of("spec.type", kind, ("ClusterIP", "ExternalName", "LoadBalancer", "NodePort"))
+    found += one_of("spec.sessionAffinity", spec.get("sessionAffinity"), ("ClientIP", "None"))
     ports = objs(spec, "ports")
     if not ports and cluster != "None" and kind != "ExternalName":
-        found.append(_required("spec.ports"))
+        found.append(required("spec.ports"))
     if kind == "ExternalName" and not text(spec, "externalName"):
-        found.append(_required("spec.externalName"))
+        found.append(required("spec.externalName"))
     if kind in ("NodePort", "LoadBalancer") and cluster == "None":
-        found.append(_invalid("spec.clusterIPs[0]", "None", f"may not be set to 'None' for {kind} services"))
+        found.append(invalid("spec.clusterIPs[0]", "None", f"may not be set to 'None' for {kind} services"))
     if cluster not in ("", "None") and not _is_ip(cluster):
-        found.append(_invalid("spec.clusterIPs[0]", cluster, "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"))
+        found.append(invalid("spec.clusterIPs[0]", cluster, "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"))
     if old and text(old, "spec", "type") != "ExternalName" != kind and text(old, "spec", "clusterIP") not in ("", cluster):
-        found.append(_invalid("spec.clusterIPs[0]", cluster, "may not change once set"))
+        found.append(invalid("spec.clusterIPs[0]", [cluster], "may not change once set"))
     seen: set[tuple[Any, Any]] = set()
     called: set[str] = set()
     for number, port in enumerate(ports):
@@ -84,29 +74,25 @@ def _service(item: Object, old: Object | None) -> list[Fault]:
         seen.add(both) if all(isinstance(one, (int, str)) for one in both) else None
     for number, address in enumerate(spec["externalIPs"] if isinstance(spec.get("externalIPs"), list) else []):
         if not _is_ip(address):
-            found.append(_invalid(f"spec.externalIPs[{number}]", address, "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"))
-    return found + _labels(obj(spec, "selector"), "spec.selector")
+            found.append(invalid(f"spec.externalIPs[{number}]", address, "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"))
+    return found + label_faults(obj(spec, "selector"), "spec.selector")
 
 
 def _service_port(port: Object, field: str, several: bool, called: set[str]) -> list[Fault]:
     found, name = [], text(port, "name")
     if several and not name:
-        found.append(_required(f"{field}.name"))
+        found.append(required(f"{field}.name"))
     elif name:
-        found += [_invalid(f"{field}.name", name, says) for says in names.label_faults(name)]
+        found += [invalid(f"{field}.name", name, says) for says in names.label_faults(name)]
         if name in called:
             found.append(Fault(f"{field}.name", "FieldValueDuplicate", "", name))
         called.add(name)
-    found += _port(f"{field}.port", port.get("port"))
-    found += _one_of(f"{field}.protocol", port.get("protocol"), ("SCTP", "TCP", "UDP"))
+    found += port_faults(f"{field}.port", port.get("port"))
+    found += one_of(f"{field}.protocol", port.get("protocol"), ("SCTP", "TCP", "UDP"))
     target = port.get("targetPort")
     if isinstance(target, str):
-        return found + [_invalid(f"{field}.targetPort", target, says) for says in names.port_name_faults(target)]
-    return found + (_port(f"{field}.targetPort", target) if target is not None else [])
-
-
-def _port(field: str, value: Any) -> list[Fault]:
-    return [] if is_int(value) and 1 <= value <= 65535 else [_invalid(field, 0 if value is None else value, PORT)]
+        return found + [invalid(f"{field}.targetPort", target, says) for says in names.port_name_faults(target)]
+    return found + (port_faults(f"{field}.targetPort", target) if target is not None else [])
 
 
 def _is_ip(value: Any) -> bool:
@@ -117,17 +103,8 @@ def _is_ip(value: Any) -> bool:
     return True
 
 
-def _labels(labels: Object, field: str) -> list[Fault]:
-    found = []
-    for key, value in labels.items():
-        found += [_invalid(field, key, says) for says in names.label_key_faults(key)]
-        bad = names.label_value_faults(value) if isinstance(value, str) else ["must be a string"]
-        found += [_invalid(field, value, says) for says in bad]
-    return found
-
-
 def _pod(item: Object, old: Object | None) -> list[Fault]:
-    found = _pod_spec(obj(item, "spec"), "spec")
+    found = validate_pod.spec(obj(item, "spec"), "spec")
     if old is None:
         return found
     if _fixed(item) != _fixed(old):
@@ -145,65 +122,24 @@ def _fixed(pod: Object) -> Object:
     return spec
 
 
-def _pod_spec(spec: Object, field: str) -> list[Fault]:
-    found: list[Fault] = []
-    seen: set[str] = set()
-    if not objs(spec, "containers"):
-        found.append(_required(f"{field}.containers"))
-    for group in ("initContainers", "containers"):
-        for number, one in enumerate(objs(spec, group)):
-            found += _container(one, f"{field}.{group}[{number}]", seen)
-    found += _one_of(f"{field}.restartPolicy", spec.get("restartPolicy"), ("Always", "Never", "OnFailure"))
-    return found + _one_of(f"{field}.dnsPolicy", spec.get("dnsPolicy"), ("ClusterFirst", "ClusterFirstWithHostNet", "Default", "None"))
-
-
-def _container(one: Object, field: str, seen: set[str]) -> list[Fault]:
-    found, name = [], text(one, "name")
-    if not name:
-        found.append(_required(f"{field}.name"))
-    else:
-        found += [_invalid(f"{field}.name", name, says) for says in names.label_faults(name)]
-        if name in seen:
-            found.append(Fault(f"{field}.name", "FieldValueDuplicate", "", name))
-        seen.add(name)
-    if not text(one, "image"):
-        found.append(_required(f"{field}.image"))
-    for number, port in enumerate(objs(one, "ports")):
-        at_port = f"{field}.ports[{number}]"
-        if port.get("containerPort") is None:
-            found.append(_required(f"{at_port}.containerPort"))
-        else:
-            found += _port(f"{at_port}.containerPort", port["containerPort"])
-        found += _one_of(f"{at_port}.protocol", port.get("protocol"), ("SCTP", "TCP", "UDP"))
-        if called := text(port, "name"):
-            found += [_invalid(f"{at_port}.name", called, says) for says in names.port_name_faults(called)]
-    for number, variable in enumerate(objs(one, "env")):
-        called = text(variable, "name")
-        if not called:
-            found.append(_required(f"{field}.env[{number}].name"))
-        else:
-            found += [_invalid(f"{field}.env[{number}].name", called, says) for says in names.env_faults(called)]
-    return found + _one_of(f"{field}.imagePullPolicy", one.get("imagePullPolicy"), ("Always", "IfNotPresent", "Never"))
-
-
 def _workload(item: Object, old: Object | None) -> list[Fault]:
     spec, found = obj(item, "spec"), []
     selector, replicas = spec.get("selector"), spec.get("replicas")
     labels = obj(spec, "template", "metadata", "labels")
     if isinstance(replicas, int) and replicas < 0:
-        found.append(_invalid("spec.replicas", replicas, NEGATIVE))
+        found.append(invalid("spec.replicas", replicas, NEGATIVE))
     if selector is None:
-        found.append(_required("spec.selector"))
-    elif not obj(selector, "matchLabels") and not objs(selector, "matchExpressions"):
-        found.append(_invalid("spec.selector", selector, "empty selector is invalid for deployment"))
-    elif not matches_selector(selector, labels):
-        found.append(_invalid("spec.template.metadata.labels", labels, "`selector` does not match template `labels`"))
+        found.append(required("spec.selector"))
+    if selector is not None and not obj(selector, "matchLabels") and not objs(selector, "matchExpressions"):
+        found.append(invalid("spec.selector", selector, "empty selector is invalid for deployment"))
+    elif selector is None or not matches_selector(selector, labels):
+        found.append(invalid("spec.template.metadata.labels", labels, "`selector` does not match template `labels`"))
     if old and at(old, "spec", "selector") not in (None, selector):
-        found.append(_invalid("spec.selector", selector, IMMUTABLE))
-    found += _labels(labels, "spec.template.labels")
-    found += _pod_spec(obj(spec, "template", "spec"), "spec.template.spec")
+        found.append(invalid("spec.selector", selector, IMMUTABLE))
+    found += label_faults(labels, "spec.template.labels")
+    found += validate_pod.spec(obj(spec, "template", "spec"), "spec.template.spec")
     if text(spec, "template", "spec", "restartPolicy") in ("Never", "OnFailure"):
-        found += _one_of("spec.template.spec.restartPolicy", text(spec, "template", "spec", "restartPolicy"), ("Always",))
+        found += one_of("spec.template.spec.restartPolicy", text(spec, "template", "spec", "restartPolicy"), ("Always",))
     return found
 
 
@@ -212,22 +148,14 @@ def _endpoints(item: Object, old: Object | None) -> list[Fault]:
     for number, subset in enumerate(objs(item, "subsets")):
         field = f"subsets[{number}]"
         if not objs(subset, "addresses") and not objs(subset, "notReadyAddresses"):
-            found.append(_required(field, "must specify `addresses` or `notReadyAddresses`"))
+            found.append(required(field, "must specify `addresses` or `notReadyAddresses`"))
         for group in ("addresses", "notReadyAddresses"):
             for place, one in enumerate(objs(subset, group)):
                 if not _is_ip(one.get("ip")):
                     says = "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"
-                    found.append(_invalid(f"{field}.{group}[{place}].ip", one.get("ip"), says))
+                    found.append(invalid(f"{field}.{group}[{place}].ip", one.get("ip"), says))
         for place, port in enumerate(objs(subset, "ports")):
-            found += _port(f"{field}.ports[{place}].port", port.get("port"))
-    return found
-
-
-def _configmap(item: Object, old: Object | None) -> list[Fault]:
-    keys = [*obj(item, "data"), *obj(item, "binaryData")]
-    found = [_invalid(f"data[{key}]", key, says) for key in keys for says in names.config_key_faults(key)]
-    if old and at(old, "immutable") is True and (item.get("data"), item.get("immutable")) != (old.get("data"), True):
-        found.append(Fault("data", "FieldValueForbidden", "field is immutable when `immutable` is set"))
+            found += port_faults(f"{field}.ports[{place}].port", port.get("port"))
     return found
 
 
@@ -237,5 +165,6 @@ _CHECKS: dict[str, Callable[[Object, Object | None], list[Fault]]] = {
     "Deployment": _workload,
     "ReplicaSet": _workload,
     "Endpoints": _endpoints,
-    "ConfigMap": _configmap,
+    "ConfigMap": validate_data.configmap,
+    "Secret": validate_data.secret,
 }

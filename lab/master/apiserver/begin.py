@@ -2,36 +2,59 @@
 
 from __future__ import annotations
 
+import asyncio
 from ipaddress import IPv4Address, IPv4Network
 
+from lab.master.api import accounts
 from lab.master.apiserver.cache import Object
 from lab.master.apiserver.errors import Refused
 from lab.master.apiserver.registry import Registry
 from lab.master.resources import by_kind
 
 NAMESPACES = ("default", "kube-system", "kube-public")
+_FOLLOWING = {"Endpoints": "subsets", "EndpointSlice": "endpoints"}
+"""Kind -> the field that a later start brings up to date."""
+
 _LABELS = {"component": "apiserver", "provider": "kubernetes"}
 
 
 async def begin(registry: Registry, network: IPv4Network, address: IPv4Address | None, secure_port: int) -> None:
-    """Create what is missing; what is there stays, but the endpoints follow the address. Raises Refused when etcd is away."""
-    for name in NAMESPACES:
-        await _ensure(registry, {"kind": "Namespace", "apiVersion": "v1", "metadata": {"name": name}})
+    """Create what is missing; what is there stays, but the endpoints follow the address. The service `kubernetes` comes last.
+
+    Raises Refused when etcd is away.
+    """
+    await asyncio.gather(*(_namespace(registry, name, _ways_in(address, secure_port) if name == "default" else []) for name in NAMESPACES))
     port = {"name": "https", "port": 443, "protocol": "TCP", "targetPort": secure_port}
     spec = {"type": "ClusterIP", "clusterIP": str(network[1]), "ports": [port], "sessionAffinity": "None"}
     metadata = {"name": "kubernetes", "namespace": "default", "labels": _LABELS}
     await _ensure(registry, {"kind": "Service", "apiVersion": "v1", "metadata": metadata, "spec": spec})
+
+
+def _ways_in(address: IPv4Address | None, secure_port: int) -> list[Object]:
+    """The back ends of the apiserver's own service, in both forms."""
     if address is None:
-        return
+        return []
     subsets = [{"addresses": [{"ip": str(address)}], "ports": [{"name": "https", "port": secure_port, "protocol": "TCP"}]}]
     labels = {"endpointslice.kubernetes.io/skip-mirror": "true"}
     endpoints = {"kind": "Endpoints", "apiVersion": "v1", "metadata": {"name": "kubernetes", "namespace": "default", "labels": labels}}
-    await _ensure(registry, endpoints | {"subsets": subsets}, "subsets")
     slices = {"name": "kubernetes", "namespace": "default", "labels": {"kubernetes.io/service-name": "kubernetes"}}
     ends = [{"addresses": [str(address)], "conditions": {"ready": True}}]
     ports = [{"name": "https", "port": secure_port, "protocol": "TCP"}]
     made = {"kind": "EndpointSlice", "apiVersion": "discovery.k8s.io/v1", "metadata": slices, "addressType": "IPv4"}
-    await _ensure(registry, made | {"endpoints": ends, "ports": ports}, "endpoints")
+    return [endpoints | {"subsets": subsets}, made | {"endpoints": ends, "ports": ports}]
+
+
+async def _namespace(registry: Registry, name: str, more: list[Object]) -> None:
+    """A namespace with what it begins with, and more; what is there already follows the address."""
+    await _ensure(registry, {"kind": "Namespace", "apiVersion": "v1", "metadata": {"name": name}})
+    wanted = [*accounts.begun(name, ""), *more]
+    await asyncio.gather(*(_ensure(registry, item, _FOLLOWING.get(item["kind"], "")) for item in wanted))
+
+
+async def publish(registry: Registry) -> None:
+    """Have the certificate of the authority in every namespace. Raises Refused when etcd is away."""
+    names = [item["metadata"]["name"] for _, item in registry.cache.below("/registry/namespaces/") if "deletionTimestamp" not in item["metadata"]]
+    await asyncio.gather(*(_ensure(registry, accounts.root_ca(name, registry.authority), "data") for name in names))
 
 
 async def _ensure(registry: Registry, item: Object, follows: str = "") -> None:

@@ -113,7 +113,7 @@ def item_of(document: Any, resource: Resource, version: str) -> Object:
 
 def check(item: Object, kind: str, version: str, how: str) -> None:
     """Refuse fields of a wrong type, and with `Strict` fields that the kind does not have. Raises Refused."""
-    said = openapi.type_error(item, kind, version)
+    said = openapi.type_error(item, kind, version) or openapi.base64_error(item, kind, version) or openapi.quantity_error(item, kind, version)
     if not said and how == "Strict":
         said = openapi.strict_error(item, kind, version)
     if said:

@@ -1,6 +1,7 @@
-"""HTTPS: a certificate authority of the apiserver's own, the certificate that it signs, and the socket they serve.
+"""HTTPS: a certificate authority of the apiserver's own, the certificate that it signs, the key for tokens, and the socket they serve.
 
-Both are made when the first connection comes to the port: a lab in which nobody speaks HTTPS to its apiserver never pays for them.
+They are made once, as soon as the apiserver serves plain HTTP, and kept in a directory, the keys for the apiserver's user alone: pods trust
+the authority by the file that was mounted into them, and their tokens have to outlive a restart of the apiserver.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ import asyncio
 import os
 import socket
 import ssl
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from ipaddress import IPv4Address
@@ -23,6 +24,10 @@ NAMES = ("kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernet
 """What pods call the apiserver."""
 
 CA_FILE = "ca.crt"
+FILES = (CA_FILE, "apiserver.crt", "apiserver.key", "sa.key")
+_FOR = "names"
+"""The file that says for which names the certificate is."""
+
 LASTS = timedelta(days=365)
 _EARLIER = timedelta(hours=1)
 """How far a certificate's time begins before it is made: clocks differ."""
@@ -30,11 +35,15 @@ _EARLIER = timedelta(hours=1)
 
 @dataclass(frozen=True)
 class Made:
-    """PEM: the authority's certificate, the apiserver's, and the latter's private key."""
+    """PEM: the authority's certificate, the apiserver's and its private key, and the private key that signs tokens.
+
+    The authority's own key is nowhere: it signs once.
+    """
 
     authority: bytes
     certificate: bytes
     key: bytes
+    tokens: bytes
 
 
 def make(names: Sequence[str], addresses: Sequence[IPv4Address]) -> Made:
@@ -69,7 +78,36 @@ def make(names: Sequence[str], addresses: Sequence[IPv4Address]) -> Made:
         authority.sign(own, hashes.SHA256()).public_bytes(pem),
         signed.sign(own, hashes.SHA256()).public_bytes(pem),
         other.private_bytes(pem, serialization.PrivateFormat.PKCS8, plain),
+        ec.generate_private_key(ec.SECP256R1()).private_bytes(pem, serialization.PrivateFormat.PKCS8, plain),
     )
+
+
+def kept(names: Sequence[str], addresses: Sequence[IPv4Address], place: str, log: Callable[[str], None]) -> Made:
+    """What an apiserver before this one left in the directory `place`, else new ones, left there. Empty: they stay in memory."""
+    if not place:
+        return make(names, addresses)
+    folder = Path(place)
+    try:
+        found = Made(*((folder / name).read_bytes() for name in FILES))
+        if (folder / _FOR).read_text() == _for(names, addresses):
+            return found
+    except OSError:
+        pass  # not all of them are there
+    made = make(names, addresses)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, text in zip(FILES, (made.authority, made.certificate, made.key, made.tokens), strict=True):
+            (folder / name).unlink(missing_ok=True)
+            with open(os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644 if name == CA_FILE else 0o600), "wb") as file:
+                file.write(text)
+        (folder / _FOR).write_text(_for(names, addresses))
+    except OSError as error:
+        log(f"apiserver: cannot write to {place}: {error.strerror}")
+    return made
+
+
+def _for(names: Sequence[str], addresses: Sequence[IPv4Address]) -> str:
+    return " ".join([*names, *map(str, addresses)]) + "\n"
 
 
 def context_of(made: Made) -> ssl.SSLContext:
@@ -99,21 +137,14 @@ def listen(address: IPv4Address, port: int, backlog: int) -> socket.socket:
     return listening
 
 
-async def serve(server: web.Server, listening: socket.socket, addresses: Sequence[IPv4Address], place: str, log: Callable[[str], None]) -> None:
-    """Serve HTTPS from the first connection on. place: a directory for the authority's certificate; empty: none."""
+async def serve(server: web.Server, listening: socket.socket, making: Awaitable[Made], log: Callable[[str], None]) -> None:
+    """Serve HTTPS from the first connection on, with what `making` comes to."""
     loop, asked = asyncio.get_running_loop(), asyncio.Event()
     loop.add_reader(listening, asked.set)
     try:
         await asked.wait()
     finally:
         loop.remove_reader(listening)
-    made = await loop.run_in_executor(None, make, NAMES, addresses)
-    if place:
-        try:
-            Path(place).mkdir(parents=True, exist_ok=True)
-            (Path(place) / CA_FILE).write_bytes(made.authority)
-        except OSError as error:
-            log(f"apiserver: cannot write {place}/{CA_FILE}: {error.strerror}")
-    secure = await loop.create_server(server, sock=listening, ssl=context_of(made), ssl_handshake_timeout=10.0)
-    log(f"apiserver: HTTPS for {', '.join([*NAMES, *map(str, addresses)])}")
+    secure = await loop.create_server(server, sock=listening, ssl=context_of(await making), ssl_handshake_timeout=10.0)
+    log("apiserver: somebody speaks HTTPS")
     await secure.serve_forever()

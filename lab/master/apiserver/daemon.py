@@ -23,6 +23,7 @@ from lab.master.apiserver.registry import Registry
 from lab.master.apiserver.relay import Relay
 from lab.master.apiserver.requests import Requests
 from lab.master.apiserver.store import Store
+from lab.master.apiserver.tokens import Tokens
 from lab.master.apiserver.web import Site, log
 
 BACKLOG = 512
@@ -59,17 +60,19 @@ async def _run(args: Flags) -> None:
     addresses = Addresses(cache, args.service_cluster_ip_range, args.service_node_port_range)
     registry = Registry(store, addresses)
     advertised = args.advertise_address or args.insecure_bind_address
+    registry.has_https = bool(args.secure_port)
+    making: asyncio.Future[certificates.Made] = loop.create_future()
     site = Site(
         Requests(registry, args.table_columns), Relay(registry, args.kubelet_port), lambda: store.is_ready, args.kubernetes_version,
-        f"{advertised}:{args.secure_port or args.insecure_port}", log,
+        f"{advertised}:{args.secure_port or args.insecure_port}", log, registry,
     )  # fmt: skip
     server = site.server()
     listening = await _listen(server, args)
     store.start()
-    tasks = [asyncio.create_task(_begin(store, registry, args))]
+    tasks = [asyncio.create_task(_begin(store, registry, args, making))]
     if args.secure_port:
         port = certificates.listen(args.bind_address, args.secure_port, BACKLOG)
-        tasks.append(asyncio.create_task(certificates.serve(server, port, _own_addresses(args), args.cert_dir, log)))
+        tasks.append(asyncio.create_task(certificates.serve(server, port, making, log)))
     await stopped.wait()
     for one in listening:
         one.close()
@@ -112,7 +115,7 @@ def _own_addresses(args: Flags) -> list[IPv4Address]:
     return [args.service_cluster_ip_range[1], *advertised, IPv4Address("127.0.0.1")]
 
 
-async def _begin(store: Store, registry: Registry, args: Flags) -> None:
+async def _begin(store: Store, registry: Registry, args: Flags, making: asyncio.Future[certificates.Made]) -> None:
     await store.ready()
     while True:
         try:
@@ -122,3 +125,16 @@ async def _begin(store: Store, registry: Registry, args: Flags) -> None:
             log(f"apiserver: {refused}")
             await asyncio.sleep(_AGAIN)
     log(f"apiserver: ready, serving on {args.insecure_bind_address}:{args.insecure_port}")
+    if not args.secure_port:
+        return
+    # Only now: a boot waits for what is above, and the first pod needs the authority's certificate a moment later.
+    loop = asyncio.get_running_loop()
+    made = await loop.run_in_executor(None, certificates.kept, certificates.NAMES, _own_addresses(args), args.cert_dir, log)
+    registry.authority, registry.tokens = made.authority.decode(), Tokens(made.tokens, registry.cache)
+    making.set_result(made)
+    while True:
+        try:
+            return await begin.publish(registry)
+        except Refused as refused:
+            log(f"apiserver: {refused}")
+            await asyncio.sleep(_AGAIN)

@@ -19,7 +19,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     flag("--insecure-port", type=_port, default=8080, help="0: no plain HTTP (%(default)s)")
     flag("--bind-address", type=_address, default=IPv4Address("0.0.0.0"), help="where HTTPS listens (%(default)s)")
     flag("--secure-port", type=_port, default=6443, help="0: no HTTPS (%(default)s)")
-    flag("--cert-dir", default="/var/run/kubernetes", help="where ca.crt is written when HTTPS is first spoken; empty: nowhere (%(default)s)")
+    flag("--cert-dir", default="/var/run/kubernetes", help="where certificates and keys are kept; empty: nowhere (%(default)s)")
     flag("--advertise-address", type=_address, default=None, help="the back end of the service `kubernetes`; none: no such endpoints")
     flag("--service-cluster-ip-range", type=_network, default=IPv4Network("10.96.0.0/12"), help="(%(default)s)")
     flag("--service-node-port-range", type=_ports, default=range(30000, 32768), help="FIRST-LAST (30000-32767)")

@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from lab.master.api import ages, status
 from lab.master.api import apply as applying
-from lab.master.api import status
+from lab.master.api.lenient import at, is_int, obj, text, texts
 from lab.master.api.status import Fault
 from lab.master.apiserver import bodies
 from lab.master.apiserver.cache import Object
 from lab.master.apiserver.errors import Refused
 from lab.master.apiserver.paths import Target
 from lab.master.apiserver.registry import Registry, now
+from lab.master.apiserver.tokens import HOUR, ISSUER, LONGEST
+from lab.master.resources import by_kind
 
 
 def scale_of(item: Object) -> Object:
@@ -45,7 +48,9 @@ def scaling(target: Target, of: Callable[[Object], Any]) -> tuple[Callable[[Obje
 
 
 async def act(registry: Registry, target: Target, document: Object, dry: bool) -> tuple[int, Object]:
-    """A POST to a pod's binding or eviction. Raises Refused."""
+    """A POST to a pod's binding or eviction, or for a service account's token. Raises Refused."""
+    if target.subresource == "token":
+        return 201, _token(registry, target, document)
     if target.subresource == "binding":
         await _bind(registry, target, document, dry)
     elif target.subresource == "eviction":
@@ -56,6 +61,43 @@ async def act(registry: Registry, target: Target, document: Object, dry: bool) -
     else:
         raise Refused(status.method_not_allowed())
     return 201, {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}
+
+
+SHORTEST = 600
+"""Seconds that a token is good at least."""
+
+
+def _token(registry: Registry, target: Target, document: Object) -> Object:
+    """A TokenRequest with its answer."""
+    account, tokens = registry.get(target.resource, target.name, target.namespace), registry.tokens
+    if tokens is None:
+        why = "they come with HTTPS" if registry.has_https else "there are none without HTTPS, and --secure-port is 0"
+        raise Refused(status.unavailable(f"no tokens are issued yet: {why}"))
+    seconds = at(document, "spec", "expirationSeconds")
+    seconds = HOUR if seconds is None else seconds
+    why = "" if is_int(seconds) and seconds >= SHORTEST else "may not specify a duration less than 10 minutes"
+    why = why or ("may not specify a duration larger than 2^32 seconds" if seconds > LONGEST else "")
+    if why:
+        fault = Fault("spec.expirationSeconds", "FieldValueInvalid", why, seconds)
+        raise Refused(status.invalid("TokenRequest", "", [fault], "authentication.k8s.io"))
+    wanted = obj(document, "spec", "boundObjectRef")
+    token, until = tokens.issue(account, texts(document, "spec", "audiences"), seconds, _bound(registry, target, wanted) if wanted else None)
+    spec = {"audiences": [ISSUER], "expirationSeconds": seconds} | {key: value for key, value in obj(document, "spec").items() if value}
+    answer = {"kind": "TokenRequest", "apiVersion": "authentication.k8s.io/v1", "metadata": {"name": target.name, "namespace": target.namespace}}
+    return answer | {"spec": spec, "status": {"token": token, "expirationTimestamp": ages.timestamp(until)}}
+
+
+def _bound(registry: Registry, target: Target, wanted: Object) -> Object:
+    """The object that a token shall end with. Raises Refused when it is none that a token can be bound to."""
+    kind, name, uid = text(wanted, "kind"), text(wanted, "name"), text(wanted, "uid")
+    if kind not in ("Pod", "Secret"):
+        raise Refused(status.bad_request(f"cannot bind token to object of type v1, Kind={kind:.100}"))
+    found = registry.get(by_kind(kind), name, target.namespace)
+    if uid and uid != found["metadata"]["uid"]:
+        plural = by_kind(kind).plural
+        why = f"the UID in the bound object reference ({uid}) does not match the UID in record. The object might have been deleted and then recreated"
+        raise Refused(status.conflict(plural, name, "", why))
+    return found
 
 
 async def _bind(registry: Registry, target: Target, document: Object, dry: bool) -> None:

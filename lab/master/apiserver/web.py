@@ -13,6 +13,7 @@ from lab.master.api import discovery, status
 from lab.master.apiserver import answers, openapi, paths
 from lab.master.apiserver.cache import Object
 from lab.master.apiserver.errors import Refused
+from lab.master.apiserver.registry import Registry
 from lab.master.apiserver.relay import Relay
 from lab.master.apiserver.requests import Requests
 
@@ -28,8 +29,9 @@ class Site:
     """
 
     def __init__(
-        self, requests: Requests, relay: Relay, ready: Callable[[], bool], version: str, address: str, log: Callable[[str], None]
+        self, requests: Requests, relay: Relay, ready: Callable[[], bool], version: str, address: str, log: Callable[[str], None], registry: Registry
     ) -> None:
+        self._registry = registry
         self._requests, self._relay, self._ready, self._log = requests, relay, ready, log
         self._version, self._address = version, address
 
@@ -44,6 +46,7 @@ class Site:
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request."""
         try:
+            self._authenticate(request)
             return await self._served(request)
         except Refused as refused:
             return _refusal(refused.status)
@@ -56,6 +59,16 @@ class Site:
             place = f"{frame.tb_frame.f_code.co_filename}:{frame.tb_lineno}" if frame is not None else "?"
             self._log(f"{request.method} {request.raw_path[:200]!a}: {type(error).__name__}: {str(error)[:200]!a} at {place}")
             return _refusal(status.internal_error(type(error).__name__))
+
+    def _authenticate(self, request: web.BaseRequest) -> None:
+        """Over HTTPS a token has to be a good one; who shows none is anonymous, and everybody may do everything. Raises Refused."""
+        said = request.headers.get("Authorization", "")
+        if not said or not request.secure:
+            return
+        how, _, token = said.partition(" ")
+        tokens = self._registry.tokens
+        if how.lower() != "bearer" or tokens is None or not tokens.user(token.strip()):
+            raise Refused(status.unauthorized())
 
     async def _served(self, request: web.BaseRequest) -> web.StreamResponse:
         parts = paths.segments(request.raw_path)

@@ -56,7 +56,7 @@ class Bind:
 
 @dataclass(frozen=True)
 class Finalize:
-    """Let go of a namespace that is empty."""
+    """Let go of a namespace in which nothing is left that controllers watch."""
 
     name: str
 

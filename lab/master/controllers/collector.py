@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
+from lab.master.api import accounts
 from lab.master.client import Object
 from lab.master.controllers.actions import Action, Create, Finalize, deletion, patch_of
 from lab.master.controllers.objects import going
@@ -14,8 +15,11 @@ from lab.master.resources import RESOURCES, by_kind
 
 FOREGROUND, ORPHAN = "foregroundDeletion", "orphan"
 _PLURALS = {one.kind: one for one in RESOURCES}
-_OWNERS = ("deployments", "replicasets", "services", "pods", "nodes", "configmaps", "serviceaccounts")
-_DEPENDENTS = ("replicasets", "pods", "endpoints", "endpointslices", "configmaps")
+_OWNERS = ("deployments", "replicasets", "services", "pods", "nodes", "configmaps", "secrets", "serviceaccounts")
+_DEPENDENTS = ("replicasets", "pods", "endpoints", "endpointslices", "configmaps", "secrets")
+_SOURCE = "kube-system"
+"""The namespace whose ConfigMap with the authority's certificate is copied where one is missing."""
+
 WATCHED = tuple(dict.fromkeys((*_OWNERS, *_DEPENDENTS)))
 
 
@@ -72,15 +76,15 @@ def dependents_of(owner: Object, world: World) -> list[tuple[str, Object]]:
 
 
 def reconcile_namespace(key: Key, world: World) -> list[Action]:
-    """A namespace has a ServiceAccount `default`; one that is being deleted loses its content, then itself."""
+    """A namespace has a ServiceAccount `default` and the authority's certificate; one that is being deleted loses its content, then itself."""
     name = key[1]
     namespace = world.get("namespaces", name)
     if namespace is None:
         return []
     if not going(namespace):
-        if world.get("serviceaccounts", "default", name) is not None:
-            return []
-        return [Create({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default", "namespace": name}})]
+        authority = world.get("configmaps", accounts.ROOT_CA, _SOURCE)
+        wanted = accounts.begun(name, str(((authority or {}).get("data") or {}).get("ca.crt", "")))
+        return [Create(one) for one in wanted if world.get(by_kind(one["kind"]).plural, one["metadata"]["name"], name) is None]
     content = [(plural, one) for plural in WATCHED_NAMESPACED for one in world.all(plural, name)]
     if not content:
         return [Finalize(name)] if (namespace.get("spec") or {}).get("finalizers") else []
@@ -116,10 +120,10 @@ def _of(plural: str) -> Controller:
 
 
 def _namespace_of(world: World, item: Object) -> Iterable[Key]:
-    """A change in a namespace concerns it while it is being deleted, or when its ServiceAccount has gone."""
+    """A change in a namespace concerns it while it is being deleted, or when something has gone that every namespace has."""
     name = item["metadata"].get("namespace", "")
     namespace = world.get("namespaces", name)
-    if namespace is not None and (going(namespace) or item["metadata"]["name"] == "default"):
+    if namespace is not None and (going(namespace) or item["metadata"]["name"] in (accounts.DEFAULT, accounts.ROOT_CA)):
         yield "", name
 
 

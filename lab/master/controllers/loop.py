@@ -18,6 +18,9 @@ from lab.master.resources import by_kind, by_plural
 FIRST_PAUSE, LONGEST_PAUSE = 0.01, 2.0
 """Seconds before an object is looked at again after a failure: doubled each time. The real ones begin with 5 ms and end with 1000 s."""
 
+UNWATCHED = ("events", "leases")
+"""What may be in a namespace without any controller's knowing: it goes last."""
+
 _NOT_FOUND, _CONFLICT = 404, 409
 
 _NONSENSE = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
@@ -252,6 +255,8 @@ class Loop:
             self.world.assume("pods", {**pod, "spec": {**pod["spec"], "nodeName": action.node}})
 
     def _finalize(self, action: Finalize) -> None:
+        for plural in UNWATCHED:
+            self.client.request("DELETE", by_plural(plural).path("", action.name))
         namespace = self.client.get("namespaces", action.name)
         namespace["spec"] = {**(namespace.get("spec") or {}), "finalizers": []}
         path = by_plural("namespaces").path(action.name, "", "finalize")
