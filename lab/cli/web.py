@@ -68,7 +68,8 @@ def attend(name: str, what: str, args: argparse.Namespace) -> int:
     entry = registry.pick(name)
     try:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, signal.default_int_handler)
+            if number == signal.SIGINT or signal.getsignal(number) is not signal.SIG_IGN:  # nohup ignores SIGHUP
+                signal.signal(number, signal.default_int_handler)
         show(entry, args.web_port, args.lang)
         print(STAY[args.lang], flush=True)
         registry.wait(entry)
