@@ -252,8 +252,9 @@ def enter(descriptors: list[int], argv: list[str], directory: str, environment: 
         _exec(argv, directory, environment)
     import signal
 
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGQUIT, signal.SIG_IGN)
+    # Whoever waits must outlive the command, also when its terminal hangs up: else nobody in the sandbox could reap it, and the lab could not end.
+    for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
     _, status = os.waitpid(child, 0)
     return exit_status(status)
 

@@ -35,7 +35,7 @@ def main(name: str, port: int, language: str, descriptor: int) -> int:
 
         from lab.web.serve import serve
 
-        asyncio.run(serve(entry, port, language, door, tell))
+        asyncio.new_event_loop().run_until_complete(serve(entry, port, language, door, tell))
     except LabError as error:
         tell({"error": str(error), "status": error.status})
         return error.status
@@ -43,4 +43,4 @@ def main(name: str, port: int, language: str, descriptor: int) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1], int(sys.argv[2]), sys.argv[3], int(sys.argv[4])))
+    os._exit(main(sys.argv[1], int(sys.argv[2]), sys.argv[3], int(sys.argv[4])))

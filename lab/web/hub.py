@@ -131,9 +131,8 @@ class Hub:
 
     async def close(self) -> None:
         """Say goodbye to every page."""
-        for page in list(self._pages):
-            with contextlib.suppress(Exception):
-                await asyncio.wait_for(page.close(code=1001, message=b"the lab has ended"), 1.0)
+        farewells = (page.close(code=1001, message=b"the lab has ended") for page in list(self._pages))
+        await asyncio.gather(*farewells, return_exceptions=True)
 
 
 async def _until_closed(page: web.WebSocketResponse) -> None:

@@ -19,9 +19,10 @@ from lab.fabric import registry, unixsocket
 from lab.web import access, server
 from lab.web.hub import Hub
 from lab.web.lablink import LabLink
+from lab.web.terminals import Terminals
 
-FAREWELL = 2.0
-"""Seconds that open requests have at the end."""
+FAREWELL = 0.5
+"""Seconds that pages have at the end to hear of it."""
 
 
 async def serve(entry: registry.Entry, port: int, language: str, door: socket.socket, tell: Callable[[dict[str, object]], None]) -> None:
@@ -29,6 +30,7 @@ async def serve(entry: registry.Entry, port: int, language: str, door: socket.so
 
     port   0: any that is free
     tell   called once, with the first link
+    The caller ends the process afterwards, with which the kernel hangs up on its terminals; threads that wait for the lab are not waited for.
     Raises LabError when the port cannot be had.
     """
     listening = _listen(port)
@@ -36,8 +38,9 @@ async def serve(entry: registry.Entry, port: int, language: str, door: socket.so
     over = asyncio.Event()
     lab = LabLink(entry.socket, lambda: hub.tell("busy", {"what": lab.busy}))
     hub = Hub(lab, door)
-    app = server.application(entry, who, hub, lab, language)
-    runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=FAREWELL)
+    terminals = Terminals(entry.name)
+    app = server.application(entry, who, hub, lab, terminals, language)
+    runner = web.AppRunner(app, access_log=None, handle_signals=False)
     await runner.setup()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -56,17 +59,14 @@ async def serve(entry: registry.Entry, port: int, language: str, door: socket.so
     finally:
         telling.cancel()
         private.close()
-        await hub.close()
-        await runner.cleanup()
-        loop.remove_reader(watched)
-        os.close(watched)
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(hub.close(), FAREWELL)
         entry.web_socket.unlink(missing_ok=True)
 
 
 def _listen(port: int) -> socket.socket:
     listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    if port:
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind((access.ADDRESS, port))
     except (OSError, OverflowError) as error:

@@ -50,9 +50,9 @@ BEAT = 20.0
 ACCESS: web.AppKey[access.Access] = web.AppKey("access", access.Access)
 
 
-def application(entry: Entry, who: access.Access, hub: Hub, lab: LabLink, language: str) -> web.Application:
+def application(entry: Entry, who: access.Access, hub: Hub, lab: LabLink, terminals: Terminals, language: str) -> web.Application:
     """The server of one lab's page."""
-    page = _Page(entry, hub, lab, language)
+    page = _Page(entry, hub, lab, terminals, language)
     app = web.Application(middlewares=[_guard], client_max_size=requests.SIZE)
     app[ACCESS] = who
     app.on_response_prepare.append(_headers)
@@ -105,10 +105,10 @@ async def _guard(request: web.Request, handler: Handler) -> web.StreamResponse:
 class _Page:
     """What is behind the addresses."""
 
-    def __init__(self, entry: Entry, hub: Hub, lab: LabLink, language: str) -> None:
+    def __init__(self, entry: Entry, hub: Hub, lab: LabLink, terminals: Terminals, language: str) -> None:
         self._entry, self._hub, self._lab, self._language = entry, hub, lab, language
         self._files = {name: item for name, item in _files()}
-        self._terminals = Terminals(entry.name)
+        self._terminals = terminals
 
     async def index(self, request: web.Request) -> web.Response:
         """The page. With a token that is good, a session begins with it."""

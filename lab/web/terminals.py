@@ -16,6 +16,7 @@ import struct
 import sys
 import termios
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from aiohttp import WSMsgType, web
@@ -36,33 +37,35 @@ class Terminals:
 
     def __init__(self, lab: str) -> None:
         self._lab = lab
-        self._open = 0
+        self._open: set[_Terminal] = set()
 
     def check(self) -> None:
         """Raises UsageError when there are enough."""
-        if self._open >= MOST:
+        if len(self._open) >= MOST:
             raise UsageError(f"{MOST} terminals are open; close one first")
 
     async def serve(self, page: web.WebSocketResponse, who: str) -> None:
         """A shell on machine `who`, until it ends or the page goes."""
-        self._open += 1
+        terminal = _Terminal(page)
+        self._open.add(terminal)
         try:
-            await _Terminal(page).run([sys.executable, "-m", "lab.web.tty", self._lab, who])
+            await terminal.run([sys.executable, "-m", "lab.web.tty", self._lab, who])
         finally:
-            self._open -= 1
+            self._open.remove(terminal)
 
 
 class _Terminal:
     def __init__(self, page: web.WebSocketResponse) -> None:
         self._page, self._window, self._room = page, Window(), asyncio.Event()
         self._master = -1
+        self._child: asyncio.subprocess.Process | None = None
 
     async def run(self, argv: list[str]) -> None:
         self._master, slave = pty.openpty()
         os.set_blocking(self._master, False)
         self._resize(80, 24)
         try:
-            child = await asyncio.create_subprocess_exec(
+            self._child = await asyncio.create_subprocess_exec(
                 *argv, stdin=slave, stdout=slave, stderr=slave, start_new_session=True, env={**os.environ, "TERM": "xterm-256color"}
             )
         except BaseException:
@@ -78,7 +81,7 @@ class _Terminal:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             os.close(self._master)  # hangs up: the kernel ends what runs on the terminal
-            await _ended(child)
+            await self._ended()
             with contextlib.suppress(Exception):
                 await self._page.close(message=b"the shell has ended")
 
@@ -132,6 +135,24 @@ class _Terminal:
                 await _until(loop.add_writer, loop.remove_writer, self._master)
 
 
+    async def _ended(self) -> None:
+        """Wait for the shell; one that stays, because something on the terminal does not mind its end, is killed."""
+        if self._child is None:
+            return
+        try:
+            await asyncio.wait_for(self._child.wait(), FAREWELL)
+        except (TimeoutError, asyncio.TimeoutError):
+            _kill_children(self._child.pid)
+            await self._child.wait()
+
+
+def _kill_children(pid: int) -> None:
+    """Not the process itself: it has to reap them."""
+    with contextlib.suppress(OSError):
+        for child in Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split():
+            os.kill(int(child), signal.SIGKILL)
+
+
 async def _until(add: Callable[..., None], remove: Callable[[int], object], descriptor: int) -> None:
     """Until the descriptor can be read, or written."""
     ready = asyncio.Event()
@@ -140,14 +161,3 @@ async def _until(add: Callable[..., None], remove: Callable[[int], object], desc
         await ready.wait()
     finally:
         remove(descriptor)
-
-
-async def _ended(child: asyncio.subprocess.Process) -> None:
-    try:
-        await asyncio.wait_for(child.wait(), FAREWELL)
-    except (TimeoutError, asyncio.TimeoutError):
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(child.pid, signal.SIGKILL)
-        await child.wait()
-
-

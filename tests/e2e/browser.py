@@ -74,6 +74,18 @@ class Page:
         """A picture of the window."""
         path.write_bytes(base64.b64decode(self.do("Page.captureScreenshot", format="png")["data"]))
 
+    def troubles(self) -> list[str]:
+        """What the page has complained about: exceptions, and errors on the console."""
+        found = []
+        for event in self._browser.events:
+            if event.get("sessionId") != self._session:
+                continue
+            if event["method"] == "Runtime.exceptionThrown":
+                found.append(json.dumps(event["params"]["exceptionDetails"])[:2000])
+            if event["method"] == "Log.entryAdded" and event["params"]["entry"]["level"] == "error":
+                found.append(f"{event['params']['entry']['text']} {event['params']['entry'].get('url', '')}")
+        return found
+
     def metrics(self) -> Mapping[str, float]:
         """Chromium's figures of the page after a garbage collection: Nodes, JSHeapUsedSize, JSEventListeners …"""
         self.do("HeapProfiler.collectGarbage")
@@ -125,16 +137,6 @@ class Browser:
         text, _, self._rest = self._rest.partition(b"\0")
         said: dict[str, Any] = json.loads(text)
         return said
-
-    def troubles(self) -> list[str]:
-        """What pages have complained about: exceptions, and errors on the console."""
-        found = []
-        for event in self.events:
-            if event.get("method") == "Runtime.exceptionThrown":
-                found.append(json.dumps(event["params"]["exceptionDetails"])[:2000])
-            if event.get("method") == "Log.entryAdded" and event["params"]["entry"]["level"] == "error":
-                found.append(f"{event['params']['entry']['text']} {event['params']['entry'].get('url', '')}")
-        return found
 
 
 @contextmanager

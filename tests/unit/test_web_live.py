@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lab.web.live import Mailbox, Sample, State, Window, difference, state_of
@@ -49,12 +49,14 @@ def applied(known: dict[str, dict[str, object]], message: dict[str, object]) -> 
                 known[name][key] = value
 
 
+@settings(max_examples=30)
 @given(st.lists(st.tuples(STATES, st.booleans()), max_size=12))
 def test_a_page_that_takes_now_and_then_knows_the_state_in_the_end(moments: list[tuple[State, bool]]) -> None:
-    mailbox, last = Mailbox(), State()
+    mailbox = Mailbox()
     known: dict[str, dict[str, object]] = {"traffic": {}, "rules": {}}
-    for last, takes in [*moments, (moments[-1][0] if moments else last, True)]:
-        mailbox.state(last)
+    last = moments[-1][0] if moments else State()
+    for state, takes in [*moments, (last, True)]:
+        mailbox.state(state)
         for message in mailbox.take() if takes else ():
             applied(known, message)
     assert known == {"traffic": dict(last.traffic), "rules": {key: value for key, value in last.rules.items() if value is not None}}
