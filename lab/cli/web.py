@@ -76,6 +76,7 @@ def attend(name: str, what: str, args: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         return 0
     finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # an impatient second Ctrl-C must not leave half of it behind
         registry.kill(entry)
         registry.remove(entry)
     return 0

@@ -171,7 +171,8 @@ def test_it_listens_on_loopback_alone(up: Up) -> None:
 
 def test_nonsense_is_refused_in_words(up: Up) -> None:
     session = up.session() | {"Origin": up.origin, "Content_Type": "application/json"}
-    bodies = (("trace", "{"), ("trace", "[]"), ("step", '{"step": 1}'), ("step", '{"step": "nowhere"}'), ("trace", '{"source": "nobody", "target": "x"}'))
+    nobody = json.dumps({"source": "nobody", "target": "x"})
+    bodies = (("trace", "{"), ("trace", "[]"), ("step", '{"step": 1}'), ("step", '{"step": "nowhere"}'), ("trace", nobody))
     for path, body in bodies:
         status, _, text = up.ask("POST", f"/api/{path}", body, **session)
         assert status == 422 and json.loads(text)["error"]
@@ -360,7 +361,7 @@ def test_run_with_a_page_stays_until_it_is_interrupted(browser: Browser) -> None
         running.send_signal(signal.SIGINT)
         page.until("document.querySelector('#pill').textContent === 'the lab has ended'")
     finally:
-        running.send_signal(signal.SIGINT)
+        running.send_signal(signal.SIGINT)  # once more: it does not mind
         _, errors = running.communicate(timeout=60)
     assert running.returncode == 0, errors
     with pytest.raises(ConnectionRefusedError):

@@ -142,7 +142,7 @@ function looks() {
 
 // --- keys
 
-const PANES = [() => $("#help").focus(), picture.focus, () => document.querySelector('#tabs [aria-selected="true"]').focus(), terminals.focus];
+const PANES = [() => $("#zoom-out").focus(), picture.focus, () => document.querySelector('#tabs [aria-selected="true"]').focus(), terminals.focus];
 
 function nextPane(event) {
   event.preventDefault();
