@@ -15,6 +15,7 @@ from lab.cloud.ec2 import Ec2
 from lab.cloud.routes import Machine
 from lab.errors import CommandError
 from lab.fabric import daemon as daemons
+from lab.fabric import process
 from lab.fabric.namespace import Namespace
 from lab.flannel.backends import awsvpc
 from lab.flannel.backends import gce as gce_backend
@@ -51,6 +52,7 @@ class Cloud:
         for name in [name for name in os.environ if name.startswith("AWS_")]:
             del os.environ[name]
         os.environ.update(environment(self._kind))
+        process.announce(environment(self._kind))
         self.running = daemons.fork(router, "cloud", functools.partial(daemon.run, self._kind, machines))
 
     def wait(self) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lab.cluster import control, targets
+from lab.cluster.targets import Target
 from lab.errors import LabError, UsageError
 from lab.fabric.daemon import Daemon
 from lab.fabric.mininet import Host
@@ -36,6 +37,7 @@ PATIENCE = 0.8
 LONGEST = 5.0
 """Seconds that a user may let it wait: other commands to the lab wait for a trace to end."""
 LARGEST = 65000
+_MANY_PODS = 64
 _LEGACY = "they are iptables-legacy's, of which the kernel tells only in its own log (iptables-nft's are shown)"
 
 
@@ -70,18 +72,20 @@ def record(cluster: Cluster, wish: Wish, tunnels: dict[int, Tunnel]) -> Recordin
     cluster.pod_hosts.refresh()
     source = cluster.host(control.resolve(cluster, wish.source))
     target = targets.find(cluster, wish.target, wish.protocol)
-    machines = {host.name: host.namespace for host in cluster.network.hosts}
+    machines = _listening(cluster, source, target)
     able, unable = _watchable(machines) if wish.rules else ({}, {})
     with Sender(source.namespace, target.protocol, target.address, target.port, wish.size, wish.dont_fragment) as sender:
         matches = [*nft_matches(sender.probe, dict(tunnels))]
         with Tracers(able, matches) as tracers, Taps(machines, filters.program(sender.probe, tunnels), bundles.marks(sender.probe)) as taps:
+            lost = {host.name: _lost(host.namespace, tunnels) for host in cluster.nodes}
             start = time.time_ns()
             sender.send()
             if not sender.failed:
                 taps.until(sender, wish.patience)
             taps.drain()
             passes = tracers.passes()
-            found = Recording(sender.probe, source.name, wish.target, start, sender.outcome, wish.patience, dict(tunnels), _names(cluster, target.protocol))
+            names = _names(cluster, target.protocol)
+            found = Recording(sender.probe, source.name, wish.target, start, sender.outcome, wish.patience, dict(tunnels), names)
             frames = (
                 frame
                 for bundle in taps.frames
@@ -90,7 +94,23 @@ def record(cluster: Cluster, wish: Wish, tunnels: dict[int, Tunnel]) -> Recordin
             )
             found = replace(found, frames=tuple(sorted(frames, key=lambda one: one.time)))
             found = replace(found, machines=_machines(cluster, found, passes, unable | tracers.troubles))
+            lost = {name: max(_lost(machines[name], tunnels) - before, 0) for name, before in lost.items()}
+            found = replace(found, machines=tuple(replace(one, lost=lost.get(one.name, 0)) for one in found.machines))
     return _explained(cluster, replace(found, missed=taps.missed))
+
+
+def _listening(cluster: Cluster, source: Host, target: Target) -> dict[str, Namespace]:
+    """The machines to listen on: all. Of very many pods, only those that can send or answer: closing a packet socket takes milliseconds."""
+    hosts = cluster.network.hosts
+    if sum(host.kind == "pod" for host in hosts) > _MANY_PODS:
+        answering = {str(target.address)} | {
+            str(backend.ip)
+            for one in view(cluster.services, cluster.all_endpoints)
+            if target.address in (one.cluster_ip, *one.service.external_ips) or target.port == one.port.node_port
+            for backend in one.backends
+        }
+        hosts = [host for host in hosts if host.kind != "pod" or host is source or answering & {card.ip for card in host.intfList()}]
+    return {host.name: host.namespace for host in hosts}
 
 
 def _check(wish: Wish) -> None:
@@ -151,6 +171,13 @@ def _state(daemon: Daemon) -> str:
 def _forwards(namespace: Namespace) -> bool:
     with namespace.entered():
         return Path("/proc/sys/net/ipv4/ip_forward").read_text(encoding="ascii").strip() != "0"
+
+
+def _lost(namespace: Namespace, tunnels: Mapping[int, Tunnel]) -> int:
+    """How many datagrams have found the buffer of a flanneld's socket full (the last column of /proc/net/udp)."""
+    with namespace.entered():
+        rows = [line.split() for line in Path("/proc/thread-self/net/udp").read_text(encoding="ascii").splitlines()[1:]]
+    return sum(int(row[-1]) for row in rows if tunnels.get(int(row[1].rpartition(":")[2], 16)) == "ip")
 
 
 def _conntrack(host: Host, probe: Probe) -> tuple[str, ...]:

@@ -47,6 +47,14 @@ class Result:
     seconds: float
 
 
+_announced: dict[str, str] = {}
+
+
+def announce(variables: Mapping[str, str]) -> None:
+    """From now on every program of the lab, daemon or command, finds these variables besides the usual."""
+    _announced.update(variables)
+
+
 def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     """What a command on a node, client or router of the lab finds: what a login of root would, and nothing of whoever started the lab.
 
@@ -55,7 +63,7 @@ def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     """
     terminal = {"TERM": os.environ["TERM"]} if os.environ.get("TERM") else {}
     login = {"USER": "root", "LOGNAME": "root", "SHELL": "/bin/bash", "LC_ALL": "C.UTF-8"}
-    return {"PATH": _path(), "HOME": home(), **login, **terminal, "KUBECONFIG": KUBECONFIG, "KUBECACHEDIR": KUBECACHE, **(extra or {})}
+    return {"PATH": _path(), "HOME": home(), **login, **terminal, "KUBECONFIG": KUBECONFIG, "KUBECACHEDIR": KUBECACHE, **_announced, **(extra or {})}
 
 
 def container_environment(own: Mapping[str, str]) -> dict[str, str]:

@@ -233,6 +233,8 @@ def _short(rule: RuleHit) -> str:
 
 def _route(found: str) -> str:
     """The decision without the destination, which the sighting shows."""
-    if found.startswith(("error", "local")):
-        return found.partition(" ")[0] if found.startswith("local") else found
+    if found.startswith("error: "):
+        return f"✗ {found[7:]}"
+    if found.startswith("local"):
+        return "local"
     return re.sub(r"^((?:blackhole|unreachable|prohibit) )?\S+ ", lambda kind: kind[1] or "", found)

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from html import escape
 
+from lab.model import markup
 from lab.model.columns import visible
+from lab.observe.drawing.style import VARIABLES
 from lab.observe.trace.journey import Hop, Journey, LegKind
 from lab.report import journey as table
 from lab.report.words import Language
@@ -17,18 +18,14 @@ from lab.report.words import Language
 _COLUMN, _ROW, _LINE = 104, 30, 15
 _LEFT, _TOP, _NOTES = 92, 118, 690
 _LONGEST = 96
-_STYLE = (
-    "svg{--paper:#fff;--ink:#1b2430;--muted:#5b6878;--edge:#c3ccd8;--panel:#f4f6f9;"
-    "--there:#1769c4;--back:#1a7f43;--error:#c22f3d;--changed:#9a6200}"
-    "@media (prefers-color-scheme:dark){svg{--paper:#12171e;--ink:#e4eaf1;--muted:#9aa8b8;--edge:#3a4757;--panel:#1a212a;--there:#6db1ff;"
-    "--back:#5fce8b;--error:#ff7c86;--changed:#e0a23a}}"
+_STYLE = VARIABLES + (
     ".paper{fill:var(--paper)}text{fill:var(--ink);white-space:pre;"
     'font:11px ui-monospace,"DejaVu Sans Mono",Menlo,Consolas,"Noto Sans CJK SC",monospace}'
-    ".title{font-size:16px;font-weight:600}.muted{fill:var(--muted)}.life{stroke:var(--edge)}.machine{fill:var(--panel);stroke:var(--edge)}"
-    ".way{stroke-width:2;fill:none}.there{stroke:var(--there)}.back{stroke:var(--back)}.error{stroke:var(--error)}.dot{stroke:none}"
-    ".dot.there,.name.there{fill:var(--there);stroke:none}.dot.back,.name.back{fill:var(--back);stroke:none}"
-    ".dot.error,.name.error,.lost{fill:var(--error);stroke:none}.changed{fill:var(--changed)}.name{font-weight:600}"
-)
+    ".title{font-size:16px;font-weight:600}.muted{fill:var(--muted)}.life{stroke:var(--node-edge)}.machine{fill:var(--panel);stroke:var(--node-edge)}"
+    ".way{stroke-width:2;fill:none}.there{stroke:var(--path)}.back{stroke:var(--good)}.error{stroke:var(--bad)}.dot{stroke:none}"
+    ".dot.there,.name.there{fill:var(--path);stroke:none}.dot.back,.name.back{fill:var(--good);stroke:none}"
+    ".dot.error,.name.error,.lost{fill:var(--bad);stroke:none}.changed{fill:var(--tunnel)}.name{font-weight:600}"
+).replace("\n", "")
 
 
 @dataclass(frozen=True)
@@ -53,7 +50,7 @@ def svg(journey: Journey, language: Language = "en") -> str:
     width, height = right + _NOTES, bottom + 34
     verdict = words.verdict()
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}" role="img">',
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}" role="img" class="lab-picture">',
         f"<title>{_text(words.title())}</title><desc>{_text(verdict)}</desc><style>{_STYLE}</style>",
         '<rect class="paper" width="100%" height="100%"/>',
         f'<text class="title" x="16" y="28">{_text(words.title())}</text>',
@@ -144,4 +141,4 @@ def _fitting(text: str, size: int) -> str:
 
 
 def _text(text: str) -> str:
-    return escape(visible(text), quote=False)
+    return markup.text(visible(text))

@@ -10,23 +10,23 @@ import shlex
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from lab.errors import CommandError, NotHere
 from lab.model.aliases import NONE, Aliases
 from lab.model.text import Text
 from lab.observe.sighting import Sighting
 from lab.observe.sighting import lines as sighting_lines
-from lab.observe.trace.journey import Journey
-from lab.observe.trace.lines import lines as journey_lines
 from lab.scenario import checks, thennow
 from lab.scenario.checks import Judge, Name, Verdict
-from lab.scenario.events import Checked, CommandRan, CommandStarted, Emit, Noted, Shown
+from lab.scenario.events import Checked, CommandRan, CommandStarted, Emit, Noted, Shown, Travelled
+from lab.scenario.logs import POLL_SECONDS, Log
 from lab.scenario.thennow import Difference, Row
 
+if TYPE_CHECKING:
+    from lab.observe.trace.journey import Journey
+
 Value = TypeVar("Value")
-POLL_SECONDS = 0.02
 
 
 class ResultLike(Protocol):
@@ -224,40 +224,6 @@ class Machine:
         return Outcome(self._recorder, started.number, result)
 
 
-class Log:
-    """What a daemon writes to its log behind byte `begin`. `who`: the daemon and its machine, for people."""
-
-    def __init__(self, path: Path, begin: int, who: Text, recorder: Recorder, clock: Clock) -> None:
-        self._path = path
-        self._who = who
-        self._recorder = recorder
-        self._clock = clock
-        self._begin = begin
-
-    @property
-    def lines(self) -> list[str]:
-        """The lines written so far."""
-        with self._path.open("rb") as log:
-            log.seek(self._begin)
-            return log.read().decode("utf-8", "replace").splitlines()
-
-    def expect(self, *texts: str, timeout: float = 5.0) -> Log:
-        """Wait until the log has lines with each of these texts, show those lines, and check each text.
-
-        timeout   seconds for all of them; when they are over, the checks of those that are missing have failed and the step goes on
-        """
-        deadline = self._clock.now() + timeout
-        while not all(text in "\n".join(self.lines) for text in texts) and self._clock.now() < deadline:
-            self._clock.sleep(POLL_SECONDS)
-        lines = self.lines
-        shown = tuple(line for line in lines if any(text in line for text in texts))
-        self._recorder.show(self._who, shown)
-        for text in texts:
-            name = Text(f"the log says “{text}”", f"日志里有“{text}”")
-            self._recorder.check(checks.contains(name, text)("\n".join(shown or lines)))
-        return self
-
-
 class View:
     """The lab in the hands of a step. Whatever else the cluster offers (pod_object, service, …) passes through."""
 
@@ -362,8 +328,9 @@ class View:
         self.show(sighting_lines(sightings), en=en, zh=zh)
 
     def show_journey(self, journey: Journey, *, en: str, zh: str) -> None:
-        """Show what `trace` found: each place, what changed there, and the netfilter rules that were hit."""
-        self.show(journey_lines(journey), en=en, zh=zh)
+        """Show a packet's journey (`lab.trace`): its lines, and in reports a picture of it."""
+        self.show(journey.lines, en=en, zh=zh)
+        self.recorder.emit(Travelled(journey.to_json(), self.recorder.commands))
 
     def check(self, judge: Judge, actual: object) -> bool:
         """Let a judge of lab.scenario.checks look at any value; whether it held."""

@@ -12,6 +12,7 @@ scenario = Scenario(
     title=Text("then and now: the article's listings beside today's", "今昔对照：文章里的输出与今天的输出"),
     topology="today",
     backends=["vxlan"],
+    lab_only=Text("it compares the article's cluster with one of the lab's own", "它把文章里的集群与 lab 自己的集群对照"),
     manifests=["nginx.yaml"],
     intro=Text(
         "The same machines, addresses and services, under Kubernetes v1.33: vxlan, pods on cni0, today's layout of kube-proxy's rules. Each "

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from lab.cluster.master import Master
 from lab.cluster.wanted import wanted
 from lab.model import catalog, load
 from lab.model.manifests import load_manifests
@@ -163,10 +162,8 @@ def _check_accounts(lab: Any) -> None:
     assert _kubectl(lab, "get secret made --no-headers").split()[:3] == ["made", "Opaque", "1"]
     described = _kubectl(lab, "describe pod asker")
     assert "kube-api-access-" in described and "Projected (a volume that contains injected data from multiple sources)" in described
-    api = Master(lab)
     lab.daemon("zenlin", "kube-apiserver").kill()
-    api.start_apiserver()
-    api.await_apiserver()
+    lab.units.act("zenlin", "kube-apiserver", "start")
     until(lambda: pod.run(f"{with_token} https://10.96.0.1/version").stdout.count("v1.7.3"), "its trust in the next apiserver")
     _kubectl(lab, "delete sa bot")
     assert "Unauthorized" in _kubectl(lab, f"{secure} get ns", status=1), "its account is gone"

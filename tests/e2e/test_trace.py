@@ -237,7 +237,7 @@ def test_nothing_is_left_and_nothing_runs_between_traces(up: str) -> None:
     # The lab answers one request at a time, so whoever watches the trace has to be there before it.
     watching = start("exec", "-n", up, NODE1, "--", "sh", "-c", "echo ready; until nft list tables | grep lab-trace; do sleep 0.01; done")
     assert watching.stdout is not None and watching.stdout.readline() == "ready\n"
-    interrupted = start("trace", "-n", up, "--timeout", "3", POD1, "10.244.1.99")
+    interrupted = start("trace", "-n", up, "--timeout", "1", POD1, "10.244.1.99")
     try:
         assert watching.communicate(timeout=20)[0] == "table ip lab-trace\n"
     finally:
@@ -284,7 +284,7 @@ scenario = Scenario(topology="zenlin")
 @scenario.step(en="by the router", zh="经过路由器")
 def way(lab):
     journey = lab.trace("zenlinnode1", "zenlinnode2")
-    lab.show_journey(journey, en="The way", zh="路线")
+    lab.show(journey.lines, en="The way", zh="路线")
     lab.expect_equal("there", journey.places_of("there"), ["zenlinnode1 eth0", "router eth1", "router eth2", "zenlinnode2 eth0"])
     lab.expect_equal("it arrived", journey.loss, None)
 """

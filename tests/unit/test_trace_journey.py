@@ -114,6 +114,8 @@ def test_fragments_are_followed_through_reassembly_and_tunnel() -> None:
         ("no-endpoints", "no-endpoints", "router", "default/empty has no endpoints, so no rule rewrites the packet"),
         ("refused-udp", "no-listener", "ubuntu-zenlinnode2", "nothing listens on UDP port 81"),
         ("cluster-ip-icmp", "no-route", "router", "the cluster IP of default/nginx-service, which no machine has"),
+        ("no-neighbour", "arp", NODE1, "asked by ARP for 10.244.1.99"),
+        ("unreachable", "no-route", NODE1, "zenlinnode1 has no route to 10.244.2.246"),
         ("dead-flanneld", "flanneld", NODE2, "flanneld on zenlinnode2 is dead"),
     ],
 )
@@ -124,12 +126,25 @@ def test_where_and_why_a_packet_was_lost(name: str, kind: str, machine: str, wor
     assert (loss.rule is not None) == (name in ("forward-drop", "no-endpoints-node"))
 
 
+def test_a_neighbour_that_others_missed_is_not_the_reason() -> None:
+    """The kernel remembers for minutes whom it could not reach."""
+    whole = recording("unreachable")
+    assert any(line.startswith("10.244.1.99 ") for line in whole.machine(NODE1).neighbours)
+
+
 def test_a_recording_without_half_of_its_sightings_ends_where_the_last_one_is() -> None:
     """Nothing is made up: what is not explained is told as unknown."""
     whole = recording("service-udp")
     there = replace(whole, outcome="silence", frames=tuple(frame for frame in whole.frames if frame.place.machine not in (POD2, NODE2))[:5])
     loss = correlate(there).loss
     assert loss is not None and (loss.kind, loss.machine, loss.interface) == ("unknown", NODE1, "eth0")
+
+
+def test_a_full_buffer_is_the_reason_where_the_flanneld_lives() -> None:
+    whole = recording("dead-flanneld")
+    alive = tuple(replace(one, daemons=(("flanneld", "running"),), lost=17) for one in whole.machines)
+    loss = correlate(replace(whole, machines=alive, frames=tuple(one for one in whole.frames if one.data[23:24] != b"\x01"))).loss
+    assert loss is not None and (loss.kind, loss.machine) == ("buffer", NODE2) and "17" in loss.text.en
 
 
 def test_a_retransmission_is_told_once_and_strangers_not_at_all() -> None:

@@ -86,7 +86,7 @@ class Leg:
 class Loss:
     """Where a journey ended too early, and why.
 
-    kind   rule, reject, no-endpoints, no-route, no-listener, mtu, ttl, flanneld, forwarding, arp, no-answer, unknown
+    kind   rule, reject, no-endpoints, no-route, no-listener, mtu, ttl, flanneld, buffer, forwarding, arp, no-answer, unknown
     rule   the one that did it
     """
 
@@ -153,6 +153,13 @@ class Journey:
     def rules(self) -> tuple[RuleHit, ...]:
         """Every rule that was hit, there and back."""
         return tuple(rule for leg in self.legs for hop in leg.hops for rule in hop.rules)
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """The journey in plain lines, for a scenario's `lab.show`."""
+        from lab.observe.trace import lines
+
+        return lines.of(self)
 
     def places_of(self, kind: LegKind) -> list[str]:
         """`MACHINE INTERFACE` of each hop of a leg that was seen, without bridge ports: what a check compares."""

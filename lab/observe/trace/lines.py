@@ -8,7 +8,7 @@ from lab.observe.sighting import text
 from lab.observe.trace.journey import Change, Hop, Journey, RuleHit
 
 
-def lines(journey: Journey) -> tuple[str, ...]:
+def of(journey: Journey) -> tuple[str, ...]:
     """There, back, and errors, without bridge ports beside their bridge and without the policies of chains."""
     return tuple(line for leg in journey.legs for line in (f"{leg.kind}:", *(line for hop in leg.hops if not hop.minor for line in _hop(hop))))
 

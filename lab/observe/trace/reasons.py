@@ -120,10 +120,10 @@ def _by_error(recording: Recording, journey: Journey, last: Hop) -> Loss | None:
         return None
     if quoted is not None and quoted.wrapped and (icmp.kind, icmp.code) == (UNREACHABLE, 3):
         return _flanneld_loss(who, "dead")
-    return _told(recording, who, errors[0], icmp)
+    return _told(recording, journey, who, errors[0], icmp)
 
 
-def _told(recording: Recording, who: str, hop: Hop, icmp: Icmp) -> Loss:
+def _told(recording: Recording, journey: Journey, who: str, hop: Hop, icmp: Icmp) -> Loss:
     port = recording.probe.port
     if icmp.kind == TIME_EXCEEDED:
         return Loss("ttl", who, hop.interface, Text(f"its TTL ran out at {who}", f"它的 TTL 在 {who} 耗尽"))
@@ -137,8 +137,8 @@ def _told(recording: Recording, who: str, hop: Hop, icmp: Icmp) -> Loss:
     if icmp.code == 0:
         return _no_route(recording, who, hop.interface)
     if icmp.code == 1:
-        waiting = recording.machine(who).neighbours
-        return _arp_loss(who, hop.interface, waiting[0].split()[0]) if waiting else _no_route(recording, who, hop.interface)
+        last = next((one for one in reversed(journey.leg("there")) if one.machine == who), hop)
+        return _by_neighbour(recording, journey, last) or _no_route(recording, who, hop.interface)
     words = {9: "network prohibited", 10: "host prohibited", 13: "administratively prohibited"}
     what = words.get(icmp.code, f"ICMP unreachable, code {icmp.code}")
     return Loss("reject", who, hop.interface, Text(f"{who} rejected it: {what}", f"{who} 拒绝了它：{what}"))
@@ -191,6 +191,11 @@ def _by_flanneld(recording: Recording, journey: Journey, last: Hop) -> Loss | No
     received = last.direction == "in" and last.packet is not None and last.packet.wrapped
     if state != "running" and (handed or received):
         return _flanneld_loss(last.machine, state)
+    lost = recording.machine(last.machine).lost
+    if received and lost:
+        text = Text(f"flanneld on {last.machine} did not keep up: its socket's buffer was full, and {lost} datagrams were lost meanwhile",
+                    f"{last.machine} 上的 flanneld 来不及处理：它的套接字缓冲区已满，期间丢失了 {lost} 个数据报")  # fmt: skip
+        return Loss("buffer", last.machine, last.interface, text)
     broken = [(one.name, state) for one in recording.machines for name, state in one.daemons if name == "flanneld" and state != "running"]
     if broken and last.packet and str(last.packet.innermost.ip.destination if last.packet.innermost.ip else "") not in _own(recording, last.machine):
         return _flanneld_loss(*broken[0]) if any(name == last.machine for name, _ in broken) and last.direction == "in" else None
@@ -226,13 +231,15 @@ def _by_routing(recording: Recording, journey: Journey, last: Hop) -> Loss | Non
 
 
 def _by_neighbour(recording: Recording, journey: Journey, last: Hop) -> Loss | None:
-    for line in recording.machine(last.machine).neighbours:
-        address, _, rest = line.partition(" ")
-        words = rest.split()
-        device = words[words.index("dev") + 1] if "dev" in words[:-1] else ""
-        if last.packet is None or f"via {address}" in last.route or last.route.startswith(f"{address} "):
-            return _arp_loss(last.machine, device, address)
-    return None
+    """The machine that had the packet last asked for the next one's MAC. Neighbours that were missed before, by others, do not count."""
+    asked = {line.split()[0]: line.split()[-1] for line in recording.machine(last.machine).neighbours if line}
+    goal = str(recording.probe.destination)
+    if last.packet is not None and last.packet.innermost.ip is not None:
+        goal = str(last.packet.innermost.ip.destination)
+    words = last.route.split()
+    following = [goal, *(word for before, word in zip(words, words[1:], strict=False) if before == "via")]
+    found = next((address for address in following if address in asked), None)
+    return _arp_loss(last.machine, asked[found], found) if found else None
 
 
 def _arp_loss(machine: str, interface: str, address: str) -> Loss:

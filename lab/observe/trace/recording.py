@@ -44,6 +44,7 @@ class Machine:
     forwards    whether its kernel passes packets on that are not for it
     passes      the netfilter chains that the packet went through there
     untraced    why nothing is known of them; empty where all is, or where there are none
+    lost        datagrams that found the buffer of a flanneld's socket full while the trace was taken
     conntrack   lines of `conntrack -L`
     neighbours  lines of `ip neigh` that tell of an address nobody answers for
     """
@@ -53,6 +54,7 @@ class Machine:
     cards: tuple[Card, ...] = ()
     daemons: tuple[tuple[str, str], ...] = ()
     forwards: bool = True
+    lost: int = 0
     passes: tuple[Pass, ...] = ()
     untraced: str = ""
     conntrack: tuple[str, ...] = ()

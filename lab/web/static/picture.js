@@ -39,7 +39,7 @@ export function draw(text, device) {
     box.setAttribute("role", "button");
     box.setAttribute("aria-label", name(box));
   });
-  links = [...made.querySelectorAll(".link[data-a]")].map((line) => ({ line, ...places(made, line, device) }));
+  links = [...made.querySelectorAll(".link[data-a]:not(.service, .control)")].map((line) => ({ line, ...places(made, line, device) }));
   size(0);
   mark(selected);
   refresh();
