@@ -147,11 +147,15 @@ function layers(all) {
 }
 
 function fields(layer) {
-  const named = (address) => (walk.names[address] ? `${address} (${walk.names[address]})` : address);
+  const ports = layer.tcp || layer.udp || {};
+  const named = (address, port) => {
+    const name = walk.names[address] || walk.names[`${address}:${port}`];
+    return name ? `${address} (${name})` : address;
+  };
   const rows = [];
   if (layer.ethernet) rows.push(["Ethernet", `${layer.ethernet.source} → ${layer.ethernet.destination}`]);
   if (layer.ip) {
-    rows.push(["IP", `${named(layer.ip.source)} → ${named(layer.ip.destination)}`]);
+    rows.push(["IP", `${named(layer.ip.source, ports.source)} → ${named(layer.ip.destination, ports.destination)}`]);
     rows.push(["", `ttl ${layer.ip.ttl} · ${layer.ip.bytes} B · id ${layer.ip.identification}${layer.ip.dontFragment ? " · DF" : ""}${layer.ip.fragmentOffset || layer.ip.moreFragments ? ` · +${layer.ip.fragmentOffset}` : ""}`]);
   }
   if (layer.tcp) rows.push(["TCP", `${layer.tcp.source} → ${layer.tcp.destination}  ${layer.tcp.flags.join(" ")}`]);
