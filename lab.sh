@@ -152,9 +152,7 @@ install_packages() (
 )
 
 ensure_packages() {
-    needs='setup|run|extra'
-    [ "$1" != test ] || needs="$needs|test"
-    packages=$(missing_packages "$needs")
+    packages=$(missing_packages 'setup|run|extra')
     python >/dev/null || packages=$(printf '%s\npython3-venv\n' "$packages" | sort -u)
     # shellcheck disable=SC2086 # one word a package
     set -- $packages
@@ -168,6 +166,16 @@ ensure_packages() {
     is_root || die "run this once: sudo $here/lab.sh setup"
     python >/dev/null || die "this machine's Python is not 3.10 or later with the module venv"
     exit 3
+}
+
+# By themselves, because not every distribution that apt-get serves has them; a test that misses one says so.
+ensure_test_packages() {
+    packages=$(missing_packages test)
+    [ -n "$packages" ] || return 0
+    # shellcheck disable=SC2086 # one word a package
+    set -- $packages
+    if command -v apt-get >/dev/null 2>&1 && is_root && install_packages "$@"; then return 0; fi
+    say "some tests will fail without: $*"
 }
 
 # --- .venv ---------------------------------------------------------------------------------------------------------------------
@@ -228,7 +236,8 @@ set_up() {
         flock 9
     fi
     if [ "$2" = always ] || ! ready "$1"; then
-        ensure_packages "$1"
+        ensure_packages
+        [ "$1" = run ] || ensure_test_packages
         ensure_venv "$1"
     fi
     exec 9<&-

@@ -13,10 +13,11 @@ from typing import Any
 
 from aiohttp import web
 
-from lab.errors import LabError
+from lab.errors import LabError, UsageError
 from lab.observe import graph as model
 from lab.web import live, watch
 from lab.web.lablink import LabLink
+from lab.web.story import Story
 
 SECOND = 1.0
 GRAPH = 2.0
@@ -41,6 +42,8 @@ class Hub:
         self._sample: live.Sample | None = None
         self._state = live.State()
         self._looking = asyncio.Lock()
+        self._has_steps = True
+        self.story = Story()
         self.graph: dict[str, Any] = {}
         self.revision = ""
 
@@ -52,6 +55,7 @@ class Hub:
                 begun = time.monotonic()
                 with contextlib.suppress(LabError):  # the next look may find it answering again
                     await self.look_at_graph()
+                    await self._look_for_steps()
                 graph_at = time.monotonic() + max(GRAPH, SHARE * (time.monotonic() - begun))
             if self._pages:
                 await self._look_at_traffic()
@@ -67,6 +71,21 @@ class Hub:
             await self._watch(graph)
             self.graph, self.revision = graph, revision
         self.tell("graph", {"revision": revision})
+
+    async def _look_for_steps(self) -> None:
+        """They may be run by another page, or by `lab goto` in a terminal."""
+        if self._has_steps:
+            try:
+                await self.look_at_steps()
+            except UsageError:
+                self._has_steps = False
+
+    async def look_at_steps(self) -> dict[str, Any]:
+        """The scenario's steps, with what is known of their last runs; the pages are told when they are others. Raises UsageError."""
+        found = await self._lab.steps()
+        if self.story.heard(found["steps"]):
+            self.tell("steps", {"statuses": self.story.statuses})
+        return found | {"events": self.story.events}
 
     async def _watch(self, graph: Mapping[str, Any]) -> None:
         """Have the watcher look at the machines that are there now."""
@@ -109,6 +128,8 @@ class Hub:
         mailbox, ready = live.Mailbox(), asyncio.Event()
         mailbox.notice("graph", {"revision": self.revision})
         mailbox.notice("busy", {"what": self._lab.busy})
+        if self.story.statuses:
+            mailbox.notice("steps", {"statuses": self.story.statuses})
         mailbox.state(self._state)
         ready.set()
         self._pages[page] = (mailbox, ready)

@@ -163,8 +163,8 @@ class _Page:
         return web.json_response(await self._lab.details(requests.word(request.query, "who")))
 
     async def steps(self, request: web.Request) -> web.Response:
-        """The scenario's steps."""
-        return web.json_response(await self._lab.steps())
+        """The scenario's steps, and what happened in those that were run from a page."""
+        return web.json_response(await self._lab.steps() | {"events": self._hub.story.events})
 
     async def step(self, request: web.Request) -> web.Response:
         """Walk to a step, or repeat it."""
@@ -175,7 +175,8 @@ class _Page:
         for event in walked["events"]:
             if event["event"] == "Travelled":
                 event["walk"] = journeys.walk(graph, picture, event["journey"])
-        return web.json_response(walked | await self._lab.steps() | {"revision": self._hub.revision})
+        self._hub.story.keep(walked["events"])
+        return web.json_response({"ok": walked["ok"], "revision": self._hub.revision} | await self._hub.look_at_steps())
 
     async def trace(self, request: web.Request) -> web.Response:
         """Send a packet."""

@@ -277,6 +277,17 @@ def test_a_step_is_run_and_judged_by_keyboard_alone(page: Page) -> None:
     assert "route -n" in page.value("document.querySelector('.step[data-step=nodes]').textContent")
 
 
+def test_every_page_shows_steps_that_another_or_a_terminal_has_run(up: Up, page: Page, browser: Browser) -> None:
+    other = browser.page()
+    other.open(up.link())
+    other.until("document.querySelector('.step[data-step=nodes]')?.dataset.status === 'passed'")
+    other.value("document.querySelector('#step-nodes').click()")
+    assert "route -n" in other.value("document.querySelector('.step[data-step=nodes]').textContent")
+    assert lab("goto", "-n", up.name, "leases").returncode == 0
+    for one in (page, other):
+        one.until("document.querySelector('.step[data-step=leases]').dataset.status === 'passed'")
+
+
 def test_everything_is_reached_by_keyboard(page: Page) -> None:
     free(page)
     page.press("g")
@@ -289,7 +300,7 @@ def test_everything_is_reached_by_keyboard(page: Page) -> None:
     for _ in range(60):
         page.press("F6" if page.value("!!document.activeElement.closest('.screen')") else "Tab")
         seen.add(page.value("document.activeElement.id || document.activeElement.className"))
-    assert {"tab-scenario", "next-step", "step-leases", "language", "text-size", "theme", "zoom-in", "help"} <= seen
+    assert {"tab-scenario", "next-step", "step-pods", "language", "text-size", "theme", "zoom-in", "help"} <= seen
     panes = []
     for _ in range(4):
         page.press("F6")

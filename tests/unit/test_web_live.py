@@ -5,6 +5,7 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lab.web import story
 from lab.web.live import Mailbox, Sample, State, Window, difference, state_of
 
 COUNTS = st.tuples(*[st.integers(0, 1 << 40)] * 4)
@@ -99,3 +100,28 @@ def test_a_page_cannot_open_the_window_further_than_it_was(claims: list[int]) ->
         window.drawn(claim)
     window.sent(10)
     assert window.full
+
+
+def test_a_story_keeps_the_last_run_of_each_step_and_cuts_outputs() -> None:
+    told = story.Story()
+    for _ in range(50):
+        told.keep(
+            [
+                {"event": "RunStarted"},
+                {"event": "StepStarted", "key": "a"},
+                {"event": "CommandRan", "stdout": "x" * (story.MOST + 5), "stderr": ""},
+                {"event": "StepStarted", "key": "b"},
+                {"event": "StepEnded", "key": "b"},
+            ]
+        )
+    assert {key: [event["event"] for event in events] for key, events in told.events.items()} == {
+        "a": ["StepStarted", "CommandRan"], "b": ["StepStarted", "StepEnded"],
+    }  # fmt: skip
+    assert told.events["a"][1]["stdout"] == "x" * story.MOST + "\n… (+5)\n"
+
+
+def test_a_story_says_whether_the_steps_have_changed() -> None:
+    told = story.Story()
+    steps = [{"key": "a", "status": "ahead"}]
+    assert told.heard(steps) and not told.heard(steps)
+    assert told.heard([{"key": "a", "status": "passed"}])

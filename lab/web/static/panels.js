@@ -49,7 +49,19 @@ export class Scenario {
   }
 
   async load(has) {
-    if (has) this.steps = (await get("/api/steps")).steps;
+    if (has) this.take(await get("/api/steps"));
+    this.draw();
+  }
+
+  take(said) {
+    this.steps = said.steps;
+    this.results = new Map(Object.entries(said.events));
+  }
+
+  /** Another page, or `lab goto` in a terminal, may have run steps. */
+  async heard(statuses) {
+    if (this.running || this.steps.every((step) => statuses[step.key] === step.status)) return;
+    this.take(await get("/api/steps"));
     this.draw();
   }
 
@@ -64,23 +76,12 @@ export class Scenario {
     this.error = null;
     this.draw();
     try {
-      const said = await post(`/api/step?lang=${current()}`, { step: step.key, again });
-      this.steps = said.steps;
-      this.keep(said.events);
+      this.take(await post(`/api/step?lang=${current()}`, { step: step.key, again }));
     } catch (error) {
       this.error = error;
     }
     this.running = "";
     this.draw();
-  }
-
-  /** Of each step the last run is kept. */
-  keep(events) {
-    let key = "";
-    for (const event of events) {
-      if (event.event === "StepStarted") this.results.set((key = event.key), []);
-      this.results.get(key)?.push(event);
-    }
   }
 
   draw() {
