@@ -24,6 +24,8 @@ GRAPH = 2.0
 """Seconds between two looks at the graph; more when it takes long."""
 SHARE = 10
 """A look at the graph may take at most one part in this many of the time."""
+REST = 3
+"""A look at the traffic is followed by a rest of at least this many times its length."""
 SLOW = 20.0
 """Seconds after which a page that takes nothing is let go."""
 
@@ -57,9 +59,10 @@ class Hub:
                     await self.look_at_graph()
                     await self._look_for_steps()
                 graph_at = time.monotonic() + max(GRAPH, SHARE * (time.monotonic() - begun))
+            begun = time.monotonic()
             if self._pages:
                 await self._look_at_traffic()
-            await asyncio.sleep(SECOND)
+            await asyncio.sleep(max(SECOND, REST * (time.monotonic() - begun)))
 
     async def look_at_graph(self) -> None:
         """Ask the lab for its graph; the pages are told when it is another. Raises LabError."""

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import json
 import os
 import secrets
 import signal
 import socket
 import time
+import traceback
 from collections.abc import Callable
 
 from aiohttp import web
@@ -51,7 +53,7 @@ async def serve(entry: registry.Entry, port: int, language: str, door: socket.so
         lambda reader, writer: _private(reader, writer, who), sock=unixsocket.listen(entry.web_socket, socket.SOCK_STREAM, 4)
     )
     telling = asyncio.ensure_future(hub.run())
-    telling.add_done_callback(lambda _: over.set())
+    telling.add_done_callback(functools.partial(_ended, over))
     try:
         await web.SockSite(runner, listening).start()
         tell({"url": who.link()})
@@ -62,6 +64,14 @@ async def serve(entry: registry.Entry, port: int, language: str, door: socket.so
         with contextlib.suppress(asyncio.TimeoutError):
             await asyncio.wait_for(hub.close(), FAREWELL)
         entry.web_socket.unlink(missing_ok=True)
+
+
+def _ended(over: asyncio.Event, telling: asyncio.Future[None]) -> None:
+    """Without its watcher the page would show nothing new: better none, and the reason in the log."""
+    error = None if telling.cancelled() else telling.exception()
+    if error is not None:
+        traceback.print_exception(error)
+    over.set()
 
 
 def _listen(port: int) -> socket.socket:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import resource
 import signal
 import socket
 import struct
@@ -109,6 +110,8 @@ def start(sandbox: Sequence[int]) -> tuple[int, socket.socket]:
     try:
         kernel.die_with_parent(signal.SIGKILL)
         ours.close()
+        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # two sockets a machine
         for descriptor in sandbox:
             kernel.setns(descriptor)
         _serve(theirs)
@@ -136,6 +139,8 @@ def _serve(door: socket.socket) -> None:
 def _watch(machines: dict[str, Machine], name: str, namespace: int) -> None:
     try:
         made = Machine(namespace)
+    except OSError:  # more machines than this process may have sockets for: the others are still told of
+        return
     finally:
         os.close(namespace)
     if name in machines:

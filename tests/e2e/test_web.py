@@ -356,6 +356,12 @@ def resident(pid: int) -> float:
     return float(found[1]) * 1024
 
 
+@pytest.mark.parametrize("words", [("--step",), ("--keep",), ("three-networks",), ("--format", "json"), ("--web-port", "0"), ("--kubeconfig", "x")])
+def test_a_run_with_a_page_refuses_what_does_not_go_with_it(words: tuple[str, ...]) -> None:
+    ran = lab("run", NAME, "--web", *words)
+    assert ran.returncode == 2 and "--web" in ran.stderr and ran.stdout == ""
+
+
 def test_run_with_a_page_stays_until_it_is_interrupted(browser: Browser) -> None:
     running = start("run", NAME, "--web")
     try:

@@ -148,7 +148,7 @@ function label(box, text) {
     const frame = box.querySelector("rect");
     const [x, y, width, height] = ["x", "y", "width", "height"].map((one) => Number(frame.getAttribute(one)));
     const outside = box.classList.contains("card");
-    const at = { x: x + width - (outside ? 0 : 7), y: outside ? y - 5 : y + height - 6, "text-anchor": "end" };
+    const at = { x: x + width - (outside ? 0 : 7), y: outside ? y - 5 : box.matches('[class*="cell"]') ? y + 13 : y + height - 6, "text-anchor": "end" };
     made = svg("text", { class: "rate", ...at });
     box.append(made);
     labels.set(box, made);
