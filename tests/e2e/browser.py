@@ -10,12 +10,12 @@ import shutil
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from lab.fabric import requirements
-from tests.waiting import PATIENCE, until
+from tests.waiting import PATIENCE, POLLING, until
 
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
 KEYS = {
@@ -139,6 +139,20 @@ class Browser:
         return said
 
 
+def _await_crash_handlers(folder: Path) -> None:
+    """Chromium starts two, apart from itself and in its own time: they are to be there before a test notes what runs. A build without any is fine."""
+    deadline = time.monotonic() + 5.0
+    while time.monotonic() < deadline:
+        found = 0
+        for path in Path("/proc").glob("[0-9]*/cmdline"):
+            with suppress(OSError):
+                command = path.read_bytes()
+                found += b"crashpad" in command and str(folder).encode() in command
+        if found >= 2:
+            return
+        time.sleep(POLLING)
+
+
 @contextmanager
 def chromium(folder: Path) -> Iterator[Browser]:
     """A Chromium whose profile is in `folder`. A machine without one fails, with the way to get it."""
@@ -162,6 +176,7 @@ def chromium(folder: Path) -> Iterator[Browser]:
     os.close(to_read)
     os.close(to_write)
     try:
+        _await_crash_handlers(folder)
         yield Browser(write, read)
     finally:
         os.close(write)  # it ends when nobody commands it any more

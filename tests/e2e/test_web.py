@@ -234,10 +234,7 @@ def screen_has(text: str) -> str:
 def test_a_packet_is_followed_step_by_step(page: Page) -> None:
     page.press("p")
     page.value("document.querySelector('#source').focus()")
-    set_field(page, "target", "nginx-service:8000")
-    page.press("Enter")
-    page.until("document.querySelector('#told .verdict.good')")
-    page.until("document.activeElement.id === 'walk-next'")
+    until(lambda: answered(page, "nginx-service:8000"), "a packet is answered in time")
     seen = [page.value("document.querySelector('#told').textContent")]
     while not page.value("document.querySelector('#walk-next').disabled"):
         page.press("ArrowRight")
@@ -248,6 +245,14 @@ def test_a_packet_is_followed_step_by_step(page: Page) -> None:
     page.press("ArrowLeft")
     assert page.value(f"document.querySelector('#walk-place').textContent.startsWith('{len(seen) - 1}/')")
     assert page.value("document.querySelectorAll('.walk .dot').length") == 1
+
+
+def answered(page: Page, target: str) -> bool:
+    """Send a packet by keyboard; whether the answer came in time, which a machine with a lot to do may miss."""
+    set_field(page, "target", target)
+    page.press("Enter")
+    page.until("document.querySelector('#told .verdict') && document.activeElement.id === 'walk-next'")
+    return bool(page.value("!!document.querySelector('#told .verdict.good')"))
 
 
 def free(page: Page) -> None:
@@ -261,9 +266,8 @@ def set_field(page: Page, name: str, text: str) -> None:
 
 
 def test_a_lost_packet_has_its_reason(page: Page) -> None:
-    set_field(page, "target", SILENT)
-    page.press("Enter")
-    page.until("document.querySelector('#told .verdict.bad')?.textContent.includes('no rule rewrites')")
+    assert not answered(page, SILENT)
+    assert "no rule rewrites" in page.value("document.querySelector('#told .verdict.bad').textContent")
 
 
 def test_a_step_is_run_and_judged_by_keyboard_alone(page: Page) -> None:
@@ -358,7 +362,7 @@ def resident(pid: int) -> float:
 
 @pytest.mark.parametrize("words", [("--step",), ("--keep",), ("three-networks",), ("--format", "json"), ("--web-port", "0"), ("--kubeconfig", "x")])
 def test_a_run_with_a_page_refuses_what_does_not_go_with_it(words: tuple[str, ...]) -> None:
-    ran = lab("run", NAME, "--web", *words)
+    ran = lab("run", NAME, *words, "--web")
     assert ran.returncode == 2 and "--web" in ran.stderr and ran.stdout == ""
 
 

@@ -217,7 +217,9 @@ export class Packet {
     const targets = picture.targets(graph);
     if (!sources.includes(this.source)) this.source = picture.likely(graph) || sources[0] || "";
     this.target ||= targets.find((name) => !/^kube/.test(name)) || targets[0] || "";
-    this.draw();
+    // Whoever is filling in the form goes on undisturbed; only what it offers is renewed.
+    if ($("#panel-packet form")?.contains(document.activeElement)) $("#targets").replaceChildren(...targets.map((one) => el("option", { value: one })));
+    else this.draw();
   }
 
   draw() {
@@ -245,7 +247,7 @@ export class Packet {
   async submit(event) {
     event.preventDefault();
     if (this.sending) return;
-    Object.assign(this, { sending: true, error: null });
+    Object.assign(this, { sending: true, error: null, told: null });
     this.draw();
     try {
       const said = await post(`/api/trace?lang=${current()}`, { source: this.source, target: this.target, protocol: this.protocol || null });
