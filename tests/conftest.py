@@ -102,10 +102,26 @@ def _own_registry(config: pytest.Config) -> None:
         registry.root.cache_clear()
         return
     registry.root().mkdir(mode=0o700, parents=True, exist_ok=True)
+    _keep_place(config, registry.root())
     with contextlib.suppress(PermissionError):
         kernel.unshare(kernel.CLONE_NEWNS)
         kernel.mount("none", "/", flags=kernel.MS_REC | kernel.MS_PRIVATE)
         kernel.mount("tmpfs", str(registry.root()), "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV, "mode=700")
+
+
+def _keep_place(config: pytest.Config, place: Path) -> None:
+    """Put something into the place that is going to be mounted upon: whoever takes an empty directory away takes all mounts on it away, too.
+
+    `lab down` in another terminal does that with the last lab there.
+    """
+    below = os.open(place, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    os.mkdir(mark := f".tests-{os.getpid()}", 0o700, dir_fd=below)
+
+    def cleanup() -> None:
+        os.rmdir(mark, dir_fd=below)
+        os.close(below)
+
+    config.add_cleanup(cleanup)
 
 
 def _state(config: pytest.Config) -> dict[str, object]:
@@ -125,6 +141,11 @@ def _keep_bytecode(config: pytest.Config) -> None:
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     os.environ["PYTHONPYCACHEPREFIX"] = sys.pycache_prefix = place
     sys.dont_write_bytecode = False
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--full", action="store_true", help="tests/survival in full, about an hour, instead of its short form")
+    parser.addoption("--kills", type=int, default=0, metavar="N", help="tests/survival: how many runs are killed; 3, or 500 with --full")
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -1,4 +1,4 @@
-"""What a lab must not change on the host, and which processes come from one test; used by the suite and by bench/survival.py.
+"""What a lab must not change on the host, and which processes come from one test.
 
 A process that a test left is found in two ways, whatever else this machine does meanwhile. What is started with the mark in its environment
 passes it on to its children. And whoever has called adopt_orphans() stays an ancestor of all that it started, of daemons and of processes
@@ -50,7 +50,7 @@ def host_state() -> dict[str, object]:
         "links": sorted(os.listdir("/sys/class/net")),
         "mounts": sorted(line.split(" ", 4)[4].split(" ")[0] for line in Path("/proc/self/mountinfo").read_text().splitlines()),
         "named namespaces": sorted(os.listdir("/run/netns")) if os.path.isdir("/run/netns") else [],
-        "labs": sorted(os.listdir(registry.root())) if registry.root().is_dir() else [],
+        "labs": sorted(name for name in os.listdir(registry.root()) if not name.startswith(".tests-")) if registry.root().is_dir() else [],
         **_rules(),
         **{key: (Path("/proc/sys") / key).read_text() for key in SETTINGS if (Path("/proc/sys") / key).exists()},
     }

@@ -14,7 +14,7 @@ import pytest
 HERE = Path(__file__).parent
 QUICK = ("unit", "golden")
 """Folders whose tests are over sooner than workers are ready."""
-FIRST = ("e2e", "fabric")
+FIRST = ("e2e", "fabric", "survival")
 
 
 def folder(path: Path) -> str:

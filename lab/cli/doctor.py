@@ -142,11 +142,14 @@ def _python() -> list[Row]:
 
 
 def _privileges() -> list[Row]:
-    from lab.fabric import host, requirements
+    from lab.fabric import container, host, requirements
 
     host.load_modules()
     who = Text("as root", "以 root 身份") if os.geteuid() == 0 else Text("an ordinary user, by a user namespace", "普通用户，借助用户命名空间")
     rows = [Row("privilege", f"uid {os.geteuid()}", OK, "", who, "")]
+    if engine := container.detect():
+        inside = Text("this is a container: what it lacks, its engine or the host must give", "这是一个容器：缺少的东西要由容器引擎或宿主机提供")
+        rows.append(Row("privilege", engine, OK, "", inside, ""))
     lost = Text("the lab cannot start", "本实验无法启动")
     rows += [Row("privilege", one.what, MISSING, "", lost, one.how) for one in requirements.missing_privileges()]
     return rows

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lab.cli import terminal
@@ -75,7 +76,7 @@ def _anew(entry: registry.Entry) -> registry.Entry:
     _, what = up.recipe(*words)
     registry.kill(entry)
     registry.remove(entry)
-    return up.start(entry.name, entry.source, what, up.guided(*words))
+    return up.start(entry.name, entry.source, what, up.guided(*words), str(Path(entry.logs).parent) if entry.logs else None)
 
 
 def verbs(source: str, backend: str | None, proxy_mode: str | None, cluster: Any) -> Mapping[str, control.Verb]:

@@ -27,6 +27,7 @@ VERBS = {
     "capture": "lab.cli.capture",
     "kubectl": "lab.cli.kubectl",
     "daemon": "lab.cli.daemon",
+    "logs": "lab.cli.logs",
     "goto": "lab.cli.goto",
     "web": "lab.cli.web",
     "challenge": "lab.cli.challenge",

@@ -7,7 +7,7 @@ import json
 import time
 from typing import Any
 
-from lab.fabric import registry
+from lab.fabric import logfiles, registry
 
 
 def add_parser(subparsers: Any) -> None:
@@ -19,22 +19,27 @@ def add_parser(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print one line a lab, crashed ones too."""
-    rows = [
-        {
-            "name": entry.name,
-            "source": entry.source,
-            "state": "up" if entry.running else "crashed",
-            "pid": entry.pid,
-            "seconds": int(time.time() - entry.since),
-        }
-        for entry in registry.entries()
-    ]
+    known = list(registry.entries())
     if args.format == "json":
-        print(json.dumps(rows, indent=2))
+        print(json.dumps([_row(entry) for entry in known], indent=2))
         return 0
     print(f"{'NAME':20} {'FROM':20} {'STATE':8} {'PID':>8} {'UP FOR':>10}")
-    for row in rows:
+    for entry in known:
+        row = _row(entry)
         print(f"{row['name']:20} {row['source']:20} {row['state']:8} {row['pid']:>8} {row['seconds']:>8} s")
         if row["state"] == "crashed":
-            print(f"    its last words: {registry.root() / str(row['name']) / 'lab.log'}")
+            words = logfiles.last_words(entry.log) or ["nothing, as after SIGKILL or a crash of this machine"]
+            print("    its last words: " + "\n                    ".join(words))
+            print(f"    `lab logs -n {entry.name} MACHINE` shows what its daemons wrote; `lab down {entry.name}` takes the rest away")
     return 0
+
+
+def _row(entry: registry.Entry) -> dict[str, Any]:
+    return {
+        "name": entry.name,
+        "source": entry.source,
+        "state": "up" if entry.running else "crashed",
+        "pid": entry.pid,
+        "seconds": int(time.time() - entry.since),
+        "lastWords": [] if entry.running else logfiles.last_words(entry.log),
+    }

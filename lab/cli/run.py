@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from lab.cli import graduate, recording, terminal, web
+from lab.cli import graduate, recording, shard, terminal, web
 from lab.cluster import wanted
 from lab.errors import LabError, UsageError
-from lab.fabric import requirements, sandbox
+from lab.fabric import logfiles, requirements, sandbox
 from lab.model import catalog, checks, load
 from lab.model.manifests import Objects
 from lab.model.pins import Pin
 from lab.model.topology import BACKEND_OPTIONS, PROXY_MODES, Topology
+from lab.report.words import Language
 from lab.scenario import loader, runner
-from lab.scenario.events import Emit, Pictured
+from lab.scenario.events import Emit, Pictured, StageChanged
 from lab.scenario.model import Scenario
+
+KILLED = "lab: the lab's process was killed (SIGKILL), as the kernel does it when there is no memory left; everything it made is gone"
 
 
 def add_parser(subparsers: Any) -> None:
@@ -26,9 +30,11 @@ def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser("run", help="boot a scenario's cluster, walk through it, check every claim, take it down")
     parser.add_argument("scenarios", nargs="*", metavar="SCENARIO", help="a name from `lab list`, or a folder")
     parser.add_argument("--all", action="store_true", help="run every scenario of `lab list`")
+    parser.add_argument("--shard", metavar="K/N", help="run only the K-th of N shares of the scenarios, as one of several machines")
     parser.add_argument("--topology", metavar="T", help="boot this topology instead of the scenario's own")
     add_choices(parser)
-    parser.add_argument("--step", action="store_true", help="wait for a key before every step")
+    step = "show what every stage of the boot changes, and wait for a key after it and before every step"
+    parser.add_argument("--step", action="store_true", help=step)
     parser.add_argument("--keep", "--cli", action="store_true", help="afterwards stay in Mininet's CLI with the lab up")
     parser.add_argument("--web", action="store_true", help="run the steps from the lab's live page: print the link, stay until Ctrl-C")
     web.add_port(parser)
@@ -36,6 +42,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--format", choices=("text", "json"), default="text", help="json: one document on stdout, nothing else")
     parser.add_argument("--junit", metavar="FILE", help="write a JUnit XML report")
     parser.add_argument("--html", metavar="FILE", help="write a report for people: one HTML file that needs nothing else")
+    add_keep_logs(parser)
     parser.add_argument("-v", "--verbose", action="store_true", help="show long outputs in full")
     graduate.add_options(parser)
     parser.set_defaults(run=run)
@@ -45,6 +52,11 @@ def add_choices(parser: argparse.ArgumentParser) -> None:
     """Add --backend and --proxy-mode, which `run` and `up` share."""
     parser.add_argument("--backend", choices=tuple(BACKEND_OPTIONS), help="let flannel use this backend instead of the one declared")
     parser.add_argument("--proxy-mode", choices=PROXY_MODES, help="let kube-proxy use this mode instead of the one declared")
+
+
+def add_keep_logs(parser: argparse.ArgumentParser) -> None:
+    """Add --keep-logs, which `run` and `up` share."""
+    parser.add_argument("--keep-logs", metavar="DIR", help="let every daemon's log outlive the lab, in a folder of DIR named after it")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -59,7 +71,7 @@ def run(args: argparse.Namespace) -> int:
     if args.keep and len(scenarios) > 1:
         raise UsageError("--keep stays in one lab: name one scenario")
     on_page = args.web or args.web_port is not None
-    if on_page and (args.all or len(scenarios) > 1 or args.topology or args.step or args.keep or args.junit or args.html or args.format != "text"):
+    if on_page and (args.all or args.shard or len(scenarios) > 1 or args.topology or args.step or args.keep or args.junit or args.html or args.format != "text"):
         raise UsageError("--web stays in one scenario's lab: name one, without --topology, --step, --keep, --format, --junit and --html")
     requirements.check_machine()
     if on_page:
@@ -74,7 +86,8 @@ def run(args: argparse.Namespace) -> int:
 def _folders(args: argparse.Namespace) -> list[Any]:
     if args.all == bool(args.scenarios):
         raise UsageError("name a scenario, or --all for every one; `lab list` shows them")
-    return list(catalog.list_scenarios()) if args.all else [catalog.find_scenario(word) for word in args.scenarios]
+    folders = list(catalog.list_scenarios()) if args.all else [catalog.find_scenario(word) for word in args.scenarios]
+    return shard.parse(args.shard).of(folders) if args.shard is not None else folders
 
 
 def recipe(scenario: Scenario, topology: str | None = None, backend: str | None = None, proxy_mode: str | None = None) -> wanted.Wanted:
@@ -109,10 +122,30 @@ def _require_backend(scenario: Scenario, cluster: Topology, backend: str) -> Non
 
 def _run_one(scenario: Scenario, what: wanted.Wanted, args: argparse.Namespace, tell: Emit) -> int:
     events = recording.Recording()
-    status = sandbox.run(lambda: _inside(scenario, what, args, events))
+    shared = logfiles.shared(logfiles.kept_in(args.keep_logs, scenario.name)) if args.keep_logs else {}
+    status = sandbox.run(lambda: _inside(scenario, what, args, events), shared)
+    if status == 128 + signal.SIGKILL:
+        print(KILLED, file=sys.stderr)
     for event in events.replay(scenario):
         tell(event)
     return status
+
+
+def _watching(emit: Emit, lang: Language) -> Callable[[str, Any], None]:
+    """Step mode during the boot: after each stage, tell what it changed and wait for a key."""
+    from lab.cluster import look
+    from lab.observe import snapshot
+
+    before = snapshot.Snapshot()
+
+    def after(stage: str, cluster: Any) -> None:
+        nonlocal before
+        now = look.at(cluster)
+        emit(StageChanged(stage, snapshot.changes(before, now)))
+        before = now
+        terminal.pause_boot(lang)
+
+    return after
 
 
 def _inside(scenario: Scenario, what: wanted.Wanted, args: argparse.Namespace, events: recording.Recording) -> int:
@@ -138,7 +171,7 @@ def _inside(scenario: Scenario, what: wanted.Wanted, args: argparse.Namespace, e
     def booted(progress: Callable[[str, float | None], None]) -> Iterator[Any]:
         if args.html:
             events(Pictured(graph.to_data(graph.planned(what.topology, what.objects, what.pins))))
-        cluster = boot(what, progress)
+        cluster = boot(what, progress, _watching(emit, args.lang) if args.step else None)
         if args.html:
             events(Pictured(graph.to_data(graph_of(cluster))))
         yield cluster

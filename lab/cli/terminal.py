@@ -66,6 +66,14 @@ def pause(lang: Literal["en", "zh"]) -> stepper.Pause:
     return ask
 
 
+def pause_boot(lang: Literal["en", "zh"]) -> None:
+    """Step mode, between two stages of the boot: wait for a key. Raises Quit for one that quits."""
+    print(pick(stepper.boot_help_line(), lang), flush=True)
+    while (answer := stepper.decide_boot(_key())) is not stepper.Answer.NEXT:
+        if answer is stepper.Answer.QUIT:
+            raise stepper.Quit
+
+
 def _key() -> str:
     """One key from a terminal; from anything else the first character of a line, "" at its end."""
     if not sys.stdin.isatty():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import signal
@@ -16,7 +17,7 @@ from lab.cli import run as run_verb
 from lab.cli import web
 from lab.cluster.wanted import Wanted, wanted, with_backend
 from lab.errors import LabError
-from lab.fabric import registry, requirements, sandbox
+from lab.fabric import logfiles, registry, requirements, sandbox
 from lab.model.manifests import Objects
 from lab.model.pins import Pin
 from lab.model.topology import Topology
@@ -33,6 +34,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--name", help="what to call the lab (default: the name of what it is made from)")
     parser.add_argument("--web", action="store_true", help="serve its live page, and print the link, as `lab web` does")
     web.add_port(parser)
+    run_verb.add_keep_logs(parser)
     parser.set_defaults(run=run)
 
 
@@ -41,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
     default, what = recipe(args.what, args.backend, args.proxy_mode)
     if args.web or args.web_port is not None:
         return web.up(args.name or default, args)
-    entry = start(args.name or default, args.what, what, guided(args.what, args.backend, args.proxy_mode))
+    entry = start(args.name or default, args.what, what, guided(args.what, args.backend, args.proxy_mode), args.keep_logs)
     print(f"{entry.name} is up: `lab shell {what.topology.master.name}`, `lab inspect`, `lab down {entry.name}`")
     return 0
 
@@ -50,15 +52,18 @@ Attend = Callable[[Any], "Mapping[str, control.Verb]"]
 """Called in the lab process with the cluster when it is up; returns what the lab can be asked besides the usual. May raise LabError."""
 
 
-def start(name: str, source: str, what: Wanted, attend: Attend = lambda cluster: {}) -> registry.Entry:
+def start(name: str, source: str, what: Wanted, attend: Attend = lambda cluster: {}, keep_logs: str | None = None) -> registry.Entry:
     """Claim the name, start the sandbox, pass on what it tells until it is ready. Raises LabError; then nothing is left of it.
 
-    source   what the lab is made from, as the user named it
+    source      what the lab is made from, as the user named it
+    keep_logs   a directory in which its logs outlive it
     """
     requirements.check_machine()
+    registry.require_name(name)
+    logs = str(logfiles.kept_in(keep_logs, name)) if keep_logs else ""
     # From here on an interruption has something to take away.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    entry = registry.claim(name, source)
+    entry = registry.claim(name, source, logs)
     try:
         return _start(entry, what, attend)
     except BaseException:
@@ -89,7 +94,7 @@ def is_scenario(what: str) -> bool:
     """Whether the word stands for a scenario, and not for a topology."""
     from lab.model import catalog
 
-    return Path(what).name in {folder.name for folder in catalog.list_scenarios()} or (Path(what) / catalog.SCENARIO_SCRIPT).is_file()
+    return Path(what).name in {folder.name for folder in catalog.list_scenarios()} or catalog.has(Path(what), catalog.SCENARIO_SCRIPT)
 
 
 def guided(what: str, backend: str | None, proxy_mode: str | None) -> Attend:
@@ -107,7 +112,8 @@ def _start(entry: registry.Entry, what: Wanted, attend: Attend) -> registry.Entr
     server = control.listen(entry.socket)
     told, tell = os.pipe()
     wait, go = os.pipe()
-    log = os.open(entry.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    entry.log_folder.mkdir(mode=0o700, exist_ok=True)
+    log = os.open(entry.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600)
 
     def body() -> int:
         os.close(told)
@@ -117,7 +123,7 @@ def _start(entry: registry.Entry, what: Wanted, attend: Attend) -> registry.Entr
         with os.fdopen(tell, "w", encoding="utf-8", buffering=1) as channel:
             return _inside(what, server, channel, log, attend)
 
-    init = sandbox.spawn(body, dies_with_front=False)
+    init = sandbox.spawn(body, False, logfiles.shared(entry.log_folder), _farewell)
     entry = registry.record(entry, init)
     os.write(go, b"!")
     os.close(go)
@@ -127,6 +133,14 @@ def _start(entry: registry.Entry, what: Wanted, attend: Attend) -> registry.Entr
     with os.fdopen(told, encoding="utf-8") as channel:
         _follow(entry, channel)
     return entry
+
+
+def _farewell(status: int) -> None:
+    """PID 1's part when the lab's process has ended by itself: say so in the lab's log, which is all that will be left."""
+    number = status - 128
+    why = f"was killed by signal {number} ({signal.strsignal(number)})" if 0 < number < signal.NSIG else f"ended with status {status}"
+    with contextlib.suppress(OSError), (logfiles.LOGS / "lab.log").open("a", encoding="utf-8") as log:
+        log.write(f"the lab's process {why}\n")
 
 
 def _follow(entry: registry.Entry, channel: TextIO) -> None:

@@ -53,7 +53,7 @@ def up(name: str, args: argparse.Namespace) -> int:
 
     check_port(args.web_port)
     requirements.check_machine()
-    status = _boot(name, args.what, args.backend, args.proxy_mode)
+    status = _boot(name, args.what, args)
     if status == 0:
         show(registry.pick(name), args.web_port, terminal.language())
     return status
@@ -62,7 +62,7 @@ def up(name: str, args: argparse.Namespace) -> int:
 def attend(name: str, what: str, args: argparse.Namespace) -> int:
     """`lab run SCENARIO --web`: the lab is up, and its page too, until Ctrl-C or until somebody takes the lab down."""
     check_port(args.web_port)
-    status = _boot(name, what, args.backend, args.proxy_mode)
+    status = _boot(name, what, args)
     if status:
         return status
     entry = registry.pick(name)
@@ -82,11 +82,12 @@ def attend(name: str, what: str, args: argparse.Namespace) -> int:
     return 0
 
 
-def _boot(name: str, what: str, backend: str | None, proxy_mode: str | None) -> int:
+def _boot(name: str, what: str, args: argparse.Namespace) -> int:
     """`lab up` in a process of its own: an ordinary user's process that makes a lab cannot leave the lab's user namespace again."""
     from lab.web import start
 
-    options = [word for flag, value in (("--backend", backend), ("--proxy-mode", proxy_mode)) if value for word in (flag, value)]
+    wishes = (("--backend", args.backend), ("--proxy-mode", args.proxy_mode), ("--keep-logs", args.keep_logs))
+    options = [word for flag, value in wishes if value for word in (flag, str(value))]
     argv = [sys.executable, "-m", "lab", "up", "--name", name, *options, "--", what]
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # it takes away what it has made by itself
     try:

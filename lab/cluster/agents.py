@@ -15,6 +15,9 @@ MASTER_TAINT = "node-role.kubernetes.io/master:NoSchedule"
 DNS_SERVICE = 10
 """The DNS server's place in the service network, where kubeadm puts it."""
 
+MANY_NODES, SYNC_SHARE = 20, 0.02
+"""From more nodes than this on kube-proxies gather changes, for so many seconds a node: they share one machine, and each change is a sync of all."""
+
 
 def import_daemons() -> None:
     """Import what the daemons of the nodes and the master will run, while there is something to wait for.
@@ -24,6 +27,8 @@ def import_daemons() -> None:
     import lab.kubelet.daemon
     import lab.kubelet.runtime
     import lab.kubeproxy.daemon
+    import lab.kubeproxy.incremental
+    import lab.kubeproxy.iptables  # the mode that most have
     import lab.master.scheduler.daemon  # noqa: F401 (it brings the controllers)
 
 
@@ -123,6 +128,8 @@ class Agents:
         }
         if topology.has_flannel:
             flags["--cluster-cidr"] = str(topology.networks.pod)
+        if len(topology.nodes) > MANY_NODES:
+            flags["--iptables-min-sync-period"] = f"{len(topology.nodes) * SYNC_SHARE:g}s"
         words = [word for pair in flags.items() for word in pair]
         return [*words, "--masquerade-all"] if topology.kube_proxy.masquerade_all else words
 

@@ -106,7 +106,7 @@ def _answer(connection: socket.socket, cluster: Cluster, verbs: Mapping[str, Ver
     descriptors: list[int] = []
     borrowed: list[int] = []
     try:
-        request = json.loads(connection.recv(_LIMIT))
+        request = _request(connection.recv(_LIMIT))
         if request.get("verb") == "enter":
             who = str(request.get("who"))
             host = cluster.host(resolve(cluster, who)) if who else cluster.master
@@ -126,11 +126,9 @@ def _answer(connection: socket.socket, cluster: Cluster, verbs: Mapping[str, Ver
             raise UsageError(_REFUSALS.get(str(request.get("verb")), f"this lab does not know the request {request.get('verb')!r}"))
     except LabError as error:
         answer = {"error": str(error), "status": error.status}
-    except (ValueError, AttributeError) as error:
-        answer = {"error": f"not a request: {error}", "status": 2}
     except Exception as error:  # a defect of one request must not end the lab
         traceback.print_exc()
-        answer = {"error": f"{type(error).__name__}: {error}; `lab.log` has the traceback", "status": DEFECT}
+        answer = {"error": f"{type(error).__name__}: {error}; `lab logs` has the traceback", "status": DEFECT}
     socket.send_fds(connection, [json.dumps(answer).encode()], descriptors)
     for descriptor in borrowed:
         os.close(descriptor)
@@ -142,6 +140,17 @@ def _details(cluster: Cluster, request: Mapping[str, Any]) -> Long:
 
     machine = cluster.host(resolve(cluster, str(request.get("who")))).name
     return Long({"machine": machine}, [json.dumps(section) for section in details.of(cluster, machine)])
+
+
+def _request(text: bytes) -> dict[str, Any]:
+    """The request in a datagram. Raises UsageError for anything else: a word as the verb, and nothing nested."""
+    try:
+        request = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"not a request: {error}") from error
+    if not isinstance(request, dict) or not isinstance(request.get("verb"), str) or any(isinstance(one, dict | list) for one in request.values()):
+        raise UsageError("not a request: an object with a verb and words is wanted")
+    return request
 
 
 def _graph(cluster: Cluster, request: Mapping[str, Any]) -> Long:

@@ -121,6 +121,9 @@ class Nodes:
 
     def _flanneld(self, host: Host) -> Callable[[], int]:
         from lab.flannel import daemon as flanneld
+        from lab.flannel.backends import base
+
+        base.maker(self.cluster.topology.flannel.backend.type)  # imported here, no flanneld has to
 
         topology = self.cluster.topology
         argv = ["--etcd-endpoints", f"http://{topology.master.address.ip}:{etcd.CLIENT_PORT}", "--subnet-file", SUBNET_FILE]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
 
 from lab.cluster.facade import Cluster
+from lab.cluster.readiness import Readiness
 from lab.errors import BootError, CommandError, UsageError
 from lab.master.client import ApiError, Object, Unreachable
 from lab.master.resources import by_kind
@@ -18,7 +19,7 @@ from lab.model.pins import Pin
 from lab.workloads import images
 
 READY_TIMEOUT = 30.0
-"""Seconds until all pods are ready; it takes less than one on an idle machine."""
+"""Seconds until the next pod is ready; it takes less than one on an idle machine."""
 
 KUBELET_PORT = 10250
 
@@ -92,49 +93,41 @@ class Pods:
 
     def _replace(self, path: str, document: Object) -> None:
         """Change an object that is there into this one; what the apiserver chose, such as the cluster IP, stays unless it says otherwise."""
-        patch = {"metadata": document["metadata"], "spec": document["spec"]}
+        patch = {field: value for field, value in document.items() if field != "status"}
         try:
             self.cluster.api.request("PATCH", path, patch, content_type="application/merge-patch+json")
         except ApiError as error:
             raise _refused(error, document) from error
 
     def _await(self, pods: Sequence[tuple[str, str]], deployments: dict[tuple[str, str], int]) -> None:
-        """Wait until these pods, and so many of these deployments, are ready."""
+        """Wait until these pods, and so many of these deployments, are ready: for as long as one pod after another gets ready."""
+        waiting = Readiness(pods, deployments)
+        if waiting.is_complete:
+            return
         deadline = time.monotonic() + READY_TIMEOUT
-        known: dict[str, Object] = {}
-        for known in self._watched(deadline):
-            missing = list(_missing(list(known.values()), pods, deployments))
-            if not missing:
+        for what, item in self._changes():
+            if waiting.see(what, item):
+                deadline = time.monotonic() + READY_TIMEOUT
+            if waiting.is_complete:
                 return
-            for item in known.values():
-                _refuse_hopeless(item)
-        absent = ", ".join(_missing(list(known.values()), pods, deployments))
-        raise BootError(f"not ready after {READY_TIMEOUT:g} s: {absent}{_why(known.values())}")
+            _refuse_hopeless(item)
+            if time.monotonic() > deadline:
+                break
+        raise BootError(f"not ready after {READY_TIMEOUT:g} s: {', '.join(waiting.missing())}{_why(waiting.items.values())}")
 
-    def _watched(self, deadline: float) -> Iterator[dict[str, Object]]:
-        """All pods by their uid, again after each change, until the deadline."""
+    def _changes(self) -> Iterator[tuple[str, Object]]:
+        """All pods, and then their changes, until nothing has happened for READY_TIMEOUT."""
         client = self.cluster.api
         listed = client.list("pods")
-        known = {item["metadata"]["uid"]: item for item in listed["items"]}
-        yield known
-        changes = client.watch("pods", listed["metadata"]["resourceVersion"], silence=max(0.1, deadline - time.monotonic()))
-        try:
-            for what, item in changes:
-                if what == "DELETED":
-                    known.pop(item["metadata"]["uid"], None)
-                elif what != "BOOKMARK":
-                    known[item["metadata"]["uid"]] = item
-                yield known
-                if time.monotonic() > deadline:
-                    return
-        except Unreachable:
-            return
-        finally:
-            changes.close()
+        yield from (("ADDED", item) for item in listed["items"])
+        watch = client.watch("pods", listed["metadata"]["resourceVersion"], silence=READY_TIMEOUT)
+        with contextlib.closing(watch) as changes, contextlib.suppress(Unreachable):
+            yield from ((what, item) for what, item in changes if what != "BOOKMARK")
 
 
 def _refuse_hopeless(item: Object) -> None:
-    for status in item.get("status", {}).get("containerStatuses") or ():
+    found = item.get("status", {})
+    for status in (*(found.get("initContainerStatuses") or ()), *(found.get("containerStatuses") or ())):
         waiting = (status.get("state") or {}).get("waiting") or {}
         if waiting.get("reason") in _HOPELESS:
             name = item["metadata"]["name"]
@@ -149,31 +142,6 @@ def _why(items: Iterable[Object]) -> str:
             if condition.get("type") == "PodScheduled" and condition.get("reason") == "Unschedulable":
                 lines.append(f"\n    pod {item['metadata']['name']} cannot be scheduled: {condition.get('message', '')}")
     return "".join(lines)
-
-
-def is_ready(item: Object) -> bool:
-    """Whether a pod, or a node, is ready and not about to go."""
-    conditions: list[dict[str, Any]] = item.get("status", {}).get("conditions") or []
-    ready = any(one.get("type") == "Ready" and one.get("status") == "True" for one in conditions)
-    return ready and "deletionTimestamp" not in item["metadata"]
-
-
-def _missing(items: Sequence[Object], pods: Sequence[tuple[str, str]], deployments: dict[tuple[str, str], int]) -> Iterator[str]:
-    ready = [item for item in items if is_ready(item)]
-    names = {(item["metadata"].get("namespace", ""), item["metadata"]["name"]) for item in ready}
-    for place in pods:
-        if place not in names:
-            yield f"pod {place[1]}"
-    for (namespace, name), wanted in deployments.items():
-        count = sum(_belongs(item, namespace, name) for item in ready)
-        if count < wanted:
-            yield f"deployment {name} ({count} of {wanted})"
-
-
-def _belongs(item: Object, namespace: str, deployment: str) -> bool:
-    """Whether a ReplicaSet of the deployment made the pod: those are called DEPLOYMENT-HASH."""
-    owners = [one["name"] for one in item["metadata"].get("ownerReferences") or () if one.get("controller")]
-    return item["metadata"].get("namespace") == namespace and any(one.rpartition("-")[0] == deployment for one in owners)
 
 
 def _refused(error: ApiError, document: Object) -> UsageError:

@@ -7,21 +7,23 @@ import json
 import time
 from typing import TYPE_CHECKING
 
+from lab.cluster.readiness import is_ready
 from lab.errors import BootError
 from lab.fabric.namespace import Namespace
 from lab.master import endpoints
 from lab.master.client import Object
 from lab.master.informer import digest, key_of
 from lab.model import fromapi
-from lab.model.objects import Endpoints
+from lab.model.objects import Endpoints, Pod
 
 if TYPE_CHECKING:
     from lab.cluster.facade import Cluster
 
-TIMEOUT = 15.0
+TIMEOUT = 60.0
 METRICS_PORT = 10249
 
-_PAUSE = 0.005
+_PAUSES = (0.005, 0.1)
+"""Seconds between two looks: first, and at most."""
 
 
 def settle(cluster: Cluster) -> None:
@@ -29,24 +31,35 @@ def settle(cluster: Cluster) -> None:
 
     Nodes whose kube-proxy does not run are passed over. Raises BootError.
     """
-    deadline = time.monotonic() + TIMEOUT
+    pause = _Pause()
     while late := _late_endpoints(cluster):
-        _pause(deadline, f"endpoints of {', '.join(late)} do not follow their pods")
-    for host in cluster.nodes:
-        running = cluster.daemons.get(host.name, {}).get("kube-proxy")
-        while running is not None and running.ended() is None and not _has(host.namespace, _newest(cluster)):
-            _pause(deadline, f"kube-proxy on {host.name} has not written the newest rules:\n{running.last_words()}")
+        pause(f"endpoints of {', '.join(late)} do not follow their pods")
+    running = {host.name: cluster.daemons.get(host.name, {}).get("kube-proxy") for host in cluster.nodes}
+    waiting = [one for one in running.values() if one is not None]
+    while waiting:
+        newest = _newest(cluster)
+        waiting = [one for one in waiting if one.ended() is None and not _has(one.namespace, newest)]
+        if waiting:
+            first = waiting[0]
+            pause(f"kube-proxy on {first.namespace.name} has not written the newest rules:\n{first.last_words()}")
 
 
 def _late_endpoints(cluster: Cluster) -> list[str]:
-    from lab.cluster.pods import is_ready
-
+    services = [one for one in cluster.services if one.selector]
+    if not services:
+        return []
     pods = [fromapi.pod_of(item) for item in cluster.api.list("pods")["items"] if is_ready(item)]
+    # By one label each, so that a service is not asked about every pod of a large cluster.
+    labelled: dict[tuple[str, tuple[str, str]], list[Pod]] = {}
+    for pod in pods:
+        for label in pod.labels:
+            labelled.setdefault((pod.namespace, label), []).append(pod)
     have = {(one.namespace, one.name): one for one in cluster.all_endpoints}
     late = []
-    for service in cluster.services:
+    for service in services:
         there = have.get((service.namespace, service.name), Endpoints(service.name, service.namespace))
-        if service.selector and _places(there) != _places(endpoints.endpoints_for(service, pods)):
+        candidates = labelled.get((service.namespace, service.selector[0]), [])
+        if _places(there) != _places(endpoints.endpoints_for(service, candidates)):
             late.append(service.name)
     return late
 
@@ -77,7 +90,15 @@ def _has(node: Namespace, newest: dict[str, str]) -> bool:
         connection.close()
 
 
-def _pause(deadline: float, trouble: str) -> None:
-    if time.monotonic() > deadline:
-        raise BootError(f"{trouble}, after {TIMEOUT:g} s")
-    time.sleep(_PAUSE)
+class _Pause:
+    """Waits between looks, longer each time: at a large cluster a look takes the time that what is waited for needs. Raises BootError."""
+
+    def __init__(self) -> None:
+        self._deadline = time.monotonic() + TIMEOUT
+        self._seconds = _PAUSES[0]
+
+    def __call__(self, trouble: str) -> None:
+        if time.monotonic() > self._deadline:
+            raise BootError(f"{trouble}, after {TIMEOUT:g} s")
+        time.sleep(self._seconds)
+        self._seconds = min(1.5 * self._seconds, _PAUSES[1])

@@ -33,7 +33,7 @@ def build(wanted: Wanted, stage: Stages, early: HeadStart) -> Cluster:
 
     Raises BootError, CommandError or UsageError; what was made until then goes with the sandbox, or with `Cluster.stop`.
     """
-    cluster = Cluster(wanted.topology, Network())
+    cluster = stage.cluster = Cluster(wanted.topology, Network())
     builder = Builder(cluster.network, early.namespace)
     master = Master(cluster)
     cluster.daemons[master.name] = {"etcd": early.etcd, "kube-apiserver": early.apiserver}

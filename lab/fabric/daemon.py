@@ -17,10 +17,8 @@ from pathlib import Path
 
 from lab.errors import BootError
 from lab.fabric import kernel, process, signals
+from lab.fabric.logfiles import LOGS
 from lab.fabric.namespace import Namespace
-
-LOGS = Path("/run/lab/log")
-"""Where the logs are, in the sandbox's own /run."""
 
 LOG_TAIL = 8
 """Lines of a daemon's log that go into the error message when it did not come up."""
@@ -101,12 +99,16 @@ def fork(namespace: Namespace, name: str, main: Callable[[], int], keep: Iterabl
     """Start a Python daemon: a fork of this process that enters the machine and runs `main`.
 
     keep   descriptors that stay open in the daemon, under their numbers; every other one is closed
-    What this process has imported need not be imported again. Must be called while this process has one thread.
+    What this process has imported need not be imported again. Must be called while this process has one thread. Raises BootError when the
+    kernel has no room for another process.
     """
     log = log_of(namespace, name)
     gc.freeze()  # what is loaded stays loaded: the collector of a daemon that looked at it would copy every page of it
     with signals.held() as before:
-        pid = os.fork()
+        try:
+            pid = os.fork()
+        except OSError as error:
+            raise BootError(f"{namespace.name}: cannot start {name}: {error.strerror}; `ulimit -u` says how many processes there may be") from error
         if pid == 0:
             gc.enable()
             _become(namespace, name, log, main, frozenset(keep), before)

@@ -16,81 +16,89 @@ from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
 from lab.errors import BootError
-from lab.fabric import signals
+from lab.fabric import rtnetlink, signals
 from lab.fabric.namespace import Namespace
 from lab.plan import operations as op
 
 
 class Sockets:
-    """One netlink socket a machine, opened on demand."""
+    """The netlink sockets of each machine, opened on demand: pyroute2's for what is rare, a bare one for what every pod needs."""
 
     def __init__(self) -> None:
         self._open: dict[str, IPRoute] = {}
+        self._bare: dict[str, rtnetlink.Channel] = {}
         self._indexes: dict[tuple[str, str], int] = {}
 
     def of(self, namespace: Namespace) -> IPRoute:
-        """The socket in `namespace`."""
+        """pyroute2's socket in `namespace`."""
         if namespace.name not in self._open:
             with namespace.entered(), signals.held():  # half a socket complains on its way out
                 self._open[namespace.name] = IPRoute()
         return self._open[namespace.name]
 
+    def bare(self, namespace: Namespace) -> rtnetlink.Channel:
+        """The bare socket in `namespace`."""
+        if namespace.name not in self._bare:
+            with namespace.entered():
+                self._bare[namespace.name] = rtnetlink.Channel()
+        return self._bare[namespace.name]
+
+    def do(self, namespace: Namespace, *requests: bytes) -> None:
+        """Have the kernel do these in `namespace`. Raises NetlinkError for the first that it refuses."""
+        for number in self.bare(namespace).transact(requests):
+            if number:
+                raise NetlinkError(number, os.strerror(number))
+
     def index(self, namespace: Namespace, name: str) -> int:
         """The index of the interface `name`. Raises BootError when there is none."""
         key = (namespace.name, name)
         if key not in self._indexes:
-            found = self.of(namespace).link_lookup(ifname=name)
-            if not found:
-                raise BootError(f"{namespace.name} has no interface {name}")
-            self._indexes[key] = found[0]
+            try:
+                self._indexes[key] = self.bare(namespace).index(name)
+            except OSError as error:
+                if error.errno != errno.ENODEV:
+                    raise
+                raise BootError(f"{namespace.name} has no interface {name}") from error
         return self._indexes[key]
 
     def drop(self, namespace: Namespace, name: str) -> None:
         """Delete an interface, if it is there; its peer goes with it. The next one of this name has another index."""
         self._indexes.pop((namespace.name, name), None)
-        for index in self.of(namespace).link_lookup(ifname=name):
-            self.of(namespace).link("del", index=index)
+        (number,) = self.bare(namespace).transact([rtnetlink.delete_link(name)])
+        if number not in (0, errno.ENODEV):
+            raise NetlinkError(number, os.strerror(number))
 
     def forget(self, name: str) -> None:
-        """Close the socket of one machine."""
+        """Close the sockets of one machine."""
         self._indexes = {key: index for key, index in self._indexes.items() if key[0] != name}
-        socket = self._open.pop(name, None)
-        if socket is not None:
-            socket.close()
+        for opened in (self._open.pop(name, None), self._bare.pop(name, None)):
+            if opened is not None:
+                opened.close()
 
     def close(self) -> None:
         """Close them all."""
-        for name in list(self._open):
+        for name in {*self._open, *self._bare}:
             self.forget(name)
 
 
 def add_wire(sockets: Sockets, wire: op.AddWire, a: Namespace, b: Namespace) -> None:
     """A veth pair, one end in each namespace, both up."""
-    mtu: dict[str, Any] = {"mtu": wire.mtu} if wire.mtu else {}
-    peer: dict[str, Any] = {"ifname": wire.b.name, "net_ns_fd": b.fds["net"], **mtu}
-    if wire.b.mac:
-        peer["address"] = wire.b.mac
-    request: dict[str, Any] = {"ifname": wire.a.name, "kind": "veth", "peer": peer, **mtu}
-    if wire.a.mac:
-        request["address"] = wire.a.mac
-    if wire.gso:
-        request["gso_max_size"] = wire.gso
-    sockets.of(a).link("add", **request)
-    ends = [(sockets.of(namespace), sockets.index(namespace, end.name)) for namespace, end in ((a, wire.a), (b, wire.b))]
-    for netlink, index in ends:
-        netlink.link("set", index=index, state="up")
-    for netlink, index in ends:
-        _let_send(netlink, index)
+    pair = rtnetlink.add_veth(wire.a.name, wire.b.name, b.fds["net"], wire.a.mac or "", wire.b.mac or "", wire.mtu, wire.gso)
+    sockets.do(a, pair, rtnetlink.set_up(wire.a.name))
+    sockets.do(b, rtnetlink.set_up(wire.b.name))
+    for namespace, end in ((a, wire.a), (b, wire.b)):
+        _let_send(sockets, namespace, end.name)
+        sockets.index(namespace, end.name)
 
 
-def _let_send(netlink: IPRoute, index: int) -> None:
+def _let_send(sockets: Sockets, namespace: Namespace, name: str) -> None:
     """Have an interface that has just got its carrier ready to send.
 
     By itself it is some time later: the kernel's link watch sees to it, for a bridge as rarely as once a second. What is sent before is
     lost, and a neighbour that was asked for is asked for again only after a second. Since Linux 6.9 a question about the one interface
     (rtnl_getlink in net/core/rtnetlink.c) first does what the watch has left undone; on older ones it changes nothing.
     """
-    netlink.link("get", index=index)
+    sockets.bare(namespace).index(name)
 
 
 def add_bridge(sockets: Sockets, operation: op.AddBridge, namespace: Namespace) -> None:
@@ -107,35 +115,22 @@ def add_bridge(sockets: Sockets, operation: op.AddBridge, namespace: Namespace) 
 
 
 def add_port(sockets: Sockets, operation: op.AddPort, namespace: Namespace) -> None:
-    """Put an interface on a bridge; IFLA_BRPORT_MODE is hairpin mode."""
-    netlink = sockets.of(namespace)
+    """Put an interface on a bridge, perhaps in hairpin mode."""
     index, bridge = sockets.index(namespace, operation.interface.name), sockets.index(namespace, operation.bridge)
-    netlink.link("set", index=index, master=bridge)
-    if operation.hairpin:
-        netlink.brport("set", index=index, mode=1)
-    _let_send(netlink, bridge)  # the first port brings its carrier
+    sockets.do(namespace, rtnetlink.set_master(index, bridge), *([rtnetlink.set_hairpin(index)] if operation.hairpin else []))
+    _let_send(sockets, namespace, operation.bridge)  # the first port brings its carrier
 
 
 def set_address(sockets: Sockets, operation: op.SetAddress, namespace: Namespace) -> None:
-    """An address with its broadcast address; /31 and /32 have none (RFC 3021)."""
-    address = operation.address
-    request: dict[str, Any] = {"address": str(address.ip), "prefixlen": address.network.prefixlen}
-    if address.network.prefixlen < 31:
-        request["broadcast"] = str(address.network.broadcast_address)
-    sockets.of(namespace).addr("add", index=sockets.index(namespace, operation.interface.name), **request)
+    """An address with its broadcast address."""
+    sockets.do(namespace, rtnetlink.add_address(sockets.index(namespace, operation.interface.name), operation.address))
 
 
 def add_route(sockets: Sockets, operation: op.AddRoute, namespace: Namespace) -> None:
     """A route in the main table. Raises NetlinkError ENETUNREACH when the gateway is on no link of the machine."""
-    request: dict[str, Any] = {"dst": str(operation.destination)}
-    if operation.via is not None:
-        request["gateway"] = str(operation.via)
-    if operation.dev:
-        request["oif"] = sockets.index(namespace, operation.dev)
-    if operation.via is None:
-        request["scope"] = "link"
-    request["proto"] = "boot"  # as iproute2 marks what a person adds, so that `ip route` shows no word about it
-    sockets.of(namespace).route("add", **request)
+    link = sockets.index(namespace, operation.dev) if operation.dev else 0
+    # Its origin is `boot`, as iproute2 marks what a person adds, so that `ip route` shows no word about it.
+    sockets.do(namespace, rtnetlink.put_route(operation.destination, operation.via, link, replace=False))
 
 
 def set_sysctl(operation: op.SetSysctl, namespace: Namespace) -> None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from lab.errors import MachineError
-from lab.fabric import sandbox
+from lab.fabric import container, sandbox
 from lab.model.text import Text
 
 RULES = """*nat
@@ -89,7 +89,8 @@ def probe() -> list[Finding]:
         sandbox.run(body)
     except MachineError as error:
         os.close(told)
-        return [Finding(SANDBOX, str(error))]
+        refused = replace(SANDBOX, how=container.TELL_THE_ENGINE) if container.detect() else SANDBOX
+        return [Finding(refused, str(error))]
     finally:
         os.close(tell)
     with os.fdopen(told, encoding="utf-8") as channel:

@@ -2,7 +2,7 @@
 
     <root>/<name>/lab.json       what it is, and which process is its PID 1
     <root>/<name>/control.sock   the lab listens here (lab.cluster.control)
-    <root>/<name>/lab.log        what it printed
+    <root>/<name>/log/           what it printed, lab.log, and what each daemon did, MACHINE.DAEMON.log; elsewhere with --keep-logs
     <root>/<name>/web.json       which process serves its page, if one does; web.sock and web.log are that process's
 
 The directories belong to their user alone. One that its process has not outlived is a crashed lab: `lab ps` shows it, `lab down` and
@@ -22,7 +22,7 @@ import signal
 import stat
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from lab.errors import LabError, UsageError
@@ -38,6 +38,7 @@ class Entry:
     pid      of its PID 1, as the host sees it; while it is being made, of the process that makes it
     born     that process's start time in clock ticks since boot, so that a reused pid is not mistaken for it
     since    Unix time of its start
+    logs     the folder of its logs, where that is not in its own directory
     """
 
     name: str
@@ -45,6 +46,7 @@ class Entry:
     pid: int = 0
     born: int = 0
     since: float = 0.0
+    logs: str = ""
 
     @property
     def directory(self) -> Path:
@@ -57,9 +59,14 @@ class Entry:
         return self.directory / "control.sock"
 
     @property
+    def log_folder(self) -> Path:
+        """Its logs: the lab writes there directly, so they are there however it ends."""
+        return Path(self.logs) if self.logs else self.directory / "log"
+
+    @property
     def log(self) -> Path:
         """What it printed."""
-        return self.directory / "lab.log"
+        return self.log_folder / "lab.log"
 
     @property
     def web_socket(self) -> Path:
@@ -121,14 +128,19 @@ def entries() -> Iterator[Entry]:
             continue  # being made or taken away at this moment
 
 
-def claim(name: str, source: str) -> Entry:
+def require_name(name: str) -> None:
+    """Raises UsageError when it is no name for a lab."""
+    if not NAME.fullmatch(name):
+        raise UsageError(f"{name!r} is no name for a lab: lower case letters, digits, dots and dashes, at most 63")
+
+
+def claim(name: str, source: str, logs: str = "") -> Entry:
     """Reserve a name for a lab that the calling process is about to make; if it dies before that, the lab counts as crashed.
 
     Raises UsageError when it is no name for a lab, or when a lab of that name is running.
     """
-    if not NAME.fullmatch(name):
-        raise UsageError(f"{name!r} is no name for a lab: lower case letters, digits, dots and dashes, at most 63")
-    entry = Entry(name, source, since=time.time())
+    require_name(name)
+    entry = Entry(name, source, since=time.time(), logs=logs)
     directory = _private_root() / name
     try:
         directory.mkdir(mode=0o700)
@@ -143,8 +155,9 @@ def claim(name: str, source: str) -> Entry:
 
 def record(entry: Entry, pid: int) -> Entry:
     """Write down which process the lab's PID 1 is."""
-    entry = Entry(entry.name, entry.source, pid, start_time(pid), entry.since)
+    entry = replace(entry, pid=pid, born=start_time(pid))
     draft = entry.directory / ".lab.json"
+    draft.touch(mode=0o600)
     draft.write_text(json.dumps(asdict(entry)), encoding="utf-8")
     draft.rename(entry.directory / "lab.json")
     return entry
@@ -223,15 +236,18 @@ def _end(pid: int, born: int, number: signal.Signals, timeout: float, what: str)
             raise LabError(f"{what} (process {pid}) has not ended within {timeout:g} s of being told to")
 
 
-def pick(name: str | None) -> Entry:
-    """The lab of that name, or the only one that runs. Raises UsageError otherwise, with the names there are."""
+def pick(name: str | None, crashed: bool = False) -> Entry:
+    """The lab of that name, or the only one that runs. Raises UsageError otherwise, with the names there are.
+
+    crashed   when none runs, the only one that has crashed will do
+    """
     known = list(entries())
     if name is not None:
         for entry in known:
             if entry.name == name:
                 return entry
         raise UsageError(f"no lab is named {name!r}; {_names(known)}")
-    running = [entry for entry in known if entry.running]
+    running = [entry for entry in known if entry.running] or (known if crashed else [])
     if len(running) != 1:
         raise UsageError(f"say which lab with --name; {_names(running)}" if running else "no lab is up; `lab up` starts one")
     return running[0]

@@ -6,18 +6,26 @@
 from __future__ import annotations
 
 import os
+import resource
 import shutil
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 from lab.errors import MachineError
-from lab.fabric import host
+from lab.fabric import container, host
 from lab.fabric.process import SYSTEM_PATH
 from lab.model.text import Text
 
 PACKAGES = "packages.txt"
 NEEDS = ("setup", "run", "extra", "test", "bench")
 TUN = "/dev/net/tun"
+DESCRIPTORS = 256
+"""Files that the lab's process must be able to open."""
+
+OPEN_FILES = 65536
+"""Files that it may open where the user's hard limit lets it."""
+
 PYTHON_PACKAGES = {
     "aiohttp": Text("the HTTP servers of the apiserver and the kubelets", "apiserver 和 kubelet 的 HTTP 服务器"),
     "cryptography": Text("the certificate of the apiserver's HTTPS", "apiserver 的 HTTPS 证书"),
@@ -102,22 +110,41 @@ def missing_programs(need: str = "run") -> list[Missing]:
 
 def missing_privileges() -> list[Missing]:
     """What this user may not do on this machine, as far as a look tells."""
-    found = []
+    found, contained = [], bool(container.detect())
     if not os.path.exists(TUN):
-        found.append(Missing(TUN, "flannel's udp backend makes its device through it: `sudo modprobe tun` as root"))
+        how = container.TUN_DEVICE if contained else "`sudo modprobe tun` as root"
+        found.append(Missing(TUN, f"flannel's udp backend makes its device through it: {how}"))
     elif not os.access(TUN, os.R_OK | os.W_OK):
-        found.append(Missing(f"permission to open {TUN}", "run the lab with sudo, or let root do `chmod 666 /dev/net/tun`"))
+        how = container.TUN_MODE if contained else "run the lab with sudo, or let root do `chmod 666 /dev/net/tun`"
+        found.append(Missing(f"permission to open {TUN}", how))
     if os.geteuid() != 0 and _limit("user/max_user_namespaces") == 0:
-        found.append(Missing("user namespaces", "run the lab with sudo, or let root do `sysctl user.max_user_namespaces=10000`"))
+        how = container.USER_NAMESPACES if contained else "run the lab with sudo, or let root do `sysctl user.max_user_namespaces=10000`"
+        found.append(Missing("user namespaces", how))
+    if (hard := _hard_limit()) < DESCRIPTORS:
+        how = f"a process may open {hard} files here (`ulimit -Hn`); the lab holds some for each machine and needs {DESCRIPTORS}"
+        found.append(Missing("file descriptors", how))
     return found
+
+
+def _use_descriptors() -> None:
+    """Let this process, and so the lab's, open as many files as it may, up to what a node's daemons usually have."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = min(_hard_limit(), OPEN_FILES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def _hard_limit() -> int:
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    return sys.maxsize if hard == resource.RLIM_INFINITY else hard
 
 
 def missing_kernel_features() -> list[Missing]:
     """What the kernel cannot do, as far as a look tells."""
     if host.BRIDGE_SETTINGS.is_dir():
         return []
-    how = "`sudo modprobe br_netfilter`; without it pods of one node cannot reach each other through a service"
-    return [Missing("bridge netfilter (br_netfilter)", how)]
+    how = container.BRIDGE_NETFILTER if container.detect() else "`sudo modprobe br_netfilter`"
+    return [Missing("bridge netfilter (br_netfilter)", f"{how}; without it pods of one node cannot reach each other through a service")]
 
 
 def _limit(name: str) -> int:
@@ -130,6 +157,7 @@ def _limit(name: str) -> int:
 def check_machine() -> None:
     """Refuse at once on a machine that cannot run the lab. Raises MachineError that names all that is missing."""
     host.load_modules()
+    _use_descriptors()
     missing = [*missing_programs(), *missing_kernel_features(), *missing_privileges()]
     if missing:
         lines = "\n".join(f"  - {one}" for one in missing)

@@ -17,13 +17,17 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from lab.errors import MachineError
-from lab.fabric import kernel, process
+from lab.fabric import container, kernel, process
 
 Body = Callable[[], int]
+Shared = Mapping[str, str]
+"""Directories of the host that the sandbox writes to: the absolute path of one -> where the sandbox has it, below /run."""
+_NOTHING: Shared = MappingProxyType({})
 
 _PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 _WATCHED = (signal.SIGCHLD, *_PASSED_ON)
@@ -34,27 +38,27 @@ GRACE = 5.0
 """Seconds the lab has to write its reports after a signal before the front kills it."""
 
 
-def run(body: Body) -> int:
-    """Run `body` inside a new sandbox and return its exit status; everything it made is gone on return.
+def run(body: Body, shared: Shared = _NOTHING) -> int:
+    """Run `body` inside a new sandbox and return its exit status; everything it made is gone on return, except in `shared` directories.
 
     Raises MachineError when the sandbox cannot be made. Must be called from a single-threaded process.
     """
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _WATCHED)
     try:
-        return _attend(spawn(body, dies_with_front=True)) if os.geteuid() == 0 else _run_apart(body)
+        return _attend(spawn(body, True, shared)) if os.geteuid() == 0 else _run_apart(body, shared)
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _run_apart(body: Body) -> int:
+def _run_apart(body: Body, shared: Shared) -> int:
     """Run the sandbox from a child process, which becomes root of a user namespace: this one stays who it is."""
     _flush(sys.stdout, sys.stderr)
     told, tell = os.pipe()
-    child = os.fork()
+    child = _fork()
     if child == 0:
         os.close(told)
         kernel.die_with_parent(signal.SIGKILL)
-        _exit_with(lambda: _front_of(body, tell))
+        _exit_with(lambda: _front_of(body, shared, tell))
     os.close(tell)
     status = _attend(child)
     with os.fdopen(told, encoding="utf-8") as channel:
@@ -64,18 +68,19 @@ def _run_apart(body: Body) -> int:
     return status
 
 
-def _front_of(body: Body, tell: int) -> int:
+def _front_of(body: Body, shared: Shared, tell: int) -> int:
     try:
-        return _attend(spawn(body, dies_with_front=True))
+        return _attend(spawn(body, True, shared))
     except MachineError as error:
         os.write(tell, str(error).encode())
         return error.status
 
 
-def spawn(body: Body, dies_with_front: bool) -> int:
+def spawn(body: Body, dies_with_front: bool, shared: Shared = _NOTHING, farewell: Callable[[int], None] = lambda status: None) -> int:
     """Start a sandbox and return the pid of its init, once init is set up.
 
     dies_with_front   False: the sandbox gets a session of its own and outlives the caller (`lab up`)
+    farewell          called by init with the lab's exit status when the lab has ended, before everything else does
     Raises MachineError when a namespace or mount is refused.
     """
     _flush(sys.stdout, sys.stderr)
@@ -84,12 +89,12 @@ def spawn(body: Body, dies_with_front: bool) -> int:
     try:
         kernel.unshare(kernel.CLONE_NEWPID)
     except OSError as error:
-        raise MachineError(f"cannot make a PID namespace: {error}\n{_privilege_hint()}") from error
+        raise MachineError(f"cannot make a PID namespace: {error}\n{_privilege_hint(container.NAMESPACES)}") from error
     told, tell = os.pipe()
-    init = os.fork()
+    init = _fork()
     if init == 0:
         os.close(told)
-        _exit_with(lambda: _init(body, tell, dies_with_front))
+        _exit_with(lambda: _init(body, tell, dies_with_front, shared, farewell))
     os.close(tell)
     _children_stay_here()
     with os.fdopen(told, encoding="utf-8") as channel:
@@ -98,6 +103,14 @@ def spawn(body: Body, dies_with_front: bool) -> int:
         os.waitpid(init, 0)
         raise MachineError(trouble)
     return init
+
+
+def _fork() -> int:
+    """os.fork with an error for people. Raises MachineError."""
+    try:
+        return os.fork()
+    except OSError as error:
+        raise MachineError(f"cannot start a process: {error.strerror}; `ulimit -u` says how many this user may have") from error
 
 
 def _children_stay_here() -> None:
@@ -146,17 +159,22 @@ def _enter_user_namespace() -> None:
         Path("/proc/self/uid_map").write_text(f"0 {uid} 1", encoding="ascii")
         Path("/proc/self/gid_map").write_text(f"0 {gid} 1", encoding="ascii")
     except OSError as error:
-        raise MachineError(f"cannot make a user namespace: {error}\n{_privilege_hint()}") from error
+        raise MachineError(f"cannot make a user namespace: {error}\n{_privilege_hint(container.NAMESPACES)}") from error
 
 
-def _privilege_hint() -> str:
+def _privilege_hint(in_container: str) -> str:
+    """What to do about a refusal; `in_container`: where the lab was started in a container."""
     restricted = Path("/proc/sys/kernel/apparmor_restrict_unprivileged_userns")
     if restricted.exists() and restricted.read_text().strip() == "1":
-        return "AppArmor on this machine reserves user namespaces for root: run the lab with sudo."
+        contained = "let the host's root do `sysctl kernel.apparmor_restrict_unprivileged_userns=0`."
+        own = contained if container.detect() else "run the lab with sudo."
+        return f"AppArmor on this machine reserves user namespaces for root: {own}"
+    if container.detect():
+        return in_container
     return "Run the lab with sudo, or allow user namespaces (sysctl user.max_user_namespaces); `lab doctor` tells more."
 
 
-def _init(body: Body, tell: int, dies_with_front: bool) -> int:
+def _init(body: Body, tell: int, dies_with_front: bool, shared: Shared, farewell: Callable[[int], None]) -> int:
     """PID 1: set up, start the lab, reap until it ends."""
     if dies_with_front:
         kernel.die_with_parent(signal.SIGKILL)
@@ -167,19 +185,25 @@ def _init(body: Body, tell: int, dies_with_front: bool) -> int:
     else:
         os.setsid()
     try:
-        _furnish()
+        _furnish(shared)
     except OSError as error:
-        os.write(tell, f"cannot set up the sandbox: {error}\n{_privilege_hint()}".encode())
+        os.write(tell, f"cannot set up the sandbox: {error}\n{_privilege_hint(container.MOUNTS)}".encode())
         return MachineError.status
     signal.pthread_sigmask(signal.SIG_BLOCK, _WATCHED)
-    lab = os.fork()
+    try:
+        lab = os.fork()
+    except OSError as error:
+        os.write(tell, f"cannot start the lab's process: {error.strerror}; `ulimit -u` says how many this user may have".encode())
+        return MachineError.status
     if lab == 0:
         os.close(tell)
         signal.signal(signal.SIGINT, signal.default_int_handler)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _WATCHED)
         _exit_with(body)
     _let_go(keep_terminal=dies_with_front)
-    return _reap(lab)
+    status = _reap(lab)
+    farewell(status)
+    return status
 
 
 def _let_go(keep_terminal: bool) -> None:
@@ -200,12 +224,18 @@ def _reader_gone(pipe: int) -> bool:
     return any(event & select.POLLERR for _, event in poll.poll(0))
 
 
-def _furnish() -> None:
+def _furnish(shared: Shared) -> None:
     """The sandbox's own namespaces and the mounts that must differ from the host's."""
     kernel.unshare(kernel.CLONE_NEWNS | kernel.CLONE_NEWNET | kernel.CLONE_NEWUTS | kernel.CLONE_NEWIPC)
     _own_root()
     kernel.mount("proc", "/proc", "proc", kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC)
+    # Opened before /run hides them: a user's own may be below the host's /run.
+    opened = [(os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC), target) for path, target in shared.items()]
     kernel.mount("tmpfs", "/run", "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV, "mode=755")
+    for descriptor, target in opened:
+        os.makedirs(target)
+        kernel.mount(f"/proc/self/fd/{descriptor}", target, flags=kernel.MS_BIND)
+        os.close(descriptor)
     os.umask(0o022)
 
 

@@ -7,21 +7,20 @@ Every function raises OSError when the kernel refuses.
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 from typing import Any
 
+from lab.fabric import rtnetlink
 from lab.flannel.links import netlink
 
 _ONLINK = 4
 """RTNH_F_ONLINK: take the gateway for a neighbour although no route leads to it."""
 
-_REACHABLE, _PERMANENT = 0x02, 0x80
-_SELF = 0x02
-"""NTF_SELF: the entry is the device's own, not that of a bridge above it."""
+_ABSENT = (errno.ENOENT, errno.ESRCH)
+"""How the kernel says that there is nothing to delete."""
 
-_IPV4, _BRIDGE = 2, 7
 _MAIN = 254
 
 
@@ -39,7 +38,7 @@ def routes() -> tuple[Route, ...]:
     """The unicast routes of the main table, without the default route."""
     with netlink() as socket:
         found = []
-        for message in socket.get_routes(family=_IPV4, table=_MAIN, type=1):
+        for message in socket.get_routes(family=rtnetlink.IPV4, table=_MAIN, type=1):
             subnet = IPv4Network((message.get("dst") or "0.0.0.0", message["dst_len"]))
             via = message.get("gateway")
             if subnet.prefixlen and message.get("oif"):
@@ -50,22 +49,17 @@ def routes() -> tuple[Route, ...]:
 
 def set_route(route: Route) -> None:
     """Add a route, in place of another to the same subnet."""
-    with netlink() as socket:
-        socket.route("replace", **_request(route))
+    _do(rtnetlink.put_route(route.subnet, route.via, route.link, route.onlink))
+
+
+def add_route(route: Route) -> bool:
+    """Add a route, unless there is one to the same subnet: then nothing happens, and False comes back."""
+    return _do(rtnetlink.put_route(route.subnet, route.via, route.link, route.onlink, replace=False), (errno.EEXIST,))
 
 
 def delete_route(route: Route) -> None:
     """Take a route away; nothing happens when it is not there."""
-    _unless_absent(lambda socket: socket.route("del", **_request(route)))
-
-
-def _request(route: Route) -> dict[str, Any]:
-    request: dict[str, Any] = {"dst": str(route.subnet), "oif": route.link, "proto": "boot"}  # as flannel's Go library marks its routes
-    if route.via is not None:
-        request["gateway"] = str(route.via)
-    if route.onlink:
-        request["flags"] = _ONLINK
-    return request
+    _do(rtnetlink.delete_route(route.subnet, route.via, route.link, route.onlink), _ABSENT)
 
 
 def way_to(address: IPv4Address) -> tuple[int, IPv4Address | None]:
@@ -79,38 +73,35 @@ def way_to(address: IPv4Address) -> tuple[int, IPv4Address | None]:
 def neighbours(link: int) -> dict[IPv4Address, str]:
     """The permanent neighbours on an interface: IP address and MAC address."""
     with netlink() as socket:
-        messages = tuple(socket.get_neighbours(family=_IPV4, ifindex=link))
-    return {IPv4Address(one.get("dst")): str(one.get("lladdr")) for one in messages if one["state"] & _PERMANENT}
+        messages = tuple(socket.get_neighbours(family=rtnetlink.IPV4, ifindex=link))
+    return {IPv4Address(one.get("dst")): str(one.get("lladdr")) for one in messages if one["state"] & rtnetlink.PERMANENT}
 
 
 def set_neighbour(link: int, address: IPv4Address, mac: str, permanent: bool = True) -> None:
     """Add or change a neighbour; one that is not permanent ages as if the kernel had found it by ARP."""
-    with netlink() as socket:
-        state = _PERMANENT if permanent else _REACHABLE
-        socket.neigh("replace", family=_IPV4, ifindex=link, dst=str(address), lladdr=mac, state=state)
+    _do(rtnetlink.put_neighbour(link, address, mac, rtnetlink.PERMANENT if permanent else rtnetlink.REACHABLE))
 
 
 def delete_neighbour(link: int, address: IPv4Address) -> None:
     """Take a neighbour away; nothing happens when it is not there."""
-    _unless_absent(lambda socket: socket.neigh("del", family=_IPV4, ifindex=link, dst=str(address)))
+    _do(rtnetlink.delete_neighbour(link, address), _ABSENT)
 
 
 def forwards(link: int) -> dict[str, IPv4Address]:
     """The forwarding entries of a vxlan device that lead to another machine: MAC address and that machine's address."""
     with netlink() as socket:
-        messages = tuple(socket.get_neighbours(family=_BRIDGE, ifindex=link))
+        messages = tuple(socket.get_neighbours(family=rtnetlink.BRIDGE, ifindex=link))
     return {str(one.get("lladdr")): IPv4Address(one.get("dst")) for one in messages if one.get("dst")}
 
 
 def set_forward(link: int, mac: str, machine: IPv4Address) -> None:
     """Let a vxlan device send frames for a MAC address to a machine."""
-    with netlink() as socket:
-        socket.fdb("replace", ifindex=link, lladdr=mac, dst=str(machine), state=_PERMANENT, flags=_SELF)
+    _do(rtnetlink.put_forward(link, mac, machine))
 
 
 def delete_forward(link: int, mac: str, machine: IPv4Address) -> None:
     """Take a forwarding entry away; nothing happens when it is not there."""
-    _unless_absent(lambda socket: socket.fdb("del", ifindex=link, lladdr=mac, dst=str(machine)))
+    _do(rtnetlink.delete_forward(link, mac, machine), _ABSENT)
 
 
 def attempt(log: Callable[[str], None], what: str, change: Callable[..., None], *arguments: Any) -> bool:
@@ -123,10 +114,9 @@ def attempt(log: Callable[[str], None], what: str, change: Callable[..., None], 
     return True
 
 
-def _unless_absent(request: Callable[[Any], object]) -> None:
-    try:
-        with netlink() as socket:
-            request(socket)
-    except OSError as error:
-        if error.errno not in (errno.ENOENT, errno.ESRCH):
-            raise
+def _do(request: bytes, harmless: Collection[int] = ()) -> bool:
+    """Have the kernel do it; False when it refused with one of the harmless numbers."""
+    (number,) = rtnetlink.transact([request])
+    if number and number not in harmless:
+        raise rtnetlink.refused(number)
+    return not number

@@ -44,7 +44,8 @@ class _Side(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
         self.transport.set_write_buffer_limits(high=LIMIT)
-        self.transport.pause_reading()  # until both sides are there
+        # Until both sides are there. Not at once: Python 3.11.2's asyncio begins to read right after this call, paused or not.
+        asyncio.get_running_loop().call_soon(self.transport.pause_reading)
 
     def data_received(self, data: bytes) -> None:
         if self.other and self.other.transport:

@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 from lab.errors import LabError, UsageError
+from lab.master import connections
 from lab.master.resources import by_kind, by_plural
 
 Object = dict[str, Any]
@@ -66,6 +67,7 @@ class ApiClient:
         self.server, self.timeout, self.agent = server, timeout, agent
         self._unix = parts.path if parts.scheme == "unix" else ""
         self._host, self._port = parts.hostname or "localhost", parts.port or 80
+        self._idle = connections.Idle()
 
     def list(self, plural: str, namespace: str = "", labels: str = "", fields: str = "") -> Object:
         """A list object: `items`, and `metadata.resourceVersion` to watch from. Without a namespace, of all namespaces."""
@@ -125,14 +127,15 @@ class ApiClient:
         accept: str = "application/json",
     ) -> Object:
         """Any request; the answer's JSON."""
-        connection = self._connection(self.timeout)
+        connection = self._idle.take(self._host, self._port) or self._connection(self.timeout)
         try:
             answer = self._send(connection, method, path, body, query, content_type, accept)
-            return _judged(answer.status, answer.read(), f"{method} {path}")
+            text = answer.read()
         except (OSError, http.client.HTTPException) as error:
-            raise self._unreachable(error) from error
-        finally:
             connection.close()
+            raise self._unreachable(error) from error
+        self._idle.put(connection)
+        return _judged(answer.status, text, f"{method} {path}")
 
     def watch(
         self, plural: str, version: str, namespace: str = "", labels: str = "", fields: str = "", silence: float = WATCH_SILENCE

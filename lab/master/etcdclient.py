@@ -18,6 +18,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from lab.errors import LabError, UsageError
+from lab.master import connections
 
 TIMEOUT = 5.0
 """Seconds that one endpoint may take to connect, and to answer."""
@@ -80,7 +81,7 @@ class Changes:
 
 
 class EtcdClient:
-    """Talks to one etcd cluster. Holds no connection between calls, so one client may serve several threads.
+    """Talks to one etcd cluster. Several threads may use one client: each call takes a connection for itself, and leaves it to the next.
 
     endpoints   URLs such as http://10.229.43.65:2379; UsageError when one is no http URL
     timeout     seconds for each endpoint and step of a call
@@ -94,6 +95,7 @@ class EtcdClient:
         self.timeout = timeout
         self._addresses = [_address(endpoint) for endpoint in endpoints]
         self._api = _API_VERSIONS[0]
+        self._idle = connections.Idle()
 
     def range(self, key: str, prefix: bool = False) -> Snapshot:
         """One key, or with `prefix` all keys that begin with it, and the store's revision. A linearizable read."""
@@ -115,16 +117,19 @@ class EtcdClient:
 
     def create(self, key: str, value: str, lease: int = 0) -> int:
         """Write a key only if it does not exist. Returns the new revision, 0 if the key was there already."""
-        absent = {"key": _encode(key), "target": "VERSION", "result": "EQUAL", "version": "0"}
-        return self._conditionally(absent, {"request_put": _put(key, value, lease)})
+        return self._conditionally([_absent(key)], [{"request_put": _put(key, value, lease)}])
+
+    def create_all(self, pairs: Sequence[tuple[str, str]]) -> int:
+        """Write keys, at most 128, only if none of them exists: all at one revision, which is returned; 0 if any was there already."""
+        return self._conditionally([_absent(key) for key, _ in pairs], [{"request_put": _put(key, value, 0)} for key, value in pairs])
 
     def replace(self, key: str, value: str, mod_revision: int, lease: int = 0) -> int:
         """Write a key only if its last change is `mod_revision`. Returns the new revision, 0 if somebody was faster."""
-        return self._conditionally(_unchanged(key, mod_revision), {"request_put": _put(key, value, lease)})
+        return self._conditionally([_unchanged(key, mod_revision)], [{"request_put": _put(key, value, lease)}])
 
     def delete_unchanged(self, key: str, mod_revision: int) -> int:
         """Delete a key only if its last change is `mod_revision`. Returns the new revision, 0 if somebody was faster."""
-        return self._conditionally(_unchanged(key, mod_revision), {"request_delete_range": _span(key, False)})
+        return self._conditionally([_unchanged(key, mod_revision)], [{"request_delete_range": _span(key, False)}])
 
     def grant(self, ttl: int) -> int:
         """A new lease of `ttl` seconds; returns its number. Keys put with it vanish when it runs out."""
@@ -165,8 +170,8 @@ class EtcdClient:
         watch.wait_for_ever()
         return watch
 
-    def _conditionally(self, condition: dict[str, Any], then: dict[str, Any]) -> int:
-        answer = self._call("/kv/txn", {"compare": [condition], "success": [then]})
+    def _conditionally(self, conditions: list[dict[str, Any]], then: list[dict[str, Any]]) -> int:
+        answer = self._call("/kv/txn", {"compare": conditions, "success": then})
         return _revision(answer) if answer.get("succeeded") else 0
 
     def _call(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
@@ -174,9 +179,9 @@ class EtcdClient:
         try:
             text = response.read()
         except (OSError, http.client.HTTPException) as error:
-            raise EtcdUnreachable(f"etcd's answer to {path} broke off: {error or type(error).__name__}") from error
-        finally:
             connection.close()
+            raise EtcdUnreachable(f"etcd's answer to {path} broke off: {error or type(error).__name__}") from error
+        self._idle.put(connection)
         return _message(text)
 
     def _open(self, path: str, body: dict[str, Any]) -> tuple[http.client.HTTPConnection, http.client.HTTPResponse]:
@@ -196,7 +201,7 @@ class EtcdClient:
     def _post(
         self, address: tuple[str, int], path: str, body: dict[str, Any]
     ) -> tuple[http.client.HTTPConnection, http.client.HTTPResponse]:
-        connection = http.client.HTTPConnection(*address, timeout=self.timeout)
+        connection = self._idle.take(*address) or http.client.HTTPConnection(*address, timeout=self.timeout)
         try:
             connection.request("POST", self._api + path, json.dumps(body), {"Content-Type": "application/json"})
             response = connection.getresponse()
@@ -294,6 +299,10 @@ def _after(prefix: str) -> str:
 
 def _put(key: str, value: str, lease: int) -> dict[str, Any]:
     return {"key": _encode(key), "value": _encode(value), "lease": str(lease)}
+
+
+def _absent(key: str) -> dict[str, Any]:
+    return {"key": _encode(key), "target": "VERSION", "result": "EQUAL", "version": "0"}
 
 
 def _unchanged(key: str, mod_revision: int) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -50,9 +51,9 @@ def find_topology(name_or_path: str) -> Path:
     """
     if _is_path(name_or_path) or name_or_path.endswith(TOPOLOGY_SUFFIXES):
         path = Path(name_or_path).expanduser()
-        if path.is_dir():
+        if os.path.isdir(path):
             raise UsageError(f"{name_or_path} is a folder; name the topology's YAML file in it")
-        if not path.exists():
+        if not os.path.exists(path):
             raise UsageError(f"there is no file {name_or_path}; shipped topologies are {_listed(list_topologies())}")
         return path
     return _by_name(name_or_path, list_topologies(), "topology", "my-topology.yaml")
@@ -74,11 +75,16 @@ def find_challenge(name_or_path: str) -> Path:
 def _find_folder(name_or_path: str, script: str, known: tuple[Path, ...], what: str) -> Path:
     if _is_path(name_or_path):
         path = Path(name_or_path).expanduser()
-        if not (path / script).is_file():
-            lacks = "has no" if path.is_dir() else "is not a folder with a"
+        if not has(path, script):
+            lacks = "has no" if os.path.isdir(path) else "is not a folder with a"
             raise UsageError(f"{name_or_path} {lacks} {script}; shipped {what}s are {_listed(known)}")
         return path
     return _by_name(name_or_path, known, what, f"./my-{what}/")
+
+
+def has(folder: Path, script: str) -> bool:
+    """Whether a folder has that script. No word is too long or too strange to ask about: os.path says no where pathlib raises."""
+    return os.path.isfile(folder / script)
 
 
 def _is_path(text: str) -> bool:

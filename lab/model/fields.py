@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from ipaddress import IPv4Address, IPv4Network
 from typing import Any, TypeVar
 
 from lab.errors import Problem
 from lab.model import yamlfile
+from lab.model.apifields import TYPES, fields_of
 from lab.model.names import did_you_mean, label_pair_trouble, one_of, shown
 from lab.model.yamlfile import Part, Path
 
 _T = TypeVar("_T")
+
+MOST_LISTED = 12
+"""Keys that a message lists."""
 
 Trouble = Callable[[str], str]
 """Judges a text: the end of a sentence that says what is wrong with it, or nothing."""
@@ -30,8 +34,7 @@ class Fields:
 
     def wrong(self, text: str, *steps: str | int) -> None:
         """Note a problem with the part at `steps` below this one."""
-        path = (*self.path, *steps)
-        self.problems.append(Problem(self.file, self.root.line_of(path), yamlfile.dotted(path), text))
+        self._note((*self.path, *steps), text)
 
     def has(self, key: str) -> bool:
         """Whether the key is there with a value. An empty value is an absent one, as in Kubernetes."""
@@ -141,6 +144,22 @@ class Fields:
                 hint = did_you_mean(key, [*self.known, *sorted(ignored)])
                 self.wrong(f"unknown key{hint}; the lab reads {', '.join(self.known)} here", key)
 
+    def check(self, kind: str, done: Collection[str]) -> None:
+        """Note every key below this part that an object of the API's type `kind` has not.
+
+        done   types whose keys somebody has read already, and so has judged; what is below them is looked at all the same
+        """
+        for step, part, name in _below_by_type(self.part, kind):
+            path = (*self.path, *step)
+            known = fields_of(name)
+            for key in part.value if name not in done else ():
+                if key not in known:
+                    listed = f"; known here: {', '.join(known)}" if len(known) <= MOST_LISTED else ""
+                    self._note((*path, key), f"unknown key{did_you_mean(key, known)}{listed}")
+
+    def _note(self, path: Path, text: str) -> None:
+        self.problems.append(Problem(self.file, self.root.line_of(path), yamlfile.dotted(path), text))
+
     def _know(self, key: str) -> None:
         if key not in self.known:
             self.known.append(key)
@@ -166,6 +185,20 @@ class Fields:
             else:
                 items.append(item)
         return tuple(items)
+
+
+def _below_by_type(part: Part, kind: str, path: Path = ()) -> Iterator[tuple[Path, Part, str]]:
+    """A mapping of the API's type `kind` and all typed mappings in it: where each is, what it is, and the name of its type."""
+    if not isinstance(part.value, dict):
+        return
+    yield path, part, kind
+    for key, child in part.value.items():
+        name = fields_of(kind).get(key, "")
+        if name.startswith("[]") and name[2:] in TYPES and isinstance(child.value, list):
+            for index, item in enumerate(child.value):
+                yield from _below_by_type(item, name[2:], (*path, key, index))
+        elif name in TYPES:
+            yield from _below_by_type(child, name, (*path, key))
 
 
 def address(value: Any) -> IPv4Address | None:

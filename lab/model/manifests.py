@@ -1,7 +1,7 @@
 """Kubernetes YAML -> objects of lab.model.objects, with Kubernetes' defaults, or an InputError with every problem. Pure.
 
-What matters to the cluster's network is read; other fields of the real API are accepted where Kubernetes has them and ignored
-(lab.model.tolerated); a key that Kubernetes does not have is a problem. Whether an image can run is judged by lab.workloads.
+What the lab has to know is read; everything else that stands there goes to the apiserver as it is (lab.model.toapi), which judges the values.
+A key that Kubernetes does not have is a problem, at any depth. Whether an image can run is judged by lab.workloads.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from typing import Any, cast
 from lab.errors import InputError, Problem
 from lab.model import tolerated, yamlfile
 from lab.model.fields import Fields
-from lab.model.names import did_you_mean, label_trouble, one_of, port_name_trouble, service_trouble
-from lab.model.objects import Container, ContainerPort, Deployment, Pod, Protocol, Service
+from lab.model.names import did_you_mean, label_trouble, one_of, port_name_trouble, service_trouble, subdomain_trouble
+from lab.model.objects import PASSED_ON, Container, ContainerPort, Deployment, Pod, Protocol, Service
 from lab.model.service import read_service
 
 MAX_PORT = 65535
@@ -28,15 +28,21 @@ _VERSIONS = {
     "Pod": ("v1",),
     "Service": ("v1",),
     "Namespace": ("v1",),
+    **{kind: ("v1",) for kind in PASSED_ON},
     "List": ("v1",),
 }
+
+_READ = frozenset({"ObjectMeta", "Namespace", "Pod", "PodSpec", "Container", "ContainerPort", "EnvVar", "LabelSelector", "PodTemplateSpec"}) | {
+    *("Deployment", "DeploymentSpec", "Service", "ServiceSpec", "ServicePort", "SessionAffinityConfig", "ClientIPConfig"),
+}
+"""Types of the API whose keys are judged where they are read."""
 
 
 @dataclass(frozen=True)
 class Objects:
     """What manifests declare, each kind in file order.
 
-    documents   the same as it stands in the files, with the fields that the lab's network does not depend on
+    documents   the same as it stands in the files, with every field, and objects that only the apiserver has to know
     """
 
     pods: tuple[Pod, ...] = ()
@@ -111,9 +117,15 @@ class _Reader:
             "Namespace": self.namespace,
             "List": self.list,
         }
+        readers.get(kind, self.passed_on)(fields)
         if kind != "List":
             self.documents.append(fields.part.plain())
-        readers[kind](fields)
+            fields.check(kind, _READ)
+
+    def passed_on(self, fields: Fields) -> None:
+        """An object of which only its name matters here."""
+        name, namespace, _ = read_metadata(fields, subdomain_trouble)
+        self.once(fields, fields.text("kind"), namespace, name)
 
     def list(self, fields: Fields) -> None:
         fields.has("metadata")
@@ -199,9 +211,7 @@ def _read_selector(spec: Fields) -> tuple[tuple[str, str], ...] | None:
     if selector is None:
         return None
     labels = selector.labels("matchLabels")
-    if selector.has("matchExpressions"):
-        selector.wrong("the lab selects by matchLabels only; write the labels there", "matchExpressions")
-    elif not labels:
+    if not selector.has("matchExpressions") and not labels:
         selector.wrong("is empty; name labels of the template under matchLabels", "matchLabels")
     selector.finish()
     return labels
@@ -230,21 +240,21 @@ def _read_template(template: Fields) -> tuple[tuple[tuple[str, str], ...], tuple
 def read_pod_spec(spec: Fields) -> tuple[str, tuple[Container, ...]]:
     """The node that a pod names (or nothing) and its containers."""
     node = spec.text("nodeName", trouble=label_trouble)
-    if spec.flag("hostNetwork"):
-        spec.wrong("the lab gives every pod a network of its own; leave it out", "hostNetwork")
+    spec.flag("hostNetwork")
     parts = spec.children("containers")
     if not spec.has("containers") or spec.get("containers") == []:
         spec.wrong("is missing; a pod has at least one container", "containers")
     names: set[str] = set()
-    containers = []
-    for part in parts:
+    containers: list[Container] = []
+    first = spec.children("initContainers")
+    for part in (*first, *parts):
         container = _read_container(part)
         if container.name and container.name in names:
             part.wrong(f"`{container.name}` is the name of another container of this pod; use another one", "name")
         names.add(container.name)
         containers.append(container)
     spec.finish(tolerated.POD_SPEC)
-    return node, tuple(containers)
+    return node, tuple(containers[len(first) :])
 
 
 def _read_container(part: Fields) -> Container:

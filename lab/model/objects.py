@@ -11,6 +11,9 @@ from typing import Literal
 
 Protocol = Literal["TCP", "UDP"]
 
+PASSED_ON = ("ConfigMap", "Secret", "ServiceAccount", "Endpoints")
+"""Kinds that manifests may have and that the lab hands to its apiserver without knowing more of them than their names."""
+
 AFFINITY_SECONDS = 10800
 """How long ClientIP affinity remembers a client unless the service says so: 180 minutes; v1.7 knows nothing else."""
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from lab.errors import UsageError
 from lab.model.manifests import Objects
-from lab.model.objects import Container, Deployment, Pod, Service, ServicePort
+from lab.model.objects import PASSED_ON, Container, Deployment, Pod, Service, ServicePort
 from lab.model.pins import Pin
 
 Object = dict[str, Any]
@@ -24,7 +24,9 @@ _ALWAYS_THERE = frozenset({"default", "kube-system", "kube-public"})
 
 
 def documents(objects: Objects, pins: Sequence[Pin] = ()) -> list[Object]:
-    """The objects as JSON, those first that others need: namespaces, also those that are only named, then services, deployments, pods.
+    """The objects as JSON, those first that others need.
+
+    Namespaces, also those that are only named, then what is only passed on, such as ConfigMaps, then services, deployments, pods.
 
     Raises UsageError for a pin that fits nothing.
     """
@@ -37,9 +39,13 @@ def documents(objects: Objects, pins: Sequence[Pin] = ()) -> list[Object]:
     services = [raw("Service", service(one)) for one in objects.services]
     deployments = [_pinned_deployment(raw("Deployment", deployment(one)), one, pins) for one in objects.deployments]
     pods = [_pinned_pod(raw("Pod", pod(one)), pins) for one in objects.pods]
-    named = {_place(one)[0] for one in (*services, *deployments, *pods)} | set(objects.namespaces)
+    named = {_place(one)[0] for one in (*services, *deployments, *pods, *_passed_on(objects))} | set(objects.namespaces)
     namespaces = [{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}} for name in sorted(named - _ALWAYS_THERE)]
-    return [*namespaces, *services, *deployments, *pods]
+    return [*namespaces, *map(_copy, _passed_on(objects)), *services, *deployments, *pods]
+
+
+def _passed_on(objects: Objects) -> list[Object]:
+    return [one for one in objects.documents if one["kind"] in PASSED_ON]
 
 
 def pod(made: Pod) -> Object:

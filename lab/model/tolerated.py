@@ -1,4 +1,4 @@
-"""Fields of the Kubernetes API, v1.7's and later ones, that the lab accepts and ignores: its network does not depend on them."""
+"""Fields of the Kubernetes API, v1.7's and later ones, that manifests may have and the lab itself does not read: they go to the apiserver."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ METADATA = (
 
 POD_SPEC = (
     *("activeDeadlineSeconds", "affinity", "automountServiceAccountToken", "dnsConfig", "dnsPolicy", "enableServiceLinks"),
-    *("ephemeralContainers", "hostAliases", "hostIPC", "hostPID", "hostUsers", "hostname", "imagePullSecrets", "initContainers"),
+    *("ephemeralContainers", "hostAliases", "hostIPC", "hostPID", "hostUsers", "hostname", "imagePullSecrets", "restartPolicy"),
     *("nodeSelector", "os", "overhead", "preemptionPolicy", "priority", "priorityClassName", "readinessGates", "resourceClaims"),
-    *("resources", "restartPolicy", "runtimeClassName", "schedulerName", "schedulingGates", "securityContext", "serviceAccount"),
+    *("resources", "runtimeClassName", "schedulerName", "schedulingGates", "securityContext", "serviceAccount"),
     *("serviceAccountName", "setHostnameAsFQDN", "shareProcessNamespace", "subdomain", "terminationGracePeriodSeconds"),
     *("tolerations", "topologySpreadConstraints", "volumes"),
 )

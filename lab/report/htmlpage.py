@@ -20,7 +20,7 @@ from lab.observe import graph as model
 from lab.observe.drawing import cluster, flannel, service, svg
 from lab.report import htmlstyle
 from lab.report.htmljourney import Journeys
-from lab.report.htmltext import LANGUAGES, bar, both, check, command, entry, identifier, time, word
+from lab.report.htmltext import LANGUAGES, bar, both, check, command, difference, entry, identifier, time, word
 from lab.report.words import Language, say, seconds, stage
 
 Run = Mapping[str, Any]
@@ -216,7 +216,17 @@ def _boot(run: Run) -> str:
         for one in run["boot"]
     )
     head = f'<th>{word("head_part")}</th><th class="number">{word("head_time")}</th><th></th>'
-    return f"<h2>{word('boot_times')}</h2>\n<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>\n"
+    changes = "".join(_stage_changes(one) for one in run["boot"] if one.get("changes"))
+    return f"<h2>{word('boot_times')}</h2>\n<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>\n{changes}"
+
+
+def _stage_changes(one: Mapping[str, Any]) -> str:
+    """What a stage of the boot changed, behind a fold."""
+    parts = []
+    for change in one["changes"]:
+        where = f": {text(visible(', '.join(change['where'])))}" if change["where"] else ""
+        parts.append(f'<p class="shown">{word("part_" + change["part"])}{where}</p>{difference(change["lines"])}\n')
+    return _folded(f"{both(stage(one['what'], 'en'), stage(one['what'], 'zh'))}: {word('boot_changes')}", "".join(parts))
 
 
 def _step(step: Mapping[str, Any], prefix: str, journeys: Journeys) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lab.model.columns import fold, visible
@@ -102,6 +102,11 @@ def _difference(one: Mapping[str, Any]) -> str:
     values = (f"<pre>{text(visible(one[key])) or word('empty')}</pre>" for key in ("expected", "actual"))
     rows = "".join(f"<dt>{label}</dt><dd>{value}</dd>" for label, value in zip(labels, values, strict=True))
     return f'<dl class="pair">{rows}</dl>'
+
+
+def difference(lines: Sequence[str]) -> str:
+    """Lines of a diff, each with its sign."""
+    return f'<pre class="diff">{_joined([_changed(line) for line in lines])}</pre>'
 
 
 def _changed(line: str) -> str:

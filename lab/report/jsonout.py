@@ -2,7 +2,7 @@
 
     {"schema": 1, "lab": "0.1.0",
      "runs": [{"scenario", "folder", "title": {"en", "zh"}, "topology", "intro",
-               "boot": [{"what", "seconds"}], "boot_seconds",
+               "boot": [{"what", "seconds", "changes": [{"part", "where": [], "lines": []}]}], "boot_seconds",
                "steps": [{"key", "number", "title", "why", "status", "reason", "seconds", "repeat",
                           "commands": [{"number", "where", "prompt", "command", "status", "stdout", "stderr", "seconds", "attempts"}],
                           "checks": [{"command", "name", "ok", "kind", "expected", "actual", "diff"}],
@@ -16,6 +16,7 @@
 `schema` grows when a key changes its meaning or goes away; new keys may come at any time. Every text for people is {"en", "zh"}.
 A command that could not be run has status null. A step that was repeated stands there as it was the last time. `aborted` is null
 for a run that came to its end; `evidence` is of failed steps; `status` of a step is null when the run was cut short in it.
+`changes` of a stage of the boot are there in step mode only; their lines begin with "+ " or "- ".
 A step that is `left_out` needs what only a lab has; one that passed with a `reason` has left that part out.
 """
 
@@ -39,6 +40,7 @@ from lab.scenario.events import (
     RunEnded,
     RunStarted,
     Shown,
+    StageChanged,
     StepEnded,
     StepStarted,
     Travelled,
@@ -63,6 +65,8 @@ class Document:
         elif isinstance(event, BootProgress):
             if event.seconds is not None:
                 self.run["boot"].append({"what": event.what, "seconds": event.seconds})
+        elif isinstance(event, StageChanged):
+            self.run["boot"][-1]["changes"] = [asdict(one) for one in event.changes]
         elif isinstance(event, Booted):
             self.run["boot_seconds"] = event.seconds
         elif isinstance(event, Pictured):

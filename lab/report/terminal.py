@@ -23,6 +23,7 @@ from lab.scenario.events import (
     RunEnded,
     RunStarted,
     Shown,
+    StageChanged,
     StepEnded,
     StepStarted,
     Travelled,
@@ -71,6 +72,7 @@ class TerminalWriter:
         self._handlers: dict[type, Callable[[Any], None]] = {
             RunStarted: self._run_started,
             BootProgress: self._boot_progress,
+            StageChanged: self._stage_changed,
             Booted: self._booted,
             Pictured: lambda event: None,
             StepStarted: self._step_started,
@@ -114,6 +116,24 @@ class TerminalWriter:
             self._line(f"  {pad(visible(stage(event.what, self._language)), 44)} {pad(seconds(event.seconds), 8, right=True)}")
         if self._live and self._booting:
             self._stream.write(self._style("dim", f"  … {', '.join(stage(what, self._language) for what in self._booting)}"[: self._columns - 1]))
+
+    def _stage_changed(self, event: StageChanged) -> None:
+        self._clear()
+        if not event.changes:
+            self._line(self._style("dim", f"    {self._say('no_change')}"))
+        for change in event.changes:
+            where = f": {visible(', '.join(change.where))}" if change.where else ""
+            self._line(self._style("bold", f"    {self._say(f'part_{change.part}')}{where}"))
+            head, hidden, tail = (change.lines, 0, ()) if self._verbose else fold(list(change.lines), HEAD, TAIL)
+            for line in head:
+                self._line("      " + self._difference(line))
+            if hidden:
+                self._line(self._style("dim", "      " + self._say("folded", n=hidden)))
+            for line in tail:
+                self._line("      " + self._difference(line))
+
+    def _difference(self, line: str) -> str:
+        return self._style({"-": "red", "+": "green"}.get(line[:1], ""), visible(line))
 
     def _clear(self) -> None:
         if self._live:

@@ -110,6 +110,14 @@ WORDS |= {
     "all_stops": Text("Every stop", "每一站"),
 }
 
+WORDS |= {
+    "no_change": Text("Nothing changed in links, routes, rules or etcd.", "链路、路由、规则和 etcd 都没有变化。"),
+    "part_links": Text("links", "链路"),
+    "part_routes": Text("routes", "路由"),
+    "part_rules": Text("iptables rules", "iptables 规则"),
+    "part_etcd": Text("etcd", "etcd"),
+    "boot_changes": Text("What it changed", "它改变了什么"),
+}
 WORDS["status_check"] = Text("expected exit status", "预期退出状态")
 
 

@@ -1,8 +1,8 @@
 """What happens during a run, as frozen data. The runner emits these; writers (lab.report) turn them into what people read.
 
-The order in one run: RunStarted, BootProgress... (and Pictured where a report wants it), Booted, then per step StepStarted, (CommandStarted,
-CommandRan | Noted | Shown | Travelled | Checked)..., Evidence... if it failed, StepEnded, and RunEnded last. A step that the learner repeats starts
-and ends again; its last end counts.
+The order in one run: RunStarted, BootProgress... (and Pictured where a report wants it, StageChanged in step mode), Booted, then per step
+StepStarted, (CommandStarted, CommandRan | Noted | Shown | Travelled | Checked)..., Evidence... if it failed, StepEnded, and RunEnded last.
+A step that the learner repeats starts and ends again; its last end counts.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, fields, is_dataclass
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from lab.model.text import Text
+from lab.observe.snapshot import Change
 from lab.scenario.checks import Verdict
 
 NOTHING = Text("", "")
@@ -45,6 +46,14 @@ class BootProgress:
 
     what: str
     seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class StageChanged:
+    """What a stage of the boot changed, in step mode. `what` is the stage as in BootProgress; `changes` may be empty."""
+
+    what: str
+    changes: tuple[Change, ...]
 
 
 @dataclass(frozen=True)
@@ -204,6 +213,7 @@ class RunEnded:
 Event = (
     RunStarted
     | BootProgress
+    | StageChanged
     | Booted
     | Pictured
     | StepStarted

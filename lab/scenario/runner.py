@@ -30,7 +30,7 @@ from lab.scenario.events import (
 )
 from lab.scenario.loader import author_line
 from lab.scenario.model import Scenario, Step
-from lab.scenario.stepper import Answer, Pause
+from lab.scenario.stepper import Answer, Pause, Quit
 from lab.scenario.view import Clock, Recorder, View
 
 Progress = Callable[[str, float | None], None]
@@ -76,7 +76,8 @@ def boot_and_run(
 ) -> RunEnded:
     """Boot the lab, walk through the scenario, take the lab down.
 
-    boot    makes the lab: a context manager over the cluster; it reports its progress through the function it is given
+    boot    makes the lab: a context manager over the cluster; it reports its progress through the function it is given. Quit from it ends
+            the run as quitting before the first step does
     emit    takes every event
     pause   step mode: asked before every step and after the last
     shell   called with the cluster when the learner asks for a shell at a pause
@@ -95,6 +96,9 @@ def boot_and_run(
             if stay is not None:
                 stay(cluster)
             return ended
+    except Quit:
+        walk.quit()
+        return walk.end()
     except BaseException as error:
         walk.abort(error)
         raise
@@ -137,7 +141,7 @@ class _Walk:
                 elif answer is Answer.SHELL and self.shell is not None:
                     self.shell(cluster)
                 elif answer is Answer.QUIT:
-                    self._skip_rest(Text("you quit", "你退出了"))
+                    self.quit()
                     return
             if step is not None:
                 self.step(step, cluster)
@@ -146,10 +150,11 @@ class _Walk:
     def _ask(self, step: Step | None, previous: Step | None) -> Answer:
         return Answer.NEXT if self.pause is None else self.pause(step, previous)
 
-    def _skip_rest(self, reason: Text) -> None:
+    def quit(self) -> None:
+        """The learner has had enough: what has not run is skipped."""
         for step in self.scenario.steps:
             if step.key not in self.ended:
-                self._record(StepEnded(step.key, "skipped", 0.0, 0, 0, reason))
+                self._record(StepEnded(step.key, "skipped", 0.0, 0, 0, Text("you quit", "你退出了")))
 
     def step(self, step: Step, cluster: Any) -> None:
         number = self.scenario.steps.index(step) + 1

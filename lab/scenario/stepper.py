@@ -18,6 +18,10 @@ class Answer(Enum):
     QUIT = "quit"
 
 
+class Quit(Exception):
+    """The learner quit while the lab was being booted."""
+
+
 Pause = Callable[[Step | None, Step | None], Answer]
 """Called before every step and after the last one: (the step that comes next, or None; the step before, or None)."""
 
@@ -34,6 +38,17 @@ def decide(key: str, repeatable: bool = True) -> Answer | None:
     lowered = key.lower()
     answer = Answer.QUIT if lowered in QUITTING else KEYS.get(lowered)
     return None if answer is Answer.REPEAT and not repeatable else answer
+
+
+def decide_boot(key: str) -> Answer | None:
+    """The same at a pause of the boot, where there is only going on and quitting."""
+    answer = decide(key)
+    return answer if answer in (Answer.NEXT, Answer.QUIT) else None
+
+
+def boot_help_line() -> Text:
+    """The keys that mean something there."""
+    return Text("n, Enter: go on   q: quit", "n 或回车：继续   q：退出")
 
 
 def help_line(upcoming: bool, repeatable: bool) -> Text:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -97,6 +98,39 @@ spec:
   containers: [{name: c, image: ubuntu, volumeMounts: [{name: cm, mountPath: /etc/later}]}]
 """
 
+BOOTED = """
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: settings}
+data: {COLOUR: green, page.html: "from the manifest\\n"}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: NAME, labels: {app: declared}}
+spec:
+  nodeName: zenlinnode2
+  restartPolicy: OnFailure
+  terminationGracePeriodSeconds: 1
+  volumes:
+  - {name: settings, configMap: {name: settings, defaultMode: 0400}}
+  - {name: shared, emptyDir: {}}
+  initContainers:
+  - {name: first, image: busybox, command: [sh, -c, "echo made by init >/work/order"], volumeMounts: [{name: shared, mountPath: /work}]}
+  containers:
+  - name: main
+    image: ubuntu
+    envFrom: [{prefix: SET_, configMapRef: {name: settings}}]
+    env: [{name: WHERE, valueFrom: {fieldRef: {fieldPath: spec.nodeName}}}]
+    volumeMounts: [{name: settings, mountPath: /etc/settings}, {name: shared, mountPath: /work}]
+    lifecycle: {postStart: {exec: {command: [sh, -c, "echo hello $SET_COLOUR >/work/greeting"]}}}
+    readinessProbe: {exec: {command: [cat, /work/greeting]}, periodSeconds: 1}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: NAME-once}
+spec: {nodeName: zenlinnode1, hostNetwork: true, restartPolicy: Never, containers: [{name: c, image: busybox, command: [hostname]}]}
+"""
+
 SERVICE = "{apiVersion: v1, kind: Service, metadata: {name: web}, spec: {selector: {app: web}, ports: [{port: 80}]}}"
 
 PLACE = "/var/run/secrets/kubernetes.io/serviceaccount"
@@ -117,13 +151,34 @@ def test_volumes_init_containers_hooks_and_accounts() -> None:
     def body() -> None:
         from lab.cluster.boot import boot
 
-        lab = boot(wanted(load.read_topology(catalog.find_topology("zenlin")), load_manifests(SERVICE, "service.yaml")))
+        declared = f"{SERVICE}\n---{BOOTED.replace('NAME', 'declared')}"
+        lab = boot(wanted(load.read_topology(catalog.find_topology("zenlin")), load_manifests(declared, "declared.yaml")))
+        _check_declared(lab)
         _kubectl(lab, "apply -f -", FILES + "---" + ACCOUNT)
         _check_files(lab)
         _check_accounts(lab)
         _check_refusals(lab)
 
     sandboxed(body)
+
+
+def _check_declared(lab: Any) -> None:
+    """A manifest that the lab was booted with makes the pods that kubectl makes of it; both were waited for, also the one that has ended."""
+    assert _phase(lab, "declared-once") == "Completed" and _kubectl(lab, "logs declared-once") == "zenlinnode1\n"
+    inside = "cat /etc/settings/page.html /work/order /work/greeting; echo $SET_COLOUR $WHERE"
+    assert _kubectl(lab, f"exec declared -- sh -c '{inside}'").splitlines() == [
+        *["from the manifest", "made by init", "hello green", "green zenlinnode2"],
+    ]
+    _kubectl(lab, "apply -f -", BOOTED.replace("NAME", "applied"))
+    for name in ("", "-once"):
+        by_lab, by_kubectl = (json.loads(_kubectl(lab, f"get pod {one}{name} -o json"))["spec"] for one in ("declared", "applied"))
+        assert _without_chance(by_lab) == _without_chance(by_kubectl)
+    _kubectl(lab, "delete pod declared applied declared-once applied-once")
+
+
+def _without_chance(spec: dict[str, Any]) -> str:
+    """The spec, with the name of the token's volume, whose end is made by chance, cut to what is the same in all."""
+    return re.sub(r"(kube-api-access|default-token)-[a-z0-9]+", r"\1", json.dumps(spec, sort_keys=True))
 
 
 def _check_files(lab: Any) -> None:

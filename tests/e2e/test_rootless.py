@@ -45,6 +45,11 @@ BECOME = """
                 if os.path.isdir(os.path.join(shadow, name)):
                     os.mkdir(target)
                     kernel.mount(os.path.join(shadow, name), target, flags=kernel.MS_BIND | kernel.MS_REC)
+    if os.environ.get("LAB_IN_CONTAINER"):
+        kernel.mount("tmpfs", "/run", "tmpfs", options="mode=755")
+        open("/run/.containerenv", "w").close()
+        if os.environ["LAB_IN_CONTAINER"] == "masked":
+            kernel.mount("/dev/null", next(filter(os.path.exists, ("/proc/keys", "/proc/timer_list", "/proc/kcore"))), flags=kernel.MS_BIND)
     os.setgroups([])
     os.setresgid(int(uid), int(uid), int(uid))
     os.setresuid(int(uid), int(uid), int(uid))
@@ -53,8 +58,8 @@ BECOME = """
 """
 
 
-def _as_user(*command: str, timeout: float = 120.0) -> subprocess.CompletedProcess[str]:
-    own = environment({"LAB_ROOT": str(ROOT), "HOME": "/", "XDG_RUNTIME_DIR": ""})
+def _as_user(*command: str, timeout: float = 120.0, container: str = "") -> subprocess.CompletedProcess[str]:
+    own = environment({"LAB_ROOT": str(ROOT), "HOME": "/", "XDG_RUNTIME_DIR": "", "LAB_IN_CONTAINER": container})
     argv = [sys.executable, "-c", textwrap.dedent(BECOME), str(UNPRIVILEGED), *command]
     return subprocess.run(argv, env=own, capture_output=True, text=True, timeout=timeout, check=False)
 
@@ -62,6 +67,17 @@ def _as_user(*command: str, timeout: float = 120.0) -> subprocess.CompletedProce
 def test_the_user_is_really_unprivileged() -> None:
     ran = _as_user(sys.executable, "-c", "import os; print(os.getuid()); os.listdir('/root') if os.getuid() == 0 else None; os.setuid(0)")
     assert ran.stdout == f"{UNPRIVILEGED}\n" and "PermissionError" in ran.stderr
+
+
+def test_in_a_container_the_doctor_says_what_its_engine_must_be_told() -> None:
+    """As the kernel sees it, a container whose /proc is masked, as Docker does it, and one whose /proc is whole."""
+    doctor = (sys.executable, "-m", "lab", "doctor", "--lang", "en")
+    masked = _as_user(*doctor, container="masked")
+    assert masked.returncode == 3 and "systempaths=unconfined" in masked.stdout and "sudo, or allow" not in masked.stdout, masked.stdout
+    whole = _as_user(*doctor, container="whole")
+    assert whole.returncode == 0 and "this is a container" in whole.stdout, whole.stdout + whole.stderr
+    refused = _as_user(sys.executable, "-m", "lab", "run", "nginx-service", container="masked")
+    assert refused.returncode == 3 and refused.stdout == "" and "systempaths=unconfined" in refused.stderr
 
 
 def test_nginx_service_holds_without_root() -> None:

@@ -21,7 +21,7 @@ from tests.waiting import until
 pytestmark = pytest.mark.e2e
 
 RUNS_KILLED = 12
-"""Moments tried by the suite; `--runs-killed` of bench/survival.py tries as many as one likes."""
+"""Moments tried by the suite; `python -m tests.survival` tries 500 random ones."""
 
 
 def test_json_stands_alone_on_stdout_and_the_files_have_every_step(tmp_path: Path) -> None:
@@ -98,9 +98,26 @@ def test_keep_leaves_the_learner_in_mininets_cli() -> None:
     assert "1 received, 0% packet loss" in tail
 
 
-def test_step_mode_repeats_and_quits() -> None:
-    ran = lab("run", "nginx-service", "--step", stdin="n\nr\nq\n")
+STAGES = ["machines and wires", "etcd", "flanneld on every node", "pod bridges", "apiserver, kubelets, kube-proxies", "pods"]
+STAGES += ["kube-proxy rules on every node"]
+
+
+def test_step_mode_shows_each_stage_of_the_boot_repeats_and_quits(tmp_path: Path) -> None:
+    report = tmp_path / "r.html"
+    ran = lab("run", "nginx-service", "--step", "--lang", "en", "--verbose", "--html", str(report), stdin="n\n" * len(STAGES) + "n\nr\nq\n")
     assert ran.returncode == 0, ran.stdout + ran.stderr
+    boot, _, walk = ran.stdout.partition("The lab is up")
+    assert boot.count("n, Enter: go on   q: quit") == len(STAGES)
+    told = {one: boot.split(f"\n  {one} ")[1].split("n, Enter")[0] for one in STAGES}
+    assert "+ default via 10.229.52.1 dev eth0" in told["machines and wires"]
+    assert '+ /coreos.com/network/config = {"Network":"10.244.0.0/16"' in told["etcd"]
+    assert "+ flannel0 tun up mtu 1472 10.244.1.0/16" in told["flanneld on every node"]
+    assert "+ docker0 bridge up mtu 1472 10.244.1.1/24" in told["pod bridges"]
+    assert "+ /registry/minions/zenlinnode1" in told["apiserver, kubelets, kube-proxies"]
+    assert "+ /registry/services/specs/default/nginx-service" in told["pods"]
+    assert "default/nginx-service" in told["pods"] + told["kube-proxy rules on every node"], "wherever kube-proxy got to first"
+    assert "<ins>+ docker0 bridge up mtu 1472 10.244.1.1/24</ins>" in report.read_text(encoding="utf-8")
+    ran.stdout = walk
     assert ran.stdout.count("── Step 1 of") == 2
     assert "── Step 2 of" not in ran.stdout
 

@@ -102,8 +102,11 @@ REPEATED = [
 
 @pytest.mark.parametrize("scenario", REPEATED)
 def test_a_learner_may_repeat_every_step(scenario: str) -> None:
-    """Among them the one after which a node has left: the node joins again, under the same name."""
-    ran = lab("run", scenario, "--step", stdin="n\nr\n" * 20)
+    """Among them the one after which a node has left: the node joins again, under the same name.
+
+    Between the stages of the boot, where there is nothing to repeat, r means nothing.
+    """
+    ran = lab("run", scenario, "--step", stdin="n\nr\n" * 30)
     assert ran.returncode == 0, ran.stdout + ran.stderr
     steps = len(load_scenario(catalog.find_scenario(scenario)).steps)
     assert ran.stdout.count("── Step ") == 2 * steps

@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -162,13 +163,51 @@ def test_a_starter_that_is_killed_blocks_no_name() -> None:
     assert lab("down", name).returncode == 0
 
 
-def test_a_crashed_lab_is_shown_and_its_name_is_free_again(up: str) -> None:
+def test_a_crashed_lab_has_last_words_and_logs_and_its_name_is_free_again(up: str, tmp_path: Path) -> None:
+    """Of a lab whose process was killed its PID 1 tells, of one whose PID 1 was killed nobody can; the daemons' logs are there in both cases."""
+    entry = registry.pick(up)
+    (lab_process,) = [int(pid) for pid in _children(entry.pid) if _name(pid) in ("python", "python3", "lab")]
+    os.kill(lab_process, signal.SIGKILL)
+    until(lambda: not entry.running, "the lab's end")
+    row = next(row for row in json.loads(lab("ps", "--format", "json").stdout) if row["name"] == up)
+    assert row["state"] == "crashed" and row["lastWords"] == ["the lab's process was killed by signal 9 (Killed)"]
+    assert "killed by signal 9" in lab("ps").stdout
+    assert "10.244.1.0/24" in lab("logs", "-n", up, "zenlinnode1", "flanneld").stdout
+    assert "==> etcd <==" in lab("logs", "-n", up, "zenlin").stdout or "==> etcd <==" in lab("logs", "-n", up, "zenlin", "--tail", "1").stdout
+
+    kept = tmp_path / "kept"
+    assert lab("up", "zenlin", "--name", up, "--keep-logs", str(kept)).returncode == 0
     entry = registry.pick(up)
     os.kill(entry.pid, signal.SIGKILL)
     until(lambda: not entry.running, "the lab's end")
-    row = next(row for row in json.loads(lab("ps", "--format", "json").stdout) if row["name"] == up)
-    assert row["state"] == "crashed"
-    assert lab("up", "zenlin", "--name", up).returncode == 0
+    assert "as after SIGKILL" in lab("ps").stdout
+    assert lab("down", up).returncode == 0
+    logs = {path.name: path for path in (kept / up).iterdir()}
+    assert {"lab.log", "zenlin.etcd.log", "zenlinnode2.flanneld.log", "zenlinnode2.kube-proxy.log"} <= set(logs)
+    assert {path.stat().st_mode & 0o077 for path in [kept, kept / up, *logs.values()]} == {0}
+    assert "10.244.2.0/24" in logs["zenlinnode2.flanneld.log"].read_text()
+
+
+def _children(pid: int) -> list[str]:
+    return Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+
+
+def _name(pid: str) -> str:
+    return Path(f"/proc/{pid}/comm").read_text().strip()
+
+
+def test_logs_of_a_lab_that_is_up(shared: str) -> None:
+    assert lab("logs", "-n", shared, "zenlinnode1", "flanneld", "--tail", "2").stdout.count("\n") == 2
+    ran = lab("logs", "-n", shared, "zenlinnode1", "no-such")
+    assert ran.returncode == 2 and "there are: flanneld" in ran.stderr
+    assert lab("logs", "-n", shared, "../x").returncode == 2 and lab("logs", "-n", shared, "zenlin", "--tail", "-3").returncode == 2
+    following = start("logs", "-n", shared, "zenlinnode1", "-f", "--tail", "0", start_new_session=True)
+    assert lab("daemon", "-n", shared, "zenlinnode1", "kube-proxy", "restart").returncode == 0
+    assert following.stdout is not None and following.stdout.readline() == "==> kube-proxy <==\n"
+    following.send_signal(signal.SIGINT)
+    following.communicate(timeout=30)
+    ran = lab("run", "nginx-service", "--keep-logs", "/tmp")
+    assert ran.returncode == 2 and "nobody else may write to" in ran.stderr
 
 
 def test_kubectl_and_the_tables_without_it(shared: str) -> None:

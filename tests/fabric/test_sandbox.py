@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from lab.errors import MachineError
 from lab.fabric import sandbox
 from tests.waiting import until
 
@@ -73,6 +74,30 @@ def test_the_hosts_run_directory_is_out_of_reach(sandboxed: Sandboxed, tmp_path:
 
     sandboxed(body)
     assert sorted(os.listdir("/run")) == host
+
+
+def test_a_shared_folder_keeps_what_is_written_there(tmp_path: Path) -> None:
+    """Also one below the host's /run, which the sandbox's own covers; and what kills the sandbox does not matter."""
+    below = Path(f"/run/lab-test-{os.getpid()}")
+    below.mkdir()
+    try:
+
+        def body() -> int:
+            for name in ("one", "two"):
+                Path(f"/run/{name}/written").write_text(name)
+            os.kill(os.getpid(), signal.SIGKILL)
+            return 0
+
+        assert sandbox.run(body, {str(tmp_path): "/run/one", str(below): "/run/two"}) == 128 + signal.SIGKILL
+        assert (tmp_path / "written").read_text() == "one" and (below / "written").read_text() == "two"
+    finally:
+        (below / "written").unlink(missing_ok=True)
+        below.rmdir()
+
+
+def test_a_shared_folder_that_is_not_there_is_said(tmp_path: Path) -> None:
+    with pytest.raises(MachineError, match="No such file"):
+        sandbox.run(lambda: 0, {str(tmp_path / "missing"): "/run/one"})
 
 
 def test_the_hosts_name_stays(sandboxed: Sandboxed) -> None:

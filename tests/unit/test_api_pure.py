@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from lab.master.api import ages, apply, convert, defaults, discovery, openapi, patch, selectors, status, tables, validate
 from lab.master.resources import RESOURCES, served
+from lab.model import apifields
 
 KINDS = [one.kind for one in RESOURCES]
 WORDS = st.sampled_from(["metadata", "spec", "status", "name", "labels", "ports", "port", "template", "containers", "selector", "type", "$patch"])
@@ -271,3 +272,7 @@ def test_every_field_that_is_noted_is_there_and_has_one_owner_after_updates(stat
     assert item is not None
     owned = [field for fields in managed(item).values() for field in fields.get("f:data", {})]
     assert len(owned) == len(set(owned)) and {field[2:] for field in owned} == set(item["data"])
+
+
+def test_every_kind_s_fields_are_written_down() -> None:
+    assert set(KINDS) == apifields.KINDS <= set(apifields.TYPES)

@@ -66,3 +66,66 @@ def test_an_absence_is_told_of_once_and_so_is_its_end(monkeypatch: pytest.Monkey
 def test_what_etcd_has_forgotten_is_listed_anew(monkeypatch: pytest.MonkeyPatch) -> None:
     said, etcd = _followed(monkeypatch, EtcdCompacted("too old"), EtcdUnreachable("etcd does not answer"))
     assert (said, etcd.listings) == (["etcd does not answer"], 2)
+
+
+class _Writes:
+    """An etcd that takes keys that are not there yet. `groups`: how many keys each transaction had that was one."""
+
+    def __init__(self, cache: Cache, *taken: str) -> None:
+        self.cache, self.keys, self.groups, self.revision = cache, set(taken), list[int](), 0
+
+    def create_all(self, pairs: list[tuple[str, str]]) -> int:
+        if any(key in self.keys for key, _ in pairs):
+            return 0
+        self.revision += 1
+        self.keys |= {key for key, _ in pairs}
+        self.groups.append(len(pairs))
+        self._loop.call_soon_threadsafe(self._tell, [key for key, _ in pairs], self.revision)
+        return self.revision
+
+    def create(self, key: str, text: str) -> int:
+        if key in self.keys:
+            return 0
+        self.revision += 1
+        self.keys.add(key)
+        self._loop.call_soon_threadsafe(self._tell, [key], self.revision)
+        return self.revision
+
+    def _tell(self, keys: list[str], at: int) -> None:
+        self.cache.feed(at, [(key, {"metadata": {"name": key, "resourceVersion": str(at)}}, at) for key in keys])
+
+    def begin(self) -> None:
+        """Called in the loop."""
+        self._loop = asyncio.get_running_loop()
+
+
+def _written_together(monkeypatch: pytest.MonkeyPatch, keys: list[str], *taken: str) -> tuple[list[Any], _Writes]:
+    cache = Cache(10)
+    etcd = _Writes(cache, *taken)
+    monkeypatch.setattr(store, "EtcdClient", lambda endpoints: etcd)
+
+    async def write() -> list[Any]:
+        etcd.begin()
+        one = store.Store(["http://127.0.0.1:1"], cache, lambda line: None)
+        works = [one.create_together(key, {"metadata": {"name": key}}) for key in keys]
+        return await asyncio.gather(*works, return_exceptions=True)
+
+    return asyncio.run(write()), etcd
+
+
+def test_writes_that_go_together_are_one_transaction(monkeypatch: pytest.MonkeyPatch) -> None:
+    keys = [f"/registry/events/default/{number}" for number in range(store._MOST_TOGETHER + 3)]
+    found, etcd = _written_together(monkeypatch, keys)
+    assert [item["metadata"]["name"] for item in found] == keys
+    assert etcd.groups == [store._MOST_TOGETHER, 3]
+
+
+def test_one_that_is_there_already_does_not_spoil_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    found, etcd = _written_together(monkeypatch, ["/registry/events/a", "/registry/events/b", "/registry/events/c"], "/registry/events/b")
+    assert [isinstance(one, store.Conflict) for one in found] == [False, True, False]
+    assert etcd.keys == {"/registry/events/a", "/registry/events/b", "/registry/events/c"}
+
+
+def test_of_two_writes_of_one_key_one_succeeds(monkeypatch: pytest.MonkeyPatch) -> None:
+    found, _ = _written_together(monkeypatch, ["/registry/events/a", "/registry/events/a"])
+    assert sorted(isinstance(one, store.Conflict) for one in found) == [False, True]

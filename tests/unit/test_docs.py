@@ -210,3 +210,11 @@ def test_the_manual_has_every_verb_and_option() -> None:
         assert {option for option in options if f"`{option}" not in sections[verb]} == set(), verb
         told = set(re.findall(r"^\| `(--?[\w-]+)", sections[verb], re.MULTILINE))
         assert told <= options, verb
+
+
+def test_every_promise_of_the_threat_model_has_a_test_that_is_there() -> None:
+    rows = [line for line in text_of("docs/threat-model.md").splitlines() if line.startswith("| ") and "::" in line]
+    assert len(rows) > 20
+    for row in rows:
+        for file, function in re.findall(r"`([\w/]+\.py)::(\w+)`", row):
+            assert f"def {function}(" in (ROOT / "tests" / file).read_text(encoding="utf-8"), row

@@ -20,7 +20,7 @@ from lab.observe import graph as model
 from lab.report.html import HtmlWriter
 from lab.report.words import Language
 from lab.scenario.events import Counts, Event, Evidence, Pictured, RunEnded, RunStarted, StepStarted, Travelled
-from tests.unit.test_report_writers import RUNS, STARTED, cut_short, everything, good
+from tests.unit.test_report_writers import RUNS, STARTED, cut_short, everything, good, stepped
 
 VOID = {"meta", "input", "br", "link"}
 
@@ -135,6 +135,12 @@ def test_what_commands_print_is_never_markup(tmp_path: Path) -> None:
     assert "<pod>" not in text and "&lt;pod&gt;" in text
     assert "<b>nginx-service" not in text and "&lt;b&gt;nginx-service" in text
     assert "\x1b" not in text and r"\x1b[2Jtwo" in text
+
+
+def test_what_the_boot_changed_is_in_it_as_a_difference(tmp_path: Path) -> None:
+    text = written(tmp_path / "r.html", stepped())
+    assert "<del>- default via &lt;gone&gt;</del>\n<ins>+ 10.244.0.0/16 dev flannel0</ins>" in text
+    assert "zenlinnode1, zenlinnode2" in text and "它改变了什么" in text
 
 
 def test_everything_is_told_in_both_languages(tmp_path: Path) -> None:

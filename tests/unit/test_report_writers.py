@@ -17,6 +17,7 @@ import pytest
 
 from lab.errors import UsageError
 from lab.model.text import Text
+from lab.observe.snapshot import Change
 from lab.report.jsonout import JsonWriter
 from lab.report.junit import JUnitWriter
 from lab.report.terminal import TerminalWriter, wants_colour
@@ -34,6 +35,7 @@ from lab.scenario.events import (
     RunEnded,
     RunStarted,
     Shown,
+    StageChanged,
     StepEnded,
     StepInfo,
     StepStarted,
@@ -111,7 +113,19 @@ def cut_short() -> list[Event]:
     return [*everything()[:15], *rest, RunEnded(Counts(passed=1), 0, 0, 2.0, 1.25, Text("interrupted", "被中断"))]
 
 
-RUNS = {"everything": everything, "good": good, "cut-short": cut_short}
+def stepped() -> list[Event]:
+    """A run in step mode, quit before its first step: what the stages of the boot changed."""
+    routes = Change("routes", ("zenlinnode1", "zenlinnode2"), ("- default via <gone>", "+ 10.244.0.0/16 dev flannel0"))
+    etcd = Change("etcd", (), tuple(f"+ /registry/pods/default/nginx-{number}" for number in range(30)))
+    quit_it = [StepEnded(step.key, "skipped", 0.0, 0, 0, Text("you quit", "你退出了")) for step in STARTED.steps]
+    stages: list[Event] = [
+        *[BootProgress("etcd"), BootProgress("etcd", 0.5), StageChanged("etcd", ())],
+        *[BootProgress("pods"), BootProgress("pods", 0.25), StageChanged("pods", (routes, etcd))],
+    ]
+    return [STARTED, *stages, *quit_it, RunEnded(Counts(skipped=4), 0, 0, 2.0, 0.0)]
+
+
+RUNS = {"everything": everything, "good": good, "cut-short": cut_short, "stepped": stepped}
 
 
 def shown(events: Sequence[Event], language: Language = "en", **options: Any) -> str:
@@ -231,6 +245,13 @@ def test_json_has_the_whole_run() -> None:
         "seconds": 12.9,
         "aborted": None,
     }
+
+
+def test_json_has_what_the_stages_changed_in_step_mode() -> None:
+    etcd, pods = document(stepped())["runs"][0]["boot"]
+    assert etcd == {"what": "etcd", "seconds": 0.5, "changes": []}
+    assert [(one["part"], one["where"]) for one in pods["changes"]] == [("routes", ["zenlinnode1", "zenlinnode2"]), ("etcd", [])]
+    assert pods["changes"][0]["lines"] == ["- default via <gone>", "+ 10.244.0.0/16 dev flannel0"]
 
 
 def networks_note() -> str:

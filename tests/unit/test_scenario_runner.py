@@ -34,7 +34,7 @@ from lab.scenario.events import (
 )
 from lab.scenario.model import Step
 from lab.scenario.runner import boot_and_run, run
-from lab.scenario.stepper import Answer
+from lab.scenario.stepper import Answer, Quit
 from lab.scenario.view import Clock, View
 
 
@@ -326,6 +326,20 @@ def test_quitting_leaves_the_rest_skipped_and_says_why() -> None:
     assert statuses(events) == {"one": "passed", "two": "skipped"}
     assert only(events, StepEnded)[-1].reason == Text("you quit", "你退出了")
     assert ended.ok
+
+
+def test_quitting_while_the_lab_boots_leaves_all_steps_skipped() -> None:
+    @contextmanager
+    def boot(progress: Callable[[str, float | None], None]) -> Iterator[Any]:
+        progress("etcd", None)
+        raise Quit
+        yield
+
+    events: list[Event] = []
+    ended = boot_and_run(several(), boot, events.append, clock=FakeTime().clock())
+    assert ended is events[-1] and ended.ok
+    assert {event.status for event in only(events, StepEnded)} == {"skipped"}
+    assert only(events, StepEnded)[0].reason == Text("you quit", "你退出了")
 
 
 def test_boot_progress_comes_between_start_and_steps() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lab.scenario.stepper import Answer, decide, help_line
+from lab.scenario.stepper import Answer, boot_help_line, decide, decide_boot, help_line
 
 
 @pytest.mark.parametrize(
@@ -26,6 +26,15 @@ from lab.scenario.stepper import Answer, decide, help_line
 )
 def test_keys(key: str, answer: Answer | None) -> None:
     assert decide(key) is answer
+
+
+BOOT_KEYS = {"n": Answer.NEXT, "\n": Answer.NEXT, "q": Answer.QUIT, "": Answer.QUIT, "r": None, "s": None}
+
+
+@pytest.mark.parametrize(("key", "answer"), BOOT_KEYS.items())
+def test_keys_while_the_lab_boots(key: str, answer: Answer | None) -> None:
+    assert decide_boot(key) is answer
+    assert all(one in boot_help_line().en and one in boot_help_line().zh for one in "nq")
 
 
 def test_nothing_to_repeat_before_the_first_step() -> None:

@@ -46,6 +46,37 @@ def test_files_go_as_they_stand() -> None:
     assert found == [namespace, service, deployment, pod]
 
 
+PASSED = """
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: page, namespace: site}
+data: {a: b}
+---
+apiVersion: v1
+kind: Endpoints
+metadata: {name: outside}
+subsets: [{addresses: [{ip: 192.0.2.1}], ports: [{port: 80}]}]
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: full}
+spec:
+  hostNetwork: true
+  volumes: [{name: v, configMap: {name: page, defaultMode: 0400}}]
+  initContainers: [{name: first, image: busybox}]
+  containers: [{name: c, image: ubuntu, envFrom: [{configMapRef: {name: page}}], lifecycle: {preStop: {exec: {command: [x]}}}}]
+"""
+
+
+def test_what_the_lab_does_not_read_reaches_the_apiserver() -> None:
+    """Volumes, init containers, hooks; other kinds, before the pods that need them, with the namespaces that they name."""
+    objects = load_manifests(PASSED, "x.yaml")
+    namespace, page, outside, pod = toapi.documents(objects)
+    assert namespace["metadata"]["name"] == "site" and (page["data"], outside["kind"]) == ({"a": "b"}, "Endpoints")
+    assert pod["spec"] == list(yaml.safe_load_all(PASSED))[2]["spec"]
+    assert [one.name for one in objects.pods[0].containers] == ["c"], "init containers do not stay"
+
+
 def test_pins_become_annotations() -> None:
     """A deployment carries its pods' pins and their hash; a pod its own address and node."""
     _, _, deployment, pod = toapi.documents(load_manifests(NGINX, "x.yaml"), PINS)

@@ -82,6 +82,14 @@ class HostGwNetwork:
         self._log(f"Subnet added: {subnet} via {gateway}")
         route = Route(subnet, gateway, self._link)
         self._wanted[subnet] = route
+        what = f"Error adding route to {subnet} via {gateway}"
+        try:
+            if tables.add_route(route):
+                return
+        except OSError as error:
+            self._log(f"{what}: {(error.strerror or str(error)).lower()}")
+            return
+        # There is one to this subnet. Only now are all routes read: with a hundred nodes that takes longer than the rest.
         others = [one for one in tables.routes() if one.subnet == subnet]
         if route in others:
             self._log(f"Route to {subnet} via {gateway} already exists, skipping.")
@@ -90,7 +98,7 @@ class HostGwNetwork:
             self._log(f"Replacing existing route to {subnet} via {other.via} with {subnet} via {gateway}.")
             # v0.8 deletes by the new gateway, which the kernel does not find, and so keeps the old route; mended in v0.9.
             tables.attempt(self._log, f"Error deleting route to {subnet}", tables.delete_route, other)
-        tables.attempt(self._log, f"Error adding route to {subnet} via {gateway}", tables.set_route, route)
+        tables.attempt(self._log, what, tables.set_route, route)
 
     def _remove(self, subnet: IPv4Network) -> None:
         self._log(f"Subnet removed: {subnet}")

@@ -10,8 +10,8 @@ import re
 from typing import Any
 
 from lab.master.api.lenient import obj, objs
-from lab.master.api.schemas import TYPES, fields_of
 from lab.master.resources import RESOURCES, Resource, served
+from lab.model.apifields import TYPES, fields_of
 
 Object = dict[str, Any]
 _PLAIN: dict[str, Object] = {

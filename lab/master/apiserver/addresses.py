@@ -9,8 +9,9 @@ from typing import Any
 
 from lab.master.api import status
 from lab.master.api.status import Fault
-from lab.master.apiserver.cache import Cache, Object
+from lab.master.apiserver.cache import Cache
 from lab.master.apiserver.errors import Refused
+from lab.master.apiserver.watchers import Object
 
 _ON_NODES = ("NodePort", "LoadBalancer")
 _TRIES = 1000

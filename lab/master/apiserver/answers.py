@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from lab.master.api import convert, status, tables
-from lab.master.apiserver.cache import Object
 from lab.master.apiserver.errors import Refused
 from lab.master.apiserver.paths import Target
+from lab.master.apiserver.watchers import Object
 
 JSON = "application/json"
 _AS = ("Table", "PartialObjectMetadata", "PartialObjectMetadataList")

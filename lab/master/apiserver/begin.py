@@ -6,9 +6,9 @@ import asyncio
 from ipaddress import IPv4Address, IPv4Network
 
 from lab.master.api import accounts
-from lab.master.apiserver.cache import Object
 from lab.master.apiserver.errors import Refused
 from lab.master.apiserver.registry import Registry
+from lab.master.apiserver.watchers import Object
 from lab.master.resources import by_kind
 
 NAMESPACES = ("default", "kube-system", "kube-public")

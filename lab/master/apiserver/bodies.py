@@ -9,8 +9,8 @@ from typing import Any
 from aiohttp import web
 
 from lab.master.api import openapi, protobuf, status
-from lab.master.apiserver.cache import Object
 from lab.master.apiserver.errors import Refused
+from lab.master.apiserver.watchers import Object
 from lab.master.resources import Resource
 
 LIMIT = 3 * 1024 * 1024

@@ -7,56 +7,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterable, Iterator
 
-Object = dict[str, Any]
-Accepts = Callable[[Object], bool]
-
-BUFFER = 1000
-"""Changes that may wait for one watcher; who falls behind further is cut off and has to watch anew, as with the real one."""
-
-
-@dataclass(frozen=True)
-class Change:
-    """One change of one key: the object before it and after it, None where there is none."""
-
-    revision: int
-    key: str
-    before: Object | None
-    after: Object | None
+from lab.master.apiserver.watchers import Audience, Change, Object, Watcher, node_of
 
 
 class TooOld(Exception):
     """The history does not reach back to the revision asked for."""
-
-
-class Watcher:
-    """The changes below a prefix from some revision on. `queue` gets Changes, and None at the end; `on_cut` is called for who is too slow."""
-
-    def __init__(self, prefix: str) -> None:
-        self.prefix = prefix
-        self.queue: asyncio.Queue[Change | None] = asyncio.Queue()
-        self.cut = False
-        self.over = False
-        self.on_cut: Callable[[], None] = lambda: None
-
-    def tell(self, change: Change) -> None:
-        """Queue a change, or cut the watcher off."""
-        if self.cut or not change.key.startswith(self.prefix):
-            return
-        if self.queue.qsize() >= BUFFER:
-            self.cut = True
-            self.on_cut()
-        else:
-            self.queue.put_nowait(change)
-
-    def end(self) -> None:
-        """No more changes."""
-        if not self.cut:
-            self.cut = self.over = True
-            self.queue.put_nowait(None)
 
 
 class Cache:
@@ -67,7 +24,7 @@ class Cache:
         self._objects: dict[str, Object] = {}
         self._history: deque[Change] = deque(maxlen=history)
         self._oldest = 0
-        self._watchers: set[Watcher] = set()
+        self._audience = Audience()
         self._waiting: list[tuple[int, asyncio.Future[None]]] = []
 
     def get(self, key: str) -> Object | None:
@@ -92,8 +49,7 @@ class Cache:
                 continue
             change = Change(at, key, before, after)
             self._remember(change)
-            for watcher in list(self._watchers):
-                watcher.tell(change)
+            self._audience.tell(change)
         self._reach(revision)
 
     def replace(self, revision: int, objects: dict[str, Object]) -> None:
@@ -109,24 +65,25 @@ class Cache:
         self.revision = min(self.revision, revision)
         self.feed(revision, [*gone, *sorted(newer, key=lambda one: one[2])])
 
-    def watch(self, prefix: str, since: int) -> Watcher:
-        """Everything below `prefix` that changes after revision `since`. Raises TooOld."""
+    def watch(self, prefix: str, since: int, node: str | None = None) -> Watcher:
+        """Everything below `prefix` that changes after revision `since`; with `node`, what is on that node or was. Raises TooOld."""
         if since < self._oldest:
             raise TooOld
-        watcher = Watcher(prefix)
+        watcher = Watcher(prefix, node)
         for change in self._history:
-            if change.revision > since and change.key.startswith(prefix):
-                watcher.queue.put_nowait(change)
-        self._watchers.add(watcher)
+            is_there = node is None or node in (node_of(change.before), node_of(change.after))
+            if change.revision > since and change.key.startswith(prefix) and is_there:
+                watcher.queue.append(change)
+        self._audience.add(watcher)
         return watcher
 
     def forget(self, watcher: Watcher) -> None:
         """The watcher has gone."""
-        self._watchers.discard(watcher)
+        self._audience.remove(watcher)
 
     def end(self) -> None:
         """End every watch."""
-        for watcher in self._watchers:
+        for watcher in self._audience:
             watcher.end()
 
     @property

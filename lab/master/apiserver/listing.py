@@ -8,9 +8,10 @@ import json
 from collections.abc import Callable
 
 from lab.master.api import selectors, status
-from lab.master.apiserver.cache import Accepts, Cache, Object, TooOld
+from lab.master.apiserver.cache import Cache, TooOld
 from lab.master.apiserver.errors import Refused
 from lab.master.apiserver.paths import Target
+from lab.master.apiserver.watchers import Accepts, Object
 
 PATIENCE = 3.0
 """Seconds to wait for a revision that the copy has not seen yet."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 
 from lab.master.api import openapi
-from lab.master.apiserver.cache import Object
+from lab.master.apiserver.watchers import Object
 
 
 @functools.lru_cache(maxsize=64)

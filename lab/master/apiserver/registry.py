@@ -15,10 +15,10 @@ from typing import TypeVar
 
 from lab.master.api import accounts, apply, convert, defaults, status, validate
 from lab.master.apiserver.addresses import Addresses
-from lab.master.apiserver.cache import Object
 from lab.master.apiserver.errors import Refused
 from lab.master.apiserver.store import Conflict, Store, Unavailable
 from lab.master.apiserver.tokens import Tokens
+from lab.master.apiserver.watchers import Object
 from lab.master.resources import RESOURCES, Resource, by_kind
 
 ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
@@ -26,6 +26,9 @@ ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
 
 UNRECORDED = frozenset({"events", "leases", "endpoints", "endpointslices"})
 """Whose managers are not noted: machines alone write them, and often."""
+
+TOGETHER = frozenset({"events"})
+"""What is written in groups: two writes out of three at a cluster that begins, and nobody decides anything by their order."""
 
 RECORDED = ("", "scale")
 """The subresources whose writes are noted."""
@@ -74,7 +77,8 @@ class Registry:
                 self._refuse_existing(resource, made)
                 return made
             try:
-                made = await self._guarded(self.store.create(resource.key(metadata.get("name", ""), metadata.get("namespace", "")), made))
+                write = self.store.create_together if resource.plural in TOGETHER else self.store.create
+                made = await self._guarded(write(resource.key(metadata.get("name", ""), metadata.get("namespace", "")), made))
             except Conflict:
                 continue
             if resource.plural == "namespaces":

@@ -16,10 +16,10 @@ from urllib.parse import quote
 from aiohttp import web
 
 from lab.master.api import status
-from lab.master.apiserver.cache import Object
 from lab.master.apiserver.errors import Refused
 from lab.master.apiserver.paths import Target
 from lab.master.apiserver.registry import Registry
+from lab.master.apiserver.watchers import Object
 from lab.master.resources import by_plural
 
 if TYPE_CHECKING:

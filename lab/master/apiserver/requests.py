@@ -7,13 +7,13 @@ from typing import Any
 
 from aiohttp import web
 
-from lab.master.api import convert, patch, protobuf, status
+from lab.master.api import convert, patch, protobuf, selectors, status
 from lab.master.apiserver import answers, bodies, listing, subresources, watching
 from lab.master.apiserver.answers import Form
-from lab.master.apiserver.cache import Object
 from lab.master.apiserver.errors import Refused
 from lab.master.apiserver.paths import Target
 from lab.master.apiserver.registry import Registry
+from lab.master.apiserver.watchers import Object
 
 _TRUE = ("true", "1", "t", "T", "TRUE", "True")
 
@@ -66,7 +66,7 @@ class Requests:
             await listing.reach(self.registry.cache, since)
         wish = watching.Wish(
             target, form, accepts, None if initial else since or None, query.get("allowWatchBookmarks") in _TRUE, initial,
-            listing.count_of(query, "timeoutSeconds"),
+            listing.count_of(query, "timeoutSeconds"), selectors.field_of(query.get("fieldSelector", ""), "spec.nodeName"),
         )  # fmt: skip
         return await watching.serve(request, self.registry.cache, wish)
 

@@ -10,11 +10,11 @@ from lab.master.api import apply as applying
 from lab.master.api.lenient import at, is_int, obj, text, texts
 from lab.master.api.status import Fault
 from lab.master.apiserver import bodies
-from lab.master.apiserver.cache import Object
 from lab.master.apiserver.errors import Refused
 from lab.master.apiserver.paths import Target
 from lab.master.apiserver.registry import Registry, now
 from lab.master.apiserver.tokens import HOUR, ISSUER, LONGEST
+from lab.master.apiserver.watchers import Object
 from lab.master.resources import by_kind
 
 

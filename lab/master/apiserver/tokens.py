@@ -14,7 +14,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from lab.master.api.lenient import number, obj, text, texts
-from lab.master.apiserver.cache import Cache, Object
+from lab.master.apiserver.cache import Cache
+from lab.master.apiserver.watchers import Object
 
 ISSUER = "https://kubernetes.default.svc.cluster.local"
 LONGEST = 1 << 32

@@ -12,8 +12,9 @@ from aiohttp import web
 from lab.master.api import status
 from lab.master.apiserver import answers
 from lab.master.apiserver.answers import Form
-from lab.master.apiserver.cache import Accepts, Cache, Change, Object, TooOld, Watcher
+from lab.master.apiserver.cache import Cache, TooOld
 from lab.master.apiserver.paths import Target
+from lab.master.apiserver.watchers import Accepts, Change, Object, Watcher
 
 BOOKMARKS = 60.0
 """Seconds between bookmarks."""
@@ -30,6 +31,7 @@ class Wish:
 
     since      the revision after which changes are wanted; None for what is there now and every change afterwards
     initial    whether what is there now is wanted first, with a bookmark behind it
+    node       where `accepts` demands a spec.nodeName: that
     """
 
     target: Target
@@ -39,6 +41,7 @@ class Wish:
     bookmarks: bool = False
     initial: bool = False
     timeout: float = 0.0
+    node: str | None = None
 
 
 async def serve(request: web.BaseRequest, cache: Cache, wish: Wish) -> web.StreamResponse:
@@ -46,7 +49,7 @@ async def serve(request: web.BaseRequest, cache: Cache, wish: Wish) -> web.Strea
     response = web.StreamResponse(headers={"Content-Type": answers.JSON})
     prefix = wish.target.resource.key("", wish.target.namespace)
     try:
-        watcher = cache.watch(prefix, cache.revision if wish.since is None else wish.since)
+        watcher = cache.watch(prefix, cache.revision if wish.since is None else wish.since, wish.node)
     except TooOld:
         await response.prepare(request)
         old = status.gone(f"too old resource version: {wish.since} ({cache.oldest})")
@@ -79,21 +82,38 @@ async def _run(
     end = loop.time() + (wish.timeout or random.uniform(*LONGEST))
     mark = loop.time() + BOOKMARKS
     while True:
-        due = min(mark, end) if wish.bookmarks else end
-        try:
-            change = await asyncio.wait_for(watcher.queue.get(), max(0.0, due - loop.time()))
-        except asyncio.TimeoutError:
-            if wish.bookmarks and watcher.queue.empty():
-                await response.write(_bookmark(wish, cache.revision, {}))
-            if loop.time() >= end:
+        await watcher.wait((min(mark, end) if wish.bookmarks else end) - loop.time())
+        lines: list[bytes] = []
+        while watcher.queue:
+            change = watcher.queue.popleft()
+            if change is None:
+                await _write(response, lines)
                 return
-            mark = loop.time() + BOOKMARKS
-            continue
-        if change is None:
+            for kind, item in seen(change, wish.accepts):
+                lines.append(_line(change, kind, item, wish, headers))
+                headers = False
+        now = loop.time()
+        if wish.bookmarks and now >= min(mark, end):
+            lines.append(_bookmark(wish, cache.revision, {}))
+            mark = now + BOOKMARKS
+        await _write(response, lines)
+        if now >= end:
             return
-        for kind, item in seen(change, wish.accepts):
-            await response.write(answers.event(kind, item, wish.target, wish.form, headers))
-            headers = False
+
+
+async def _write(response: web.StreamResponse, lines: list[bytes]) -> None:
+    if lines:
+        await response.write(b"".join(lines))
+
+
+def _line(change: Change, kind: str, item: Object, wish: Wish, headers: bool) -> bytes:
+    """A line of the stream. What many clients want alike, plain objects, is made once."""
+    if wish.form.kind:
+        return answers.event(kind, item, wish.target, wish.form, headers)
+    place = (kind, wish.target.version)
+    if place not in change.lines:
+        change.lines[place] = answers.event(kind, item, wish.target, wish.form, headers)
+    return change.lines[place]
 
 
 def seen(change: Change, accepts: Callable[[Object], bool]) -> Iterator[tuple[str, Object]]:

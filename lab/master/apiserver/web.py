@@ -11,11 +11,11 @@ from aiohttp import web
 
 from lab.master.api import discovery, status
 from lab.master.apiserver import answers, openapi, paths
-from lab.master.apiserver.cache import Object
 from lab.master.apiserver.errors import Refused
 from lab.master.apiserver.registry import Registry
 from lab.master.apiserver.relay import Relay
 from lab.master.apiserver.requests import Requests
+from lab.master.apiserver.watchers import Object
 
 _HEALTH = ("healthz", "livez", "readyz")
 _RELAYED = ("log", "exec", "attach", "portforward")

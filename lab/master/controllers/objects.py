@@ -53,7 +53,11 @@ def _texts(item: Object, name: str) -> dict[str, str]:
 
 def controller_of(item: Object) -> Object | None:
     """The owner reference of the controller that manages the object."""
-    return next((owner for owner in item["metadata"].get("ownerReferences") or () if owner.get("controller")), None)
+    for owner in item["metadata"].get("ownerReferences") or ():
+        if owner.get("controller"):
+            found: Object = owner
+            return found
+    return None
 
 
 def owner_reference(owner: Object) -> Object:

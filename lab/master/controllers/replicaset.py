@@ -103,15 +103,18 @@ def _claimed(owner: Object, world: World) -> tuple[list[Action], list[Object]]:
     actions: list[Action] = []
     owned = []
     for pod in world.all("pods", owner["metadata"]["namespace"]):
+        is_mine = is_owned(pod, owner)
+        if not is_mine and controller_of(pod) is not None:
+            continue  # another's, as most are in a large cluster: its labels need not be looked at
         fits = matches(owner["spec"].get("selector"), labels_of(pod))
         others = pod["metadata"].get("ownerReferences") or []
-        if is_owned(pod, owner):
+        if is_mine:
             if fits or going(owner):
                 owned.append(pod)
             elif not going(pod):
                 rest = [one for one in others if one.get("uid") != owner["metadata"]["uid"]]
                 actions.append(patch_of("pods", pod, {"metadata": {"ownerReferences": rest}}))
-        elif fits and controller_of(pod) is None and is_active(pod) and not going(owner):
+        elif fits and is_active(pod) and not going(owner):
             actions.append(patch_of("pods", pod, {"metadata": {"ownerReferences": [*others, owner_reference(owner)]}}))
             owned.append(pod)
     return actions, owned

@@ -9,7 +9,7 @@ from fractions import Fraction
 
 from lab.master.client import Object
 from lab.master.controllers.actions import Action, Bind, Tell, patch_of
-from lab.master.controllers.objects import condition, controller_of, going, holds, is_active, is_true, labels_of, with_condition
+from lab.master.controllers.objects import condition, controller_of, holds, is_active, is_true, labels_of, with_condition
 from lab.master.controllers.world import Controller, World
 from lab.master.informer import Key, key_of
 from lab.master.scheduler.quantities import amount
@@ -42,8 +42,12 @@ def reconcile(key: Key, world: World, name: str = NAME) -> list[Action]:
 def sorted_out(pod: Object, world: World) -> tuple[list[Object], list[str]]:
     """The nodes that can take a pod, and for each other node the first reason against it."""
     fitting, reasons = [], []
+    there: dict[str, list[Object]] = {}
+    for one in world.all("pods"):
+        if (where := one["spec"].get("nodeName")) and _holds_room(one):
+            there.setdefault(where, []).append(one)
     for node in world.all("nodes"):
-        reason = objection(pod, node, _on(node["metadata"]["name"], world))
+        reason = objection(pod, node, there.get(node["metadata"]["name"], []))
         if reason:
             reasons.append(reason)
         else:
@@ -65,7 +69,8 @@ def objection(pod: Object, node: Object, there: list[Object]) -> str:
     wanted = (spec.get("nodeSelector") or {}).items() <= labels_of(node).items()
     if not wanted or not _has_affinity(pod, node):
         return "node(s) didn't match Pod's node affinity/selector"
-    if _host_ports(pod) & frozenset(port for one in there for port in _host_ports(one)):
+    ports = _host_ports(pod)
+    if ports and ports & frozenset(port for one in there for port in _host_ports(one)):
         return "node(s) didn't have free ports for the requested pod ports"
     return _shortage(pod, node, there)
 
@@ -77,10 +82,13 @@ def best(pod: Object, nodes: list[Object], world: World) -> str:
     same: Counter[str] = Counter()
     for one in world.all("pods"):
         where = one["spec"].get("nodeName")
+        if not where:
+            continue
         # One that is about to go does not count, as with the real one: its successor may come back to where it was.
-        if where and is_active(one) and not going(one):
+        if is_active(one):
             all_pods[where] += 1
-            same[where] += owner is not None and (controller_of(one) or {}).get("uid") == owner
+            if owner is not None and (controller_of(one) or {}).get("uid") == owner:
+                same[where] += 1
     names = [str(node["metadata"]["name"]) for node in nodes]
     return min(names, key=lambda name: (same[name], all_pods[name], name))
 
@@ -111,12 +119,13 @@ def scheduler(name: str = NAME) -> Controller:
     """The scheduler of this name: it looks at pods whose `spec.schedulerName` it is."""
 
     def waiting(world: World, item: Object) -> Iterable[Key]:
-        return [key_of(pod) for pod in world.all("pods") if _waits(pod, name)]
+        # Every heartbeat of every node comes here, and most pods have their node.
+        return [key_of(pod) for pod in world.all("pods") if not pod["spec"].get("nodeName") and _waits(pod, name)]
 
     def of_pod(world: World, pod: Object) -> Iterable[Key]:
         if _waits(pod, name):
             return [key_of(pod)]
-        is_room = not is_active(pod) or key_of(pod)[1] not in {one["metadata"]["name"] for one in world.all("pods", key_of(pod)[0])}
+        is_room = not is_active(pod) or world.get("pods", key_of(pod)[1], key_of(pod)[0]) is None
         return waiting(world, pod) if is_room else []
 
     return Controller(name, {"pods": of_pod, "nodes": waiting}, functools.partial(reconcile, name=name))
@@ -124,11 +133,7 @@ def scheduler(name: str = NAME) -> Controller:
 
 def _waits(pod: Object, name: str) -> bool:
     spec = pod["spec"]
-    return not spec.get("nodeName") and (spec.get("schedulerName") or NAME) == name and is_active(pod) and not going(pod)
-
-
-def _on(node: str, world: World) -> list[Object]:
-    return [pod for pod in world.all("pods") if pod["spec"].get("nodeName") == node and _holds_room(pod)]
+    return not spec.get("nodeName") and (spec.get("schedulerName") or NAME) == name and is_active(pod)
 
 
 def _holds_room(pod: Object) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from fractions import Fraction
 
@@ -11,7 +12,13 @@ _BINARY = {"Ki": 10, "Mi": 20, "Gi": 30, "Ti": 40, "Pi": 50, "Ei": 60}
 
 def amount(text: object) -> Fraction:
     """The number of a quantity; 0 for what is none, which the apiserver would have refused."""
-    found = re.fullmatch(r"(\d+(?:\.\d+)?|\.\d+)([numkMGTPE]|[KMGTPE]i|)(?:[eE]([+-]?\d{1,3}))?", str(text).strip(), re.ASCII)
+    return _read(str(text))
+
+
+@functools.lru_cache(maxsize=1024)
+def _read(text: str) -> Fraction:
+    """A cluster has few different ones, and asks for each once a pod and node."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?|\.\d+)([numkMGTPE]|[KMGTPE]i|)(?:[eE]([+-]?\d{1,3}))?", text.strip(), re.ASCII)
     if found is None or (found[2] and found[3]):
         return Fraction(0)
     number = Fraction(found[1]) * Fraction(10) ** int(found[3] or 0)

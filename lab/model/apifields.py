@@ -1,4 +1,4 @@
-"""The fields of the kinds, compactly: what OpenAPI documents, `kubectl explain` and the refusal of unknown fields are made from. Pure data.
+"""The fields of the kinds: what OpenAPI, `kubectl explain` and the refusal of unknown fields are made from, also in manifests. Pure data.
 
 A type is `s` string, `i` integer, `b` boolean, `m` map of strings, `is` integer or string, `o` anything, or a name below; `[]` before it is a list.
 """
@@ -6,8 +6,6 @@ A type is `s` string, `i` integer, `b` boolean, `m` map of strings, `is` integer
 from __future__ import annotations
 
 from functools import cache
-
-from lab.master.resources import RESOURCES
 
 _TEXT: dict[str, str] = {
     "ObjectMeta": """name:s generateName:s namespace:s selfLink:s uid:s resourceVersion:s generation:i creationTimestamp:s deletionTimestamp:s
@@ -27,17 +25,40 @@ _TEXT: dict[str, str] = {
         volumesInUse:[]s volumesAttached:[]o config:o features:o runtimeHandlers:[]o""",
     "NodeAddress": "type:s address:s",
     "Pod": "spec:PodSpec status:PodStatus",
-    "PodSpec": """volumes:[]o initContainers:[]Container containers:[]Container ephemeralContainers:[]o restartPolicy:s
+    "PodSpec": """volumes:[]Volume initContainers:[]Container containers:[]Container ephemeralContainers:[]o restartPolicy:s
         terminationGracePeriodSeconds:i activeDeadlineSeconds:i dnsPolicy:s nodeSelector:m serviceAccountName:s serviceAccount:s
         automountServiceAccountToken:b nodeName:s hostNetwork:b hostPID:b hostIPC:b hostUsers:b shareProcessNamespace:b securityContext:o
         imagePullSecrets:[]o hostname:s subdomain:s setHostnameAsFQDN:b affinity:o schedulerName:s tolerations:[]o hostAliases:[]o
         priorityClassName:s priority:i dnsConfig:o readinessGates:[]o runtimeClassName:s enableServiceLinks:b preemptionPolicy:s overhead:o
         topologySpreadConstraints:[]o os:o schedulingGates:[]o resourceClaims:[]o resources:o""",
-    "Container": """name:s image:s command:[]s args:[]s workingDir:s ports:[]ContainerPort envFrom:[]o env:[]EnvVar resources:ResourceRequirements
-        volumeMounts:[]VolumeMount volumeDevices:[]o livenessProbe:Probe readinessProbe:Probe startupProbe:Probe lifecycle:o restartPolicy:s
-        terminationMessagePath:s terminationMessagePolicy:s imagePullPolicy:s securityContext:o stdin:b stdinOnce:b tty:b resizePolicy:[]o""",
+    "Container": """name:s image:s command:[]s args:[]s workingDir:s ports:[]ContainerPort envFrom:[]EnvFromSource env:[]EnvVar
+        resources:ResourceRequirements volumeMounts:[]VolumeMount volumeDevices:[]o livenessProbe:Probe readinessProbe:Probe startupProbe:Probe
+        lifecycle:Lifecycle restartPolicy:s terminationMessagePath:s terminationMessagePolicy:s imagePullPolicy:s securityContext:o stdin:b
+        stdinOnce:b tty:b resizePolicy:[]o""",
     "ContainerPort": "name:s hostPort:i containerPort:i protocol:s hostIP:s",
-    "EnvVar": "name:s value:s valueFrom:o",
+    "EnvVar": "name:s value:s valueFrom:EnvVarSource",
+    "EnvVarSource": """fieldRef:ObjectFieldSelector resourceFieldRef:ResourceFieldSelector configMapKeyRef:KeySelector secretKeyRef:KeySelector
+        fileKeyRef:o""",
+    "ObjectFieldSelector": "apiVersion:s fieldPath:s",
+    "ResourceFieldSelector": "containerName:s resource:s divisor:o",
+    "KeySelector": "name:s key:s optional:b",
+    "EnvFromSource": "prefix:s configMapRef:EnvSource secretRef:EnvSource",
+    "EnvSource": "name:s optional:b",
+    "Lifecycle": "postStart:LifecycleHandler preStop:LifecycleHandler stopSignal:s",
+    "LifecycleHandler": "exec:ExecAction httpGet:HTTPGetAction tcpSocket:TCPSocketAction sleep:SleepAction",
+    "SleepAction": "seconds:i",
+    "Volume": """name:s emptyDir:EmptyDirVolumeSource hostPath:HostPathVolumeSource configMap:ConfigMapVolumeSource secret:SecretVolumeSource
+        downwardAPI:DownwardAPIVolumeSource projected:ProjectedVolumeSource persistentVolumeClaim:o ephemeral:o image:o csi:o nfs:o iscsi:o
+        gcePersistentDisk:o awsElasticBlockStore:o azureDisk:o azureFile:o cephfs:o cinder:o fc:o flexVolume:o flocker:o gitRepo:o glusterfs:o
+        photonPersistentDisk:o portworxVolume:o quobyte:o rbd:o scaleIO:o storageos:o vsphereVolume:o""",
+    "EmptyDirVolumeSource": "medium:s sizeLimit:o",
+    "HostPathVolumeSource": "path:s type:s",
+    "ConfigMapVolumeSource": "name:s items:[]KeyToPath defaultMode:i optional:b",
+    "SecretVolumeSource": "secretName:s items:[]KeyToPath defaultMode:i optional:b",
+    "KeyToPath": "key:s path:s mode:i",
+    "DownwardAPIVolumeSource": "items:[]DownwardAPIVolumeFile defaultMode:i",
+    "DownwardAPIVolumeFile": "path:s fieldRef:ObjectFieldSelector resourceFieldRef:ResourceFieldSelector mode:i",
+    "ProjectedVolumeSource": "sources:[]o defaultMode:i",
     "VolumeMount": "name:s readOnly:b recursiveReadOnly:s mountPath:s subPath:s subPathExpr:s mountPropagation:s",
     "ResourceRequirements": "limits:o requests:o claims:[]o",
     "Probe": """exec:ExecAction httpGet:HTTPGetAction tcpSocket:TCPSocketAction grpc:o initialDelaySeconds:i timeoutSeconds:i periodSeconds:i
@@ -89,9 +110,15 @@ TYPES = tuple(_TEXT)
 """The names of all object types."""
 
 
+KINDS = frozenset(
+    ["Namespace", "Node", "Pod", "Service", "Endpoints", "ConfigMap", "Secret", "Event", "ServiceAccount"]
+    + ["Deployment", "ReplicaSet", "EndpointSlice", "Lease"]
+)
+"""Those that are objects of their own, with apiVersion, kind and metadata."""
+
+
 @cache
 def fields_of(name: str) -> dict[str, str]:
     """Field -> type of an object type; of a kind with apiVersion, kind and metadata."""
     own = dict(pair.split(":") for pair in _TEXT[name].split())
-    top = any(one.kind == name for one in RESOURCES)
-    return ({"apiVersion": "s", "kind": "s", "metadata": "ObjectMeta"} if top else {}) | own
+    return ({"apiVersion": "s", "kind": "s", "metadata": "ObjectMeta"} if name in KINDS else {}) | own

@@ -1,0 +1,260 @@
+"""Every daemon killed and restarted under traffic: what breaks meanwhile, what does not, and that it heals. One lab, one story a daemon.
+
+Three flows run all the time: from a pod to a pod on another node (flanneld's road), from a pod to a service (kube-proxy's rules), and between
+two pods of one node (neither's).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lab.cluster.wanted import wanted
+from lab.fabric.process import must
+from lab.master.client import ApiError
+from lab.model import catalog, load
+from lab.model.manifests import load_manifests
+from tests.sandboxed import together
+from tests.survival.traffic import Flow
+from tests.waiting import until
+
+pytestmark = pytest.mark.e2e
+
+MANIFEST = """
+apiVersion: v1
+kind: Pod
+metadata: {name: near}
+spec: {nodeName: zenlinnode1, containers: [{name: echo, image: echo, ports: [{containerPort: 8080}]}]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: far, labels: {app: far}}
+spec: {nodeName: zenlinnode2, containers: [{name: web, image: nginx, ports: [{containerPort: 80}]}]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: caller}
+spec: {nodeName: zenlinnode1, containers: [{name: u, image: ubuntu}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: far}
+spec: {clusterIP: 10.96.1.1, selector: {app: far}, ports: [{port: 80}]}
+"""
+NODE = "zenlinnode1"
+MASTER = "zenlin"
+
+
+class World:
+    """The lab with its three flows."""
+
+    def __init__(self, place: Path) -> None:
+        from lab.cluster.boot import boot
+
+        self.lab = boot(wanted(load.read_topology(catalog.find_topology("zenlin")), load_manifests(MANIFEST, "test.yaml")))
+        caller = self.lab.pod("caller")
+        self.near = Flow("near", caller, str(self.lab.pod_object("near").pod_ip), 8080, place)
+        self.far = Flow("far", caller, str(self.lab.pod_object("far").pod_ip), 80, place)
+        self.service = Flow("service", caller, "10.96.1.1", 80, place)
+        self.flows = (self.near, self.far, self.service)
+        self.all_work(0.0)
+
+    def all_work(self, since: float) -> None:
+        for flow in self.flows:
+            flow.await_health(since)
+
+    def kill(self, machine: str, daemon: str) -> float:
+        """SIGKILL; the moment after it."""
+        self.lab.daemon(machine, daemon).kill()
+        return time.monotonic()
+
+    def start(self, machine: str, daemon: str) -> float:
+        """Start it as its operator would; the moment at which it is back."""
+        self.lab.units.act(machine, daemon, "start")
+        return time.monotonic()
+
+    def untouched(self, since: float, *flows: Flow) -> None:
+        """Flows that have not been broken since then, in many connections."""
+        for flow in flows:
+            until(lambda flow=flow: len(flow.attempts(since)) >= 20, f"connections of {flow.name}")  # type: ignore[misc]
+            assert not flow.fails(since), f"{flow.name} broke"
+
+    def create(self, name: str, **spec: Any) -> None:
+        container = {"name": "c", "image": "ubuntu"}
+        self.lab.api.create({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": {"containers": [container], **spec}})
+
+    def phase(self, name: str) -> str:
+        return str(self.lab.api.get("pods", name, "default")["status"].get("phase"))
+
+    def restarts(self, name: str) -> int:
+        return int(self.lab.api.get("pods", name, "default")["status"]["containerStatuses"][0]["restartCount"])
+
+    def delete(self, name: str) -> None:
+        self.lab.api.delete("pods", name, "default", grace=0)
+
+    def write(self, name: str) -> None:
+        self.lab.api.create({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "namespace": "default"}, "data": {}})
+
+
+def flanneld_carries_every_packet_and_only_those_between_nodes(world: World) -> None:
+    dead = world.kill(NODE, "flanneld")
+    world.far.await_failure(dead)
+    world.service.await_failure(dead)
+    world.untouched(dead, world.near)
+    world.all_work(world.start(NODE, "flanneld"))
+
+
+def kube_proxy_leaves_its_rules_and_follows_what_it_missed(world: World) -> None:
+    dead = world.kill(NODE, "kube-proxy")
+    service = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "late", "namespace": "default"}}
+    world.lab.api.create({**service, "spec": {"clusterIP": "10.96.1.2", "selector": {"app": "far"}, "ports": [{"port": 80}]}})
+    caller = world.lab.pod("caller")
+    assert caller.run("curl -s -m 1 10.96.1.2").status != 0, "nobody has written a rule for the new service"
+    world.untouched(dead, *world.flows)
+    world.start(NODE, "kube-proxy")
+    until(lambda: caller.run("curl -s -m 1 10.96.1.2").status == 0, "the new service's rule")
+    world.lab.api.delete("services", "late", "default")
+    world.untouched(dead, *world.flows)
+
+
+def without_the_apiserver_packets_flow_and_nothing_can_be_changed(world: World) -> None:
+    dead = world.kill(MASTER, "kube-apiserver")
+    with pytest.raises(ApiError):
+        world.write("unheard")
+    world.untouched(dead, *world.flows)
+    world.start(MASTER, "kube-apiserver")
+    world.create("after-apiserver", nodeName=NODE)
+    until(lambda: world.phase("after-apiserver") == "Running", "a new pod after the apiserver's return")
+    world.delete("after-apiserver")
+    world.untouched(dead, *world.flows)
+
+
+def without_etcd_packets_flow_and_a_write_is_refused_with_words(world: World) -> None:
+    dead = world.kill(MASTER, "etcd")
+    with pytest.raises(ApiError, match="etcd"):
+        world.write("lost")
+    world.untouched(dead, *world.flows)
+    world.start(MASTER, "etcd")
+    until(partial(_writable, world, "kept"), "a write after etcd's return")
+    world.create("after-etcd", nodeName=NODE)
+    until(lambda: world.phase("after-etcd") == "Running", "a new pod after etcd's return")
+    world.delete("after-etcd")
+    world.untouched(dead, *world.flows)
+
+
+def _writable(world: World, name: str) -> bool:
+    try:
+        world.write(name)
+    except ApiError as error:
+        return error.code == 409
+    return True
+
+
+def without_the_scheduler_a_new_pod_waits(world: World) -> None:
+    dead = world.kill(MASTER, "kube-scheduler")
+    world.create("unplaced")
+    world.untouched(dead, *world.flows)
+    assert world.phase("unplaced") == "Pending"
+    world.start(MASTER, "kube-scheduler")
+    until(lambda: world.phase("unplaced") == "Running", "the waiting pod's place")
+    world.delete("unplaced")
+
+
+def without_the_controllers_a_deployment_is_only_a_wish(world: World) -> None:
+    dead = world.kill(MASTER, "kube-controller-manager")
+    labels = {"app": "wish"}
+    template = {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "c", "image": "ubuntu"}]}}
+    spec = {"replicas": 2, "selector": {"matchLabels": labels}, "template": template}
+    world.lab.api.create({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "wish", "namespace": "default"}, "spec": spec})
+    world.untouched(dead, *world.flows)
+
+    def pods() -> list[str]:
+        return [item["status"].get("phase", "") for item in world.lab.api.list("pods", "default", labels="app=wish")["items"]]
+
+    assert pods() == []
+    world.start(MASTER, "kube-controller-manager")
+    until(lambda: pods() == ["Running", "Running"], "the deployment's pods")
+    world.lab.api.delete("deployments", "wish", "default")
+    until(lambda: pods() == [], "the end of the deployment's pods")
+
+
+def a_kubelet_that_dies_takes_no_pod_with_it(world: World) -> None:
+    dead = world.kill(NODE, "kubelet")
+    world.create("unseen", nodeName=NODE)
+    world.untouched(dead, *world.flows)
+    assert world.phase("unseen") == "Pending"
+    world.start(NODE, "kubelet")
+    until(lambda: world.phase("unseen") == "Running", "the pod that came meanwhile")
+    world.delete("unseen")
+    world.untouched(dead, *world.flows)
+
+
+def a_workload_that_dies_is_started_again(world: World) -> None:
+    pod = world.lab.pod("far")
+    dead = time.monotonic()
+    must(pod.run("pkill -KILL -o nginx"))
+    until(lambda: any(not one.fine for flow in (world.far, world.service) for one in flow.attempts(dead)), "a refused connection")
+    world.untouched(dead, world.near)
+    world.all_work(dead)
+    until(lambda: world.restarts("far") >= 1, "the restart in the pod's status")
+
+
+def all_of_them_together(world: World) -> None:
+    victims = [(machine, daemon) for machine, daemons in world.lab.daemons.items() for daemon in daemons if daemon not in ("runtime", "cloud")]
+    dead = time.monotonic()
+    for machine, daemon in victims:
+        world.kill(machine, daemon)
+    world.far.await_failure(dead)
+    world.untouched(dead, world.near)
+    for machine, daemon in sorted(victims, key=lambda one: ("etcd", "kube-apiserver", "flanneld").index(one[1]) if one[1] in _EARLY else 9):
+        world.start(machine, daemon)
+    world.all_work(time.monotonic())
+    until(partial(_writable, world, "risen"), "a write")
+    world.create("after-all", nodeName=NODE)
+    until(lambda: world.phase("after-all") == "Running", "a new pod after all")
+    world.delete("after-all")
+
+
+_EARLY = ("etcd", "kube-apiserver", "flanneld")
+
+
+def _timed(check: Callable[[World], None]) -> Callable[[World], None]:
+    """The check, and a line with how long each flow was broken in it."""
+
+    def timed(world: World) -> None:
+        begun = time.monotonic()
+        check(world)
+        broken = {flow.name: f"{flow.outage(begun):.2f} s" for flow in world.flows if flow.outage(begun)}
+        print(f"{check.__name__.replace('_', ' ')}: connections failed for {broken or 'no moment'}", flush=True)
+
+    timed.__name__ = check.__name__
+    return timed
+
+
+CHECKS = (
+    flanneld_carries_every_packet_and_only_those_between_nodes,
+    kube_proxy_leaves_its_rules_and_follows_what_it_missed,
+    without_the_apiserver_packets_flow_and_nothing_can_be_changed,
+    without_etcd_packets_flow_and_a_write_is_refused_with_words,
+    without_the_scheduler_a_new_pod_waits,
+    without_the_controllers_a_deployment_is_only_a_wish,
+    a_kubelet_that_dies_takes_no_pod_with_it,
+    a_workload_that_dies_is_started_again,
+    all_of_them_together,
+)
+
+
+@pytest.fixture(name="results", scope="module")
+def _results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    place = tmp_path_factory.mktemp("daemons")
+    return together(place / "results.json", lambda: World(place), [_timed(check) for check in CHECKS])
+
+
+@pytest.mark.parametrize("check", [check.__name__ for check in CHECKS])
+def test_daemons_killed_under_traffic(results: dict[str, str], check: str) -> None:
+    assert not results[check], results[check]
