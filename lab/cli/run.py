@@ -71,7 +71,8 @@ def run(args: argparse.Namespace) -> int:
     if args.keep and len(scenarios) > 1:
         raise UsageError("--keep stays in one lab: name one scenario")
     on_page = args.web or args.web_port is not None
-    if on_page and (args.all or args.shard or len(scenarios) > 1 or args.topology or args.step or args.keep or args.junit or args.html or args.format != "text"):
+    unfit = args.all or args.shard or args.topology or args.step or args.keep or args.junit or args.html
+    if on_page and (unfit or len(scenarios) > 1 or args.format != "text"):
         raise UsageError("--web stays in one scenario's lab: name one, without --topology, --step, --keep, --format, --junit and --html")
     requirements.check_machine()
     if on_page:
