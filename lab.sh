@@ -168,6 +168,16 @@ ensure_packages() {
     exit 3
 }
 
+# By themselves, because not every distribution that apt-get serves has them; a test that misses one says so.
+ensure_test_packages() {
+    packages=$(missing_packages test)
+    [ -n "$packages" ] || return 0
+    # shellcheck disable=SC2086 # one word a package
+    set -- $packages
+    if command -v apt-get >/dev/null 2>&1 && is_root && install_packages "$@"; then return 0; fi
+    say "some tests will fail without: $*"
+}
+
 # --- .venv ---------------------------------------------------------------------------------------------------------------------
 
 ensure_venv() {
@@ -227,6 +237,7 @@ set_up() {
     fi
     if [ "$2" = always ] || ! ready "$1"; then
         ensure_packages
+        [ "$1" = run ] || ensure_test_packages
         ensure_venv "$1"
     fi
     exec 9<&-

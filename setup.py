@@ -60,7 +60,7 @@ setup(
     license_files=["LICENSE"],
     python_requires=">=3.10",
     packages=find_packages(include=["lab", "lab.*"]),
-    package_data={"lab": ["py.typed", "challenge/*.yaml"]},
+    package_data={"lab": ["py.typed", "challenge/*.yaml", "web/static/*", "web/static/vendor/*"]},
     install_requires=RUNTIME,
     extras_require={"cloud": CLOUD, "graduation": GRADUATION, "test": TEST, "dev": TEST + DEV},
     entry_points={

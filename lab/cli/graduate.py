@@ -28,7 +28,9 @@ STATUS_NOTHING = 3
 """The exit status when every step was left out: this cluster cannot run the scenario."""
 
 _SHELL = Text("This cluster is elsewhere: from another terminal, `{kubectl}`.", "这个集群在别处：请在另一个终端里用 `{kubectl}`。")
-_LOCAL = {"--all": "all", "--topology": "topology", "--backend": "backend", "--proxy-mode": "proxy_mode"}
+_LOCAL = {
+    "--all": "all", "--topology": "topology", "--backend": "backend", "--proxy-mode": "proxy_mode", "--web": "web", "--web-port": "web_port",
+}  # fmt: skip
 _REMOTE = {"--context": "context", "--namespace": "namespace", "--node-access": "node_access", "--image": "image", "--wait": "wait"}
 
 

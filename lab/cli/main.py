@@ -29,6 +29,7 @@ VERBS = {
     "daemon": "lab.cli.daemon",
     "logs": "lab.cli.logs",
     "goto": "lab.cli.goto",
+    "web": "lab.cli.web",
     "challenge": "lab.cli.challenge",
     "check": "lab.cli.check",
     "plan": "lab.cli.plan",

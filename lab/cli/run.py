@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from lab.cli import graduate, recording, shard, terminal
+from lab.cli import graduate, recording, shard, terminal, web
 from lab.cluster import wanted
 from lab.errors import LabError, UsageError
 from lab.fabric import logfiles, requirements, sandbox
@@ -36,6 +36,8 @@ def add_parser(subparsers: Any) -> None:
     step = "show what every stage of the boot changes, and wait for a key after it and before every step"
     parser.add_argument("--step", action="store_true", help=step)
     parser.add_argument("--keep", "--cli", action="store_true", help="afterwards stay in Mininet's CLI with the lab up")
+    parser.add_argument("--web", action="store_true", help="run the steps from the lab's live page: print the link, stay until Ctrl-C")
+    web.add_port(parser)
     parser.add_argument("--lang", choices=("en", "zh"), default=terminal.language(), help="language of the texts")
     parser.add_argument("--format", choices=("text", "json"), default="text", help="json: one document on stdout, nothing else")
     parser.add_argument("--junit", metavar="FILE", help="write a JUnit XML report")
@@ -68,7 +70,13 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError("--step and --keep talk to a person on the terminal: they go with --format text only")
     if args.keep and len(scenarios) > 1:
         raise UsageError("--keep stays in one lab: name one scenario")
+    on_page = args.web or args.web_port is not None
+    unfit = args.all or args.shard or args.topology or args.step or args.keep or args.junit or args.html
+    if on_page and (unfit or len(scenarios) > 1 or args.format != "text"):
+        raise UsageError("--web stays in one scenario's lab: name one, without --topology, --step, --keep, --format, --junit and --html")
     requirements.check_machine()
+    if on_page:
+        return web.attend(scenarios[0].name, args.scenarios[0], args)
     statuses = []
     with recording.writers(args) as tell:
         for scenario, what in zip(scenarios, recipes, strict=True):

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from lab.cli import run as run_verb
+from lab.cli import web
 from lab.cluster.wanted import Wanted, wanted, with_backend
 from lab.errors import LabError
 from lab.fabric import logfiles, registry, requirements, sandbox
@@ -31,6 +32,8 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("what", nargs="?", default="zenlin", metavar="TOPOLOGY|SCENARIO", help="a name from `lab list`, or a path")
     run_verb.add_choices(parser)
     parser.add_argument("--name", help="what to call the lab (default: the name of what it is made from)")
+    parser.add_argument("--web", action="store_true", help="serve its live page, and print the link, as `lab web` does")
+    web.add_port(parser)
     run_verb.add_keep_logs(parser)
     parser.set_defaults(run=run)
 
@@ -38,6 +41,8 @@ def add_parser(subparsers: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     """Boot it, and say how to go on."""
     default, what = recipe(args.what, args.backend, args.proxy_mode)
+    if args.web or args.web_port is not None:
+        return web.up(args.name or default, args)
     entry = start(args.name or default, args.what, what, guided(args.what, args.backend, args.proxy_mode), args.keep_logs)
     print(f"{entry.name} is up: `lab shell {what.topology.master.name}`, `lab inspect`, `lab down {entry.name}`")
     return 0

@@ -67,8 +67,9 @@ def serve(server: socket.socket, cluster: Cluster, verbs: Mapping[str, Verb] = M
     """Answer requests until the process is told to end. `verbs`: what this lab can be asked besides the usual."""
     known: dict[str, Verb] = {
         "daemon": functools.partial(_daemon, cluster),
-        "trace": functools.partial(_trace, cluster),
+        "details": functools.partial(_details, cluster),
         "graph": functools.partial(_graph, cluster),
+        "trace": functools.partial(_trace, cluster),
         **verbs,
     }
     while True:
@@ -131,6 +132,14 @@ def _answer(connection: socket.socket, cluster: Cluster, verbs: Mapping[str, Ver
     socket.send_fds(connection, [json.dumps(answer).encode()], descriptors)
     for descriptor in borrowed:
         os.close(descriptor)
+
+
+def _details(cluster: Cluster, request: Mapping[str, Any]) -> Long:
+    """What a machine looks like, a section in each line."""
+    from lab.cluster import details
+
+    machine = cluster.host(resolve(cluster, str(request.get("who")))).name
+    return Long({"machine": machine}, [json.dumps(section) for section in details.of(cluster, machine)])
 
 
 def _request(text: bytes) -> dict[str, Any]:
@@ -252,8 +261,9 @@ def enter(descriptors: list[int], argv: list[str], directory: str, environment: 
         _exec(argv, directory, environment)
     import signal
 
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGQUIT, signal.SIG_IGN)
+    # Whoever waits must outlive the command, also when its terminal hangs up: else nobody in the sandbox could reap it, and the lab could not end.
+    for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
     _, status = os.waitpid(child, 0)
     return exit_status(status)
 

@@ -3,6 +3,7 @@
     <root>/<name>/lab.json       what it is, and which process is its PID 1
     <root>/<name>/control.sock   the lab listens here (lab.cluster.control)
     <root>/<name>/log/           what it printed, lab.log, and what each daemon did, MACHINE.DAEMON.log; elsewhere with --keep-logs
+    <root>/<name>/web.json       which process serves its page, if one does; web.sock and web.log are that process's
 
 The directories belong to their user alone. One that its process has not outlived is a crashed lab: `lab ps` shows it, `lab down` and
 the next `lab up` of that name take it away.
@@ -15,6 +16,7 @@ import functools
 import json
 import os
 import re
+import select
 import shutil
 import signal
 import stat
@@ -67,9 +69,20 @@ class Entry:
         return self.log_folder / "lab.log"
 
     @property
+    def web_socket(self) -> Path:
+        """Where the server of its page listens for its owner."""
+        return self.directory / "web.sock"
+
+    @property
     def running(self) -> bool:
         """Whether its PID 1 is alive."""
         return self.pid != 0 and start_time(self.pid) == self.born
+
+    @property
+    def companion_runs(self) -> bool:
+        """Whether the server of its page is alive."""
+        pid, born = _companion(self)
+        return pid != 0 and start_time(pid) == born
 
 
 @functools.cache
@@ -167,27 +180,60 @@ def remove(entry: Entry) -> None:
 
 
 def kill(entry: Entry, timeout: float = 10.0) -> None:
-    """End a lab: SIGKILL to its PID 1, with which the kernel ends all the rest. Raises LabError if it outlives `timeout` seconds."""
+    """End a lab: SIGKILL to its PID 1, with which the kernel ends all the rest, and its page's server.
+
+    Raises LabError if one of them outlives `timeout` seconds.
+    """
     if entry.running:
-        try:
-            handle = os.pidfd_open(entry.pid)
-        except ProcessLookupError:
+        _end(entry.pid, entry.born, signal.SIGKILL, timeout, f"lab {entry.name}")
+    end_companion(entry, timeout)
+
+
+def wait(entry: Entry) -> None:
+    """Until the lab has ended."""
+    if entry.running:
+        with contextlib.suppress(ProcessLookupError), os.fdopen(os.pidfd_open(entry.pid)) as handle:
+            select.select([handle], [], [])
+
+
+def accompany(entry: Entry, pid: int) -> None:
+    """Write down which process serves a lab's page: it is to end with the lab."""
+    draft = entry.directory / ".web.json"
+    draft.write_text(json.dumps({"pid": pid, "born": start_time(pid)}), encoding="utf-8")
+    draft.rename(entry.directory / "web.json")
+
+
+def end_companion(entry: Entry, timeout: float = 10.0) -> None:
+    """End the server of a lab's page, if there is one. Raises LabError if it outlives `timeout` seconds."""
+    pid, born = _companion(entry)
+    if pid:
+        _end(pid, born, signal.SIGTERM, timeout, f"the page of {entry.name}")
+    (entry.directory / "web.json").unlink(missing_ok=True)
+
+
+def _companion(entry: Entry) -> tuple[int, int]:
+    try:
+        found = json.loads((entry.directory / "web.json").read_text(encoding="utf-8"))
+        return int(found["pid"]), int(found["born"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return 0, 0
+
+
+def _end(pid: int, born: int, number: signal.Signals, timeout: float, what: str) -> None:
+    """Send a signal to a process, unless it is gone, and wait for its end."""
+    try:
+        handle = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    with os.fdopen(handle):
+        # The pid may have changed hands between the look and the open; from here on the descriptor holds it.
+        if start_time(pid) != born:
             return
-        with os.fdopen(handle):
-            # The pid may have changed hands between the look and the open; from here on the descriptor holds it.
-            if start_time(entry.pid) != entry.born:
-                return
-            signal.pidfd_send_signal(handle, signal.SIGKILL)
-            _await_end(entry, handle, timeout)
-
-
-def _await_end(entry: Entry, handle: int, timeout: float) -> None:
-    import select
-
-    poll = select.poll()
-    poll.register(handle, select.POLLIN)
-    if not poll.poll(timeout * 1000):
-        raise LabError(f"lab {entry.name} (process {entry.pid}) has not ended within {timeout:g} s of being killed")
+        signal.pidfd_send_signal(handle, number)
+        poll = select.poll()
+        poll.register(handle, select.POLLIN)
+        if not poll.poll(timeout * 1000):
+            raise LabError(f"{what} (process {pid}) has not ended within {timeout:g} s of being told to")
 
 
 def pick(name: str | None, crashed: bool = False) -> Entry:

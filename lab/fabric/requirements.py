@@ -18,7 +18,7 @@ from lab.fabric.process import SYSTEM_PATH
 from lab.model.text import Text
 
 PACKAGES = "packages.txt"
-NEEDS = ("setup", "run", "extra", "bench")
+NEEDS = ("setup", "run", "extra", "test", "bench")
 TUN = "/dev/net/tun"
 DESCRIPTORS = 256
 """Files that the lab's process must be able to open."""
@@ -51,7 +51,7 @@ _PACKAGE = Path(__file__).resolve().parent.parent
 class Program:
     """A program, and who brings it.
 
-    need       run: the lab does not start without it; setup, extra or bench: only lab.sh, a convenience, a benchmark
+    need       run: the lab does not start without it; setup, extra, test or bench: only lab.sh, a convenience, the tests, a benchmark
     packages   (family, package), in the order Debian, Fedora, Arch
     """
 

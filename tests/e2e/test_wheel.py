@@ -30,7 +30,10 @@ def _installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copytree(ROOT, place / "source", ignore=unwanted)
     _run(sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation", "-w", str(place), str(place / "source"))
     (wheel,) = place.glob("*.whl")
-    assert not [name for name in zipfile.ZipFile(wheel).namelist() if name.startswith(("tests/", "bench/"))]
+    names = zipfile.ZipFile(wheel).namelist()
+    assert not [name for name in names if name.startswith(("tests/", "bench/"))]
+    static = ROOT / "lab" / "web" / "static"
+    assert {f"lab/web/static/{path.relative_to(static)}" for path in static.rglob("*") if path.is_file()} <= set(names)
     _run(sys.executable, "-m", "venv", "--without-pip", str(place / "venv"))
     site = next((place / "venv").glob("lib/python*/site-packages"))
     _run(sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--target", str(site), str(wheel))
