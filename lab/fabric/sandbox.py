@@ -13,6 +13,7 @@ of its own, in which it is root.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import signal
 import sys
@@ -105,6 +106,10 @@ def spawn(body: Body, dies_with_front: bool, shared: Shared = _NOTHING, farewell
     return init
 
 
+_EXHAUSTED = frozenset({errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE})
+"""What the kernel answers who has used up processes, memory or descriptors."""
+
+
 def _fork() -> int:
     """os.fork with an error for people. Raises MachineError."""
     try:
@@ -135,6 +140,12 @@ def _exit_with(body: Body) -> None:
         status = process.status_of(end)
     except KeyboardInterrupt:
         status = 128 + signal.SIGINT
+    except OSError as error:
+        if error.errno in _EXHAUSTED:
+            status = 1
+            print(f"lab: this machine gives no more: {error.strerror}; `ulimit -a` shows what this user may have", file=sys.stderr)  # noqa: T201
+        else:
+            sys.excepthook(*sys.exc_info())
     except BaseException:  # the last frame of a process: the traceback is a defect's only trace
         sys.excepthook(*sys.exc_info())
     finally:

@@ -11,8 +11,9 @@ ETCDCTL = "ETCDCTL_API=3 etcdctl"
 CONFIG = "/coreos.com/network/config"
 SUBNETS = "/coreos.com/network/subnets/"
 NODES = {"node1": "192.168.1.11", "node2": "192.168.1.12", "node3": "192.168.1.13"}
-POOL = [IPv4Network(f"10.244.{number}.0/24") for number in range(1, 101)]
-"""The hundred lowest subnets of 10.244.0.0/16 without the very first one: what flannel throws its dice over."""
+POOL = [IPv4Network(f"10.244.{number}.0/24") for number in range(1, 103)]
+"""What three nodes can get of 10.244.0.0/16: flannel throws its dice over the hundred lowest free subnets, without the very first one, and
+for the last of the three two are taken."""
 
 
 def subnet_of(lab, name):

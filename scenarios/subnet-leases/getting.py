@@ -15,10 +15,10 @@ chapter = Chapter()
     why_en="""flannel's rule is short: of the pod network's subnets, leave out the first, take the hundred lowest that are free, and pick
         one of them at random. The dice are there so that nodes that start together rarely want the same one. The first subnet is left out
         because its address, 10.244.0.0, is also that of the whole network. So in a fresh 10.244.0.0/16 every node is somewhere between
-        10.244.1.0 and 10.244.100.0, and another run of this lab gives other numbers.""",
+        10.244.1.0 and 10.244.102.0, and another run of this lab gives other numbers.""",
     why_zh="""flannel 的规则很短：从 Pod 网络的子网中跳过第一个，取编号最小的一百个空闲子网，随机挑一个。随机是为了让同时启动的节点不太会看中同一个。
         跳过第一个，是因为它的网络地址 10.244.0.0 同时也是整个网络的地址。所以在全新的 10.244.0.0/16 里，每个节点的子网都在
-        10.244.1.0 到 10.244.100.0 之间；再运行一次本实验，编号又会不同。""",
+        10.244.1.0 到 10.244.102.0 之间；再运行一次本实验，编号又会不同。""",
 )
 def leases(lab):
     master = lab.node("node1")
@@ -33,7 +33,7 @@ def leases(lab):
     )
     lab.expect_equal(Text("the three subnets are different", "三个子网互不相同"), len(set(subnets.values())), 3)
     lab.expect_equal(
-        Text("each is one of the hundred lowest, none is 10.244.0.0/24", "都在最小的一百个之内，没有 10.244.0.0/24"),
+        Text("each is one of the hundred lowest that were free, none is 10.244.0.0/24", "都在当时最小的一百个空闲子网之内，没有 10.244.0.0/24"),
         [str(subnet) for subnet in subnets.values() if subnet not in POOL],
         [],
     )
