@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from lab.observe import graph as model
@@ -31,9 +32,7 @@ class _Flannel:
         self.width = self.right + SIDE + MARGIN
 
     def picture(self) -> Picture:
-        down = [hop for hop in self.way.hops if self._on(hop, 0)]
-        up = [hop for hop in self.way.hops if self._on(hop, 1)]
-        between = [hop for hop in self.way.hops if hop not in down and hop not in up]
+        down, between, up = _parts(self.way.hops)
         rows = max(len(down), len(up), 3)
         height = HEAD + rows * (HOP + GAP) - GAP + INSET
         lefts = self._node(self.way.nodes[0], MARGIN, height)
@@ -56,10 +55,6 @@ class _Flannel:
         return replace(
             made, description=". ".join(f"{number} {hop.machine} {hop.interface}: {hop.text}" for number, hop in enumerate(self.way.hops, 1))
         )
-
-    def _on(self, hop: Hop, side: int) -> bool:
-        pod = self.way.target if side else self.way.source
-        return hop.machine in (self.way.nodes[side].name, pod.name)
 
     def _node(self, node: model.Machine, x: float, height: float) -> Box:
         lines = (Line(fitted(node.name, "name", SIDE - 2 * PAD), "name"),)
@@ -144,3 +139,15 @@ class _Flannel:
         pod = self.way.target
         hop = Hop("pod", pod.name, "eth0", pod.ip, say("never_arrives", self.language))
         self._hop(hop, node.x + INSET + NUMBER + 8.0, TOP + HEAD, SIDE - 2 * INSET - NUMBER - 8.0, node.id)
+
+
+def _parts(hops: Sequence[Hop]) -> tuple[list[Hop], list[Hop], list[Hop]]:
+    """The hops on the first node, between the nodes, and on the second, which a lost packet does not reach.
+
+    By the cards, through which a packet leaves the one and enters the other: a pod may be called as a node is.
+    """
+    cards = [place for place, hop in enumerate(hops) if hop.kind == "card"]
+    if not cards:
+        return list(hops), [], []
+    left, right = cards[0] + 1, cards[1] if len(cards) > 1 else len(hops)
+    return list(hops[:left]), list(hops[left:right]), list(hops[right:])
