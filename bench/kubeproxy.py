@@ -42,7 +42,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from bench.canned_apiserver import PORT, post, serve
 from bench.flannel_datapath import Work, await_word, ip
-from lab.fabric import daemon, process, sandbox
+from lab.fabric import daemon, kernel, process, sandbox
 from lab.fabric.namespace import Namespace
 from lab.kubeproxy import iptables, modes, nft_rules, nft_text, portals
 from lab.kubeproxy.backends import view
@@ -114,12 +114,11 @@ def generated(way: str, services: list[Object], endpoints: list[Object]) -> floa
 
 
 class World:
-    """A node with a pod, an apiserver on the node, and programs named iptables-save and iptables-restore of one variant. A context manager."""
+    """A node with a pod, an apiserver on the node, and iptables of one variant. A context manager."""
 
     def __init__(self, way: str, services: list[Object], endpoints: list[Object]) -> None:
         self.way, self.lists = way, {"services": services, "endpoints": endpoints}
         self.node, self.pod = Namespace.create("node"), Namespace.create("pod")
-        self.tools = Path(tempfile.mkdtemp(prefix="tools"))
         self.started: list[daemon.Daemon] = []
 
     def __enter__(self) -> World:
@@ -136,16 +135,18 @@ class World:
     def __exit__(self, *_: object) -> None:
         for one in self.started:
             one.kill()
-        shutil.rmtree(self.tools)
         self.pod.close()
         self.node.close()
 
     def _choose_iptables(self, variant: str) -> None:
-        for program in ("save", "restore"):
-            found = shutil.which(f"iptables-{variant}-{program}", path=process.environment()["PATH"])
-            if found is None:
-                raise SystemExit(f"this machine has no iptables-{variant}-{program}; leave the ways of {variant} out, or install iptables")
-            (self.tools / f"iptables-{program}").symlink_to(os.path.realpath(found))
+        """Let the node's iptables be that variant: one binary has all programs of it, and covers the other's where the system's is."""
+        path = process.environment()["PATH"]
+        wanted, usual = (shutil.which(name, path=path) for name in (f"iptables-{variant}-restore", "iptables-restore"))
+        if wanted is None or usual is None:
+            raise SystemExit(f"this machine has no iptables-{variant}-restore; leave the ways of {variant} out, or install iptables")
+        if os.path.realpath(wanted) != os.path.realpath(usual):
+            with self.node.entered():
+                kernel.mount(os.path.realpath(wanted), os.path.realpath(usual), flags=kernel.MS_BIND)
 
     def _fork(self, where: Namespace, name: str, main: Callable[[], int]) -> None:
         self.started.append(daemon.fork(where, name, main))
@@ -156,7 +157,7 @@ class World:
         mode, _, version = ("iptables", "", self.way.split("/")[0]) if self.way[0] == "1" else (self.way.partition("/")[0], "", "1.7")
         argv = [sys.executable, "-m", "lab.kubeproxy", "--master", f"http://127.0.0.1:{PORT}", "--proxy-mode", mode, "--rules-version", version]
         argv += ["--cluster-cidr", str(CIDR), "--hostname-override", "n1", "--iptables-sync-period", "10h"]
-        env = {"PATH": f"{self.tools}:{process.environment()['PATH']}", "PYTHONPATH": str(ROOT)}
+        env = {"PYTHONPATH": str(ROOT)}
         begun = time.time()
         started = daemon.execute(self.node, f"kube-proxy-{len(self.started)}", argv, env)
         self.started.append(started)
