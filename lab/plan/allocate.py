@@ -30,7 +30,9 @@ class HostLocal:
         """
         address = self._next_free(pod) if wanted is None else self._granted(wanted, pod)
         self.taken[address] = pod or "another pod"
-        self._last = address
+        if wanted is None:
+            # host-local goes on behind a wanted address, too. Here others are wanted behind it, by pods that are not there yet.
+            self._last = address
         return address
 
     def release(self, address: IPv4Address) -> None:

@@ -25,10 +25,11 @@ def test_addresses_go_up_from_two_and_freed_ones_come_back_last() -> None:
     assert str(pool.take()) == "10.244.1.3"
 
 
-def test_a_wanted_address_is_honoured_and_counts_as_the_last() -> None:
+def test_a_wanted_address_is_honoured_and_those_behind_it_stay_free_for_who_wants_them() -> None:
     pool = HostLocal(BRIDGE)
     assert str(pool.take(IPv4Address("10.244.1.53"))) == "10.244.1.53"
-    assert str(pool.take()) == "10.244.1.54"
+    assert str(pool.take()) == "10.244.1.2"
+    assert str(pool.take(IPv4Address("10.244.1.54"))) == "10.244.1.54"
 
 
 @pytest.mark.parametrize(
