@@ -131,7 +131,7 @@ def by_hand(lab):
             [f"[1:84] -A PREROUTING {COUNTED}"], Text("although the request arrived at node 2", "虽然请求已经到了节点 2")
         )
         router.run(f"ip route add {back}").expect_status(name=Text("node 1's pods are behind node 1", "节点 1 的 Pod 在节点 1 后面"))
-        pod.run(f"ping -c 2 -i 0.01 -W 1 {IP2}").expect(
+        pod.run(f"ping -c 2 -i 0.1 -W 1 {IP2}").expect(
             "ttl=61", Text("it works, through three hops", "通了，经过 3 次路由")
         ).expect(" 0% packet loss", Text("nothing is lost", "没有丢包"))
         pod.run(f"ping -c 1 -W 1 -M do -s 1472 {IP2}").expect(" 0% packet loss", Text("with the whole 1500 bytes", "而且可以用满 1500 字节"))

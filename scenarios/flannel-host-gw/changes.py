@@ -86,7 +86,7 @@ def killed(lab):
     try:
         ended = lab.daemon("node2", "flanneld").ended()
         lab.expect_equal(Text("flanneld of node 2 was ended by signal 9 (SIGKILL)", "节点 2 的 flanneld 已被 9 号信号（SIGKILL）杀掉"), ended, -9)
-        pod.run(f"ping -c 3 -i 0.01 -W 1 {target}").expect(" 0% packet loss", NOTHING_LOST)
+        pod.run(f"ping -c 3 -i 0.1 -W 1 {target}").expect(" 0% packet loss", NOTHING_LOST)
     finally:
         lab.start_flanneld("node2")
-    pod.run(f"ping -c 3 -i 0.01 -W 1 {target}").expect(" 0% packet loss", NOTHING_LOST)
+    pod.run(f"ping -c 3 -i 0.1 -W 1 {target}").expect(" 0% packet loss", NOTHING_LOST)

@@ -20,7 +20,7 @@ SIZE = 4 << 20
 )
 def ttl(lab):
     pod = lab.pod(POD1)
-    pod.run(f"ping -c 2 -i 0.01 -W 1 {address(lab, POD2)}").expect(
+    pod.run(f"ping -c 2 -i 0.1 -W 1 {address(lab, POD2)}").expect(
         "ttl=62", Text("across nodes two hops route the reply", "跨节点时，回包经过 2 次路由")
     ).expect(" 0% packet loss", NOTHING_LOST)
     pod.run(f"ping -c 1 -W 1 {address(lab, WEB1)}").expect(

@@ -162,7 +162,7 @@ def stopped(lab):
     try:
         ended = lab.daemon("zenlinnode1", "flanneld").ended()
         lab.expect_equal(Text("flanneld of node 1 is stopped", "节点 1 的 flanneld 已停止"), ended is None, False)
-        pod.run(f"ping -c 3 -i 0.01 -W 1 {IP2}").expect(" 0% packet loss", Text("it is still reached", "仍然能到达"))
+        pod.run(f"ping -c 3 -i 0.1 -W 1 {IP2}").expect(" 0% packet loss", Text("it is still reached", "仍然能到达"))
         pod.run(f"ping -c 1 -W 0.5 {WEB2_IP}").expect("100% packet loss", Text("another pod of the same node is not", "同一节点的另一个 Pod 到不了"))
     finally:
         lab.start_flanneld("zenlinnode1")

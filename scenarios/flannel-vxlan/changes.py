@@ -99,8 +99,8 @@ def killed(lab):
     try:
         ended = lab.daemon("zenlinnode1", "flanneld").ended()
         lab.expect_equal(Text("flanneld of node 1 was ended by signal 9 (SIGKILL)", "节点 1 的 flanneld 已被 9 号信号（SIGKILL）杀掉"), ended, -9)
-        pod.run(f"ping -c 3 -i 0.01 -W 1 {IP2}").expect(" 0% packet loss", NOTHING_LOST)
+        pod.run(f"ping -c 3 -i 0.1 -W 1 {IP2}").expect(" 0% packet loss", NOTHING_LOST)
     finally:
         lab.start_flanneld("zenlinnode1")
     node.run("cat /sys/class/net/flannel.1/address").expect_lines([before], Text("started again: the same device", "重新启动后：还是原来的设备"))
-    pod.run(f"ping -c 3 -i 0.01 -W 1 {IP2}").expect(" 0% packet loss", NOTHING_LOST)
+    pod.run(f"ping -c 3 -i 0.1 -W 1 {IP2}").expect(" 0% packet loss", NOTHING_LOST)

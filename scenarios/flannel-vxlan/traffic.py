@@ -27,7 +27,7 @@ WIRE = [  # what the router counts on the way, and what it shall have counted af
 )
 def ttl(lab):
     pod = lab.pod(POD1)
-    pod.run(f"ping -c 2 -i 0.01 -W 1 {IP2}").expect(
+    pod.run(f"ping -c 2 -i 0.1 -W 1 {IP2}").expect(
         "ttl=62", Text("across nodes two hops route the reply", "跨节点时，回包经过 2 次路由")
     ).expect(" 0% packet loss", NOTHING_LOST)
     pod.run(f"ping -c 1 -W 1 {WEB1_IP}").expect(

@@ -119,7 +119,7 @@ def pods(lab):
 )
 def ttl(lab):
     pod = lab.pod("ubuntu-zenlinnode1")
-    reply = pod.run("ping -c 2 -i 0.01 -W 1 10.244.2.246").expect(" 0% packet loss", Text("nothing is lost", "没有丢包"))
+    reply = pod.run("ping -c 2 -i 0.1 -W 1 10.244.2.246").expect(" 0% packet loss", Text("nothing is lost", "没有丢包"))
     with lab.where_possible():
         lab.require_lab(LAB_NETWORK)
         here = facts(lab)

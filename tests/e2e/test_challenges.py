@@ -122,7 +122,10 @@ def test_broken_fails_and_repaired_passes() -> None:
             rows = grade(challenge, workshop)
             assert not all(row["ok"] for row in rows), f"{name}: broken, and every check holds"
             REPAIRS[name](workshop)
-            rows = grade(challenge, workshop)
+            for _ in range(3):  # what the kernel still asks for by ARP takes it a second more
+                rows = grade(challenge, workshop)
+                if all(row["ok"] for row in rows):
+                    break
             assert all(row["ok"] for row in rows), _told(name, rows)
 
     sandboxed(body)
