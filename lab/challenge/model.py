@@ -4,7 +4,7 @@
 
     @challenge.fault
     def fault(lab):
-        lab.do(lab.given.worker1, "ip route del ${podNetwork}")
+        lab.do(lab.given.workers[0], "ip route del ${podNetwork}")
 
     @challenge.step(en="Pods of two nodes talk", zh="两个节点上的 Pod 能通信")
     def talk(lab):

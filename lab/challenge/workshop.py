@@ -10,6 +10,7 @@ from typing import Any
 
 from lab.challenge.given import Given
 from lab.cluster import services
+from lab.cluster.readiness import is_ready
 from lab.errors import BootError
 from lab.fabric.process import Result, must
 from lab.model.toapi import PINS
@@ -85,7 +86,7 @@ class Workshop:
         def successor() -> str:
             for other, item in self.app_pods().items():
                 has_address = bool(item.get("status", {}).get("podIP"))
-                if item["metadata"]["uid"] not in known and item["spec"].get("nodeName") == node and has_address and (_ready(item) or not ready):
+                if item["metadata"]["uid"] not in known and item["spec"].get("nodeName") == node and has_address and (is_ready(item) or not ready):
                     return other
             return ""
 
@@ -111,7 +112,7 @@ class Workshop:
 
     def await_node(self, name: str) -> None:
         """Wait until the scheduler may use a node: its kubelet has said that it is ready."""
-        self.until(lambda: _ready(self.cluster.api.find("nodes", name) or {}), f"ready node {name}")
+        self.until(lambda: is_ready(self.cluster.api.find("nodes", name) or {}), f"ready node {name}")
 
     def await_running(self, count: int) -> None:
         """Wait until the application has so many pods, whose containers all run."""
@@ -135,8 +136,3 @@ class Workshop:
     def evidence(self, name: str) -> Iterator[Result]:
         """Nothing: finding out what is wrong is the learner's part."""
         return iter(())
-
-
-def _ready(item: dict[str, Any]) -> bool:
-    conditions = item.get("status", {}).get("conditions") or ()
-    return any(one.get("type") == "Ready" and one.get("status") == "True" for one in conditions)
