@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import threading
 from collections.abc import Iterator
@@ -40,9 +41,10 @@ class Server:
             return
 
     def drop(self) -> None:
-        """Close every connection, as a server does that ends."""
+        """Close every connection, as a server does that ends. One that its client has already closed is left as it is."""
         for one in self.open:
-            one.shutdown(socket.SHUT_RDWR)
+            with contextlib.suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
             one.close()
 
 
