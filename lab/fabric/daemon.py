@@ -23,6 +23,10 @@ from lab.fabric.namespace import Namespace
 LOG_TAIL = 8
 """Lines of a daemon's log that go into the error message when it did not come up."""
 
+PATIENCE = 60.0
+"""Seconds in which a daemon of a boot has to be ready. What takes longest is a machine whose table of neighbours is full (lab.fabric.neighbours):
+there is room in it again 45 s after whoever has filled it is silent."""
+
 
 class Daemon:
     """A running daemon. `name` is what people call it: `etcd`, `flanneld`, the name of a container."""

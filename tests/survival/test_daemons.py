@@ -1,104 +1,18 @@
-"""Every daemon killed and restarted under traffic: what breaks meanwhile, what does not, and that it heals. One lab, one story a daemon.
-
-Three flows run all the time: from a pod to a pod on another node (flanneld's road), from a pod to a service (kube-proxy's rules), and between
-two pods of one node (neither's).
-"""
+"""Every daemon killed and restarted under traffic: what breaks meanwhile, what does not, and that it heals. One lab, one story a daemon."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from functools import partial
-from pathlib import Path
-from typing import Any
 
 import pytest
 
-from lab.cluster.wanted import wanted
 from lab.fabric.process import must
 from lab.master.client import ApiError
-from lab.model import catalog, load
-from lab.model.manifests import load_manifests
-from tests.sandboxed import together
-from tests.survival.traffic import Flow
+from tests.survival.world import MASTER, NODE, World, stories, writable
 from tests.waiting import until
 
 pytestmark = pytest.mark.e2e
-
-MANIFEST = """
-apiVersion: v1
-kind: Pod
-metadata: {name: near}
-spec: {nodeName: zenlinnode1, containers: [{name: echo, image: echo, ports: [{containerPort: 8080}]}]}
----
-apiVersion: v1
-kind: Pod
-metadata: {name: far, labels: {app: far}}
-spec: {nodeName: zenlinnode2, containers: [{name: web, image: nginx, ports: [{containerPort: 80}]}]}
----
-apiVersion: v1
-kind: Pod
-metadata: {name: caller}
-spec: {nodeName: zenlinnode1, containers: [{name: u, image: ubuntu}]}
----
-apiVersion: v1
-kind: Service
-metadata: {name: far}
-spec: {clusterIP: 10.96.1.1, selector: {app: far}, ports: [{port: 80}]}
-"""
-NODE = "zenlinnode1"
-MASTER = "zenlin"
-
-
-class World:
-    """The lab with its three flows."""
-
-    def __init__(self, place: Path) -> None:
-        from lab.cluster.boot import boot
-
-        self.lab = boot(wanted(load.read_topology(catalog.find_topology("zenlin")), load_manifests(MANIFEST, "test.yaml")))
-        caller = self.lab.pod("caller")
-        self.near = Flow("near", caller, str(self.lab.pod_object("near").pod_ip), 8080, place)
-        self.far = Flow("far", caller, str(self.lab.pod_object("far").pod_ip), 80, place)
-        self.service = Flow("service", caller, "10.96.1.1", 80, place)
-        self.flows = (self.near, self.far, self.service)
-        self.all_work(0.0)
-
-    def all_work(self, since: float) -> None:
-        for flow in self.flows:
-            flow.await_health(since)
-
-    def kill(self, machine: str, daemon: str) -> float:
-        """SIGKILL; the moment after it."""
-        self.lab.daemon(machine, daemon).kill()
-        return time.monotonic()
-
-    def start(self, machine: str, daemon: str) -> float:
-        """Start it as its operator would; the moment at which it is back."""
-        self.lab.units.act(machine, daemon, "start")
-        return time.monotonic()
-
-    def untouched(self, since: float, *flows: Flow) -> None:
-        """Flows that have not been broken since then, in many connections."""
-        for flow in flows:
-            until(lambda flow=flow: len(flow.attempts(since)) >= 20, f"connections of {flow.name}")  # type: ignore[misc]
-            assert not flow.fails(since), f"{flow.name} broke"
-
-    def create(self, name: str, **spec: Any) -> None:
-        container = {"name": "c", "image": "ubuntu"}
-        self.lab.api.create({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": {"containers": [container], **spec}})
-
-    def phase(self, name: str) -> str:
-        return str(self.lab.api.get("pods", name, "default")["status"].get("phase"))
-
-    def restarts(self, name: str) -> int:
-        return int(self.lab.api.get("pods", name, "default")["status"]["containerStatuses"][0]["restartCount"])
-
-    def delete(self, name: str) -> None:
-        self.lab.api.delete("pods", name, "default", grace=0)
-
-    def write(self, name: str) -> None:
-        self.lab.api.create({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "namespace": "default"}, "data": {}})
 
 
 def flanneld_carries_every_packet_and_only_those_between_nodes(world: World) -> None:
@@ -140,19 +54,11 @@ def without_etcd_packets_flow_and_a_write_is_refused_with_words(world: World) ->
         world.write("lost")
     world.untouched(dead, *world.flows)
     world.start(MASTER, "etcd")
-    until(partial(_writable, world, "kept"), "a write after etcd's return")
+    until(partial(writable, world, "kept"), "a write after etcd's return")
     world.create("after-etcd", nodeName=NODE)
     until(lambda: world.phase("after-etcd") == "Running", "a new pod after etcd's return")
     world.delete("after-etcd")
     world.untouched(dead, *world.flows)
-
-
-def _writable(world: World, name: str) -> bool:
-    try:
-        world.write(name)
-    except ApiError as error:
-        return error.code == 409
-    return True
 
 
 def without_the_scheduler_a_new_pod_waits(world: World) -> None:
@@ -214,26 +120,13 @@ def all_of_them_together(world: World) -> None:
     for machine, daemon in sorted(victims, key=lambda one: ("etcd", "kube-apiserver", "flanneld").index(one[1]) if one[1] in _EARLY else 9):
         world.start(machine, daemon)
     world.all_work(time.monotonic())
-    until(partial(_writable, world, "risen"), "a write")
+    until(partial(writable, world, "risen"), "a write")
     world.create("after-all", nodeName=NODE)
     until(lambda: world.phase("after-all") == "Running", "a new pod after all")
     world.delete("after-all")
 
 
 _EARLY = ("etcd", "kube-apiserver", "flanneld")
-
-
-def _timed(check: Callable[[World], None]) -> Callable[[World], None]:
-    """The check, and a line with how long each flow was broken in it."""
-
-    def timed(world: World) -> None:
-        begun = time.monotonic()
-        check(world)
-        broken = {flow.name: f"{flow.outage(begun):.2f} s" for flow in world.flows if flow.outage(begun)}
-        print(f"{check.__name__.replace('_', ' ')}: connections failed for {broken or 'no moment'}", flush=True)
-
-    timed.__name__ = check.__name__
-    return timed
 
 
 CHECKS = (
@@ -249,10 +142,7 @@ CHECKS = (
 )
 
 
-@pytest.fixture(name="results", scope="module")
-def _results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    place = tmp_path_factory.mktemp("daemons")
-    return together(place / "results.json", lambda: World(place), [_timed(check) for check in CHECKS])
+_results = stories("daemons", World, CHECKS)
 
 
 @pytest.mark.parametrize("check", [check.__name__ for check in CHECKS])
