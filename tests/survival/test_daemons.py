@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from functools import partial
 
@@ -9,7 +10,7 @@ import pytest
 
 from lab.fabric.process import must
 from lab.master.client import ApiError
-from tests.survival.world import MASTER, NODE, World, stories, writable
+from tests.survival.world import FAR_NODE, MASTER, NODE, ORDER, World, stories, writable
 from tests.waiting import until
 
 pytestmark = pytest.mark.e2e
@@ -100,14 +101,46 @@ def a_kubelet_that_dies_takes_no_pod_with_it(world: World) -> None:
     world.untouched(dead, *world.flows)
 
 
-def a_workload_that_dies_is_started_again(world: World) -> None:
-    pod = world.lab.pod("far")
-    dead = time.monotonic()
-    must(pod.run("pkill -KILL -o nginx"))
-    until(lambda: any(not one.fine for flow in (world.far, world.service) for one in flow.attempts(dead)), "a refused connection")
+def pods_outlive_a_killed_runtime_until_the_next_one_ends_them(world: World) -> None:
+    """Nobody knows them any more: the kubelet stops with the runtime. Both started again, the pod is made anew, once."""
+    restarts, address = world.restarts("far"), world.lab.pod_object("far").pod_ip
+    sleepers = _sleepers(world)
+    world.create("hosted", nodeName=FAR_NODE, hostNetwork=True)
+    until(lambda: world.phase("hosted") == "Running", "a pod in the node's own network")
+    hosted = _sleepers(world) - sleepers
+    assert len(hosted) == 1
+    dead = world.kill(FAR_NODE, "runtime")
+    until(lambda: world.lab.daemon(FAR_NODE, "kubelet").ended() == 1, "the end of the kubelet without its runtime")
+    assert "the container runtime has gone" in world.lab.daemon(FAR_NODE, "kubelet").last_words()
+    world.create("unheard", nodeName=FAR_NODE, hostNetwork=True)  # far's address is to stay free
+    world.untouched(dead, *world.flows)
+    begun = world.start(FAR_NODE, "runtime")
+    world.far.await_failure(begun)
+    world.service.await_failure(begun)
     world.untouched(dead, world.near)
-    world.all_work(dead)
-    until(lambda: world.restarts("far") >= 1, "the restart in the pod's status")
+    until(lambda: not re.search(r"\bveth", must(world.lab.node(FAR_NODE).run("ip -br link"))), "the end of the wires of pods that have ended")
+    until(lambda: not hosted & _sleepers(world), "the end of the pod in the node's network")
+    world.start(FAR_NODE, "kubelet")
+    until(lambda: (world.phase("far"), world.phase("unheard")) == ("Running", "Running"), "the pods under the new runtime")
+    until(lambda: (world.restarts("far"), world.restarts("hosted")) == (restarts + 1, 1), "the restarts in the pods' status")
+    world.delete("unheard")
+    world.delete("hosted")
+    assert world.lab.pod_object("far").pod_ip == address
+    world.all_work(time.monotonic())
+
+
+def _sleepers(world: World) -> set[str]:
+    """The processes of all pods whose image is ubuntu, in the whole lab."""
+    return set(must(world.lab.master.run("pgrep -x sleep")).split())
+
+
+def a_workload_that_dies_is_started_again(world: World) -> None:
+    """So fast that perhaps no connection is refused."""
+    restarts, dead = world.restarts("far"), time.monotonic()
+    must(world.lab.pod("far").run("pkill -KILL -o nginx"))
+    until(lambda: world.restarts("far") == restarts + 1, "the restart in the pod's status")
+    world.untouched(dead, world.near)
+    world.all_work(time.monotonic())
 
 
 def all_of_them_together(world: World) -> None:
@@ -117,16 +150,13 @@ def all_of_them_together(world: World) -> None:
         world.kill(machine, daemon)
     world.far.await_failure(dead)
     world.untouched(dead, world.near)
-    for machine, daemon in sorted(victims, key=lambda one: ("etcd", "kube-apiserver", "flanneld").index(one[1]) if one[1] in _EARLY else 9):
+    for machine, daemon in sorted(victims, key=lambda one: ORDER.index(one[1])):
         world.start(machine, daemon)
     world.all_work(time.monotonic())
     until(partial(writable, world, "risen"), "a write")
     world.create("after-all", nodeName=NODE)
     until(lambda: world.phase("after-all") == "Running", "a new pod after all")
     world.delete("after-all")
-
-
-_EARLY = ("etcd", "kube-apiserver", "flanneld")
 
 
 CHECKS = (
@@ -137,6 +167,7 @@ CHECKS = (
     without_the_scheduler_a_new_pod_waits,
     without_the_controllers_a_deployment_is_only_a_wish,
     a_kubelet_that_dies_takes_no_pod_with_it,
+    pods_outlive_a_killed_runtime_until_the_next_one_ends_them,
     a_workload_that_dies_is_started_again,
     all_of_them_together,
 )
