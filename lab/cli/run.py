@@ -124,7 +124,7 @@ def _require_backend(scenario: Scenario, cluster: Topology, backend: str) -> Non
 def _run_one(scenario: Scenario, what: wanted.Wanted, args: argparse.Namespace, tell: Emit) -> int:
     events = recording.Recording()
     shared = logfiles.shared(logfiles.kept_in(args.keep_logs, scenario.name)) if args.keep_logs else {}
-    status = sandbox.run(lambda: _inside(scenario, what, args, events), shared)
+    status = sandbox.run(lambda: _inside(scenario, what, args, events), shared, logfiles.chore(args.keep_logs))
     if status == 128 + signal.SIGKILL:
         print(KILLED, file=sys.stderr)
     for event in events.replay(scenario):
