@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from lab.cluster.facade import Cluster
 from lab.cluster.readiness import Readiness
-from lab.errors import BootError, CommandError, UsageError
+from lab.errors import BootError, CommandError, LabError, UsageError
 from lab.master.client import ApiError, Object, Unreachable
 from lab.master.resources import by_kind
 from lab.model import toapi
@@ -36,7 +36,7 @@ class Pods:
     def apply(self, objects: Objects, pins: Sequence[Pin] = ()) -> None:
         """Create what the objects declare, or replace what is there, and wait until every pod of theirs is ready.
 
-        Raises UsageError for what the apiserver refuses, BootError when a pod does not become ready.
+        Raises UsageError for what the apiserver refuses, BootError when it or etcd does not answer, or a pod does not become ready.
         """
         for pod in objects.pods:
             images.require_known(f"pod {pod.name}", pod.containers)
@@ -144,5 +144,7 @@ def _why(items: Iterable[Object]) -> str:
     return "".join(lines)
 
 
-def _refused(error: ApiError, document: Object) -> UsageError:
-    return UsageError(f"{document['kind']} {document['metadata']['name']}: {error}")
+def _refused(error: ApiError, document: Object) -> LabError:
+    """The trouble with an object: of whoever wrote it, or of an apiserver or etcd that does not answer."""
+    kind = UsageError if 400 <= error.code < 500 else BootError
+    return kind(f"{document['kind']} {document['metadata']['name']}: {error}")
