@@ -75,18 +75,21 @@ class Agents:
 
     def _kubelet(self, name: str) -> daemon.Birth:
         host = self._free(name, "kubelet")
-        from lab.kubelet.daemon import main
+        from lab.kubelet import daemon as kubelet
+        from lab.kubelet import flags
 
-        return daemon.Birth(host.namespace, "kubelet", partial(main, units.command_line(host, "kubelet", self.kubelet_flags(host))))
+        argv = units.command_line(host, "kubelet", self.kubelet_flags(host))
+        return daemon.Birth(host.namespace, "kubelet", units.ready(argv, flags.parse, kubelet.run, kubelet.main))
 
     def _kube_proxy(self, name: str, mode: str = "") -> daemon.Birth:
         host = self._free(name, "kube-proxy")
-        from lab.kubeproxy.daemon import main
+        from lab.kubeproxy import daemon as kube_proxy
+        from lab.kubeproxy import flags
 
         argv = units.command_line(host, "kube-proxy", self.kube_proxy_flags(host))
         if mode:
             argv = units.merged(argv, ["--proxy-mode", mode])
-        return daemon.Birth(host.namespace, "kube-proxy", partial(main, argv))
+        return daemon.Birth(host.namespace, "kube-proxy", units.ready(argv, flags.parse, kube_proxy.run, kube_proxy.main))
 
     def leave(self, name: str) -> None:
         """End a node's agents and pods, and take the node out of the apiserver's books."""

@@ -15,9 +15,8 @@ from lab.cluster import units
 from lab.cluster.agents import Agents
 from lab.cluster.facade import Cluster
 from lab.errors import UsageError
-from lab.fabric import daemon
+from lab.fabric import daemon, process
 from lab.fabric.apply import Builder
-from lab.fabric.mininet import Host
 from lab.flannel import lease, subnetfile
 from lab.master import etcd
 from lab.master.etcdclient import EtcdClient, EtcdError
@@ -121,6 +120,7 @@ class Nodes:
         if (old := self._daemons(name).get("flanneld")) is not None and old.ended() is None:
             raise UsageError(f"{name}: flanneld runs already, as process {old.pid}; stop it first")
         from lab.flannel import daemon as flanneld
+        from lab.flannel import flags
         from lab.flannel.backends import base
 
         base.maker(self.cluster.topology.flannel.backend.type)  # imported here, no flanneld has to
@@ -130,7 +130,9 @@ class Nodes:
         argv += ["--etcd-prefix", topology.flannel.etcd_prefix, "--iface", topology.node(host.name).interface]
         argv += ["--ip-masq"] if topology.flannel.ip_masq else []
         argv += ["--route-check", f"{ROUTE_CHECK_SECONDS:g}"]
-        return daemon.Birth(host.namespace, "flanneld", functools.partial(flanneld.main, units.command_line(host, "flanneld", argv)))
+        parse = functools.partial(flags.parse, environ=process.environment())
+        argv = units.command_line(host, "flanneld", argv)
+        return daemon.Birth(host.namespace, "flanneld", units.ready(argv, parse, flanneld.run, flanneld.main))
 
     def build_bridge(self, name: str) -> None:
         """Give a node its pod bridge, with the address and MTU that flanneld's subnet file says, or with docker's own defaults."""

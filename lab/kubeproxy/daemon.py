@@ -25,7 +25,7 @@ from lab.kubeproxy.flags import Flags, parse
 from lab.kubeproxy.iptables_v17 import ProxyConfig
 from lab.kubeproxy.pace import Pace
 from lab.master.client import ApiClient
-from lab.master.informer import Digest, Informer, Key, key_of
+from lab.master.informer import Digest, Informer, Key, key_of, only_metadata
 from lab.model import fromapi
 
 COMMAND_TIMEOUT = 120.0
@@ -51,6 +51,18 @@ def main(argv: Sequence[str]) -> int:
     with to_stderr("lab.kubeproxy") as log:
         try:
             flags = parse(argv)
+        except LabError as error:
+            log.error("%s", error)
+            return error.status
+        except SystemExit as end:  # argparse printed the help
+            return process.status_of(end)
+    return run(flags)
+
+
+def run(flags: Flags) -> int:
+    """What `main` does with flags that it has understood."""
+    with to_stderr("lab.kubeproxy") as log:
+        try:
             if flags.cleanup:
                 leftovers.remove(run_command)
                 return 0
@@ -60,8 +72,6 @@ def main(argv: Sequence[str]) -> int:
         except LabError as error:
             log.error("%s", error)
             return error.status
-        except SystemExit as end:  # argparse printed the help
-            return process.status_of(end)
 
 
 class Kept:
@@ -127,7 +137,7 @@ class Daemon:
                     self._log.error("cannot serve on %s:%d: %s", host, port, error.strerror)
         client = ApiClient(self._flags.master, agent="kube-proxy")
         kept = (("services", self._services), ("endpoints", self._endpoints))
-        informers = [Informer(client, name, one.handle, self._change, log=self._log.warning).start() for name, one in kept]
+        informers = [Informer(client, name, one.handle, self._change, log=self._log.warning, brief=only_metadata).start() for name, one in kept]
         try:
             self._follow(informers)
         finally:

@@ -28,11 +28,14 @@ LARGE = 1000
 
 @dataclass(frozen=True)
 class _Known:
-    """A service as it was at the last sync, and what came of it."""
+    """A service as it was at the last sync, and what came of it.
+
+    udp   its ports of that protocol, for conntrack's sake; the others are in `part`, and are many
+    """
 
     service: Service
     endpoints: Endpoints | None
-    views: tuple[ServicePortView, ...]
+    udp: tuple[ServicePortView, ...]
     ports: frozenset[LocalPort]
     failed: frozenset[LocalPort]
     part: Part
@@ -46,7 +49,8 @@ class IptablesProxy:
         self._held = HeldPorts(config.log)
         self._known: dict[Name, _Known] = {}
         self._chains: dict[Chain, Lines] = {}
-        self._seen: dict[Chain, tuple[Lines, Lines]] = {}
+        self._seen: dict[Chain, tuple[Lines, int]] = {}
+        """By chain: the rules of a chain that was found intact, and the hash of how iptables-save prints them, which is as long again."""
         self._owners: dict[Chain, Name] = {}
         self._whole = True
         self._large = False
@@ -78,7 +82,7 @@ class IptablesProxy:
         self._known = known
         self._failing = {name for name in self._failing.union(changed) if name in known and known[name].failed}
         self._objects.forget_changes()
-        udp = [conntrack.state_of([view for one in some for view in one.views]) for some in (before, after)]
+        udp = [conntrack.state_of([view for one in some for view in one.udp]) for some in (before, after)]
         for command in conntrack.deletions(*udp):
             self._delete_entries(command)
 
@@ -111,7 +115,7 @@ class IptablesProxy:
                 known[name] = replace(old, service=service, endpoints=ends)
             else:
                 known[name] = self._read(service, ends)
-                if old is None or old.part != known[name].part or old.views != known[name].views:
+                if old is None or old.part != known[name].part or old.udp != known[name].udp:
                     changed.append(name)
         return known, changed
 
@@ -121,7 +125,7 @@ class IptablesProxy:
         ports = frozenset(_ports(views)) if self.config.hold_ports and self.config.rules_version == "1.7" else frozenset()
         failed = self._held.take(ports) if ports else ports
         part = incremental.part_of(self._added(views, failed))
-        return _Known(service, endpoints, views, ports, failed, part)
+        return _Known(service, endpoints, tuple(one for one in views if one.protocol == "udp"), ports, failed, part)
 
     def _write_changes(self, known: Mapping[Name, _Known], changed: Sequence[Name]) -> None:
         """Write the chains of services that changed, and what they add to the shared ones."""
@@ -167,10 +171,10 @@ class IptablesProxy:
         wanted |= {key: self._shared_chain(key, parts) for key in self._skeleton.first}
         change = Change()
         unseen = not self._chains and sum(len(lines) + 1 for lines in wanted.values()) <= self.portion
-        seen: dict[Chain, tuple[Lines, Lines]] = {}
+        seen: dict[Chain, tuple[Lines, int]] = {}
         for key, lines in wanted.items():
             if not unseen and self._intact(key, lines, found.get(key)):
-                seen[key] = (lines, found[key])
+                seen[key] = (lines, hash(found[key]))
             else:
                 change.written[key] = lines
         change.gone = sorted(key for key in found if key not in wanted and key[1].startswith(leftovers.SERVICE_CHAINS))
@@ -191,7 +195,7 @@ class IptablesProxy:
         if found is None or len(found) != len(lines):
             return False
         seen = self._seen.get(key)
-        return (seen is not None and seen[0] == lines and seen[1] == found) or incremental.as_saved(lines) == found
+        return (seen is not None and seen[0] == lines and seen[1] == hash(found)) or incremental.as_saved(lines) == found
 
     def _apply(self, change: Change, jumps: Mapping[str, Sequence[str]], saved: Mapping[str, Saved]) -> None:
         portion = self.portion
