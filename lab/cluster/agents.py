@@ -20,7 +20,8 @@ DNS_SERVICE = 10
 """The DNS server's place in the service network, where kubeadm puts it."""
 
 MANY_NODES, SYNC_SHARE = 20, 0.02
-"""From more nodes than this on kube-proxies gather changes, for so many seconds a node: they share one machine, and each change is a sync of all."""
+"""From more nodes than this on kube-proxies gather changes, for so many seconds a node, a second at least, which is Kubernetes' own choice
+today: they share one machine, and each change is a sync of all."""
 
 
 def import_daemons() -> None:
@@ -147,7 +148,7 @@ class Agents:
         if topology.has_flannel:
             flags["--cluster-cidr"] = str(topology.networks.pod)
         if len(topology.nodes) > MANY_NODES:
-            flags["--iptables-min-sync-period"] = f"{len(topology.nodes) * SYNC_SHARE:g}s"
+            flags["--iptables-min-sync-period"] = f"{max(1.0, len(topology.nodes) * SYNC_SHARE):g}s"
         words = [word for pair in flags.items() for word in pair]
         return [*words, "--masquerade-all"] if topology.kube_proxy.masquerade_all else words
 
