@@ -114,8 +114,11 @@ def add_veth(name: str, peer: str, peer_namespace: int, mac: str = "", peer_mac:
 
 
 def add_vxlan(name: str, mtu: int, vni: int, link: int, local: IPv4Address, port: int, gbp: bool) -> bytes:
-    """The request for a vxlan device, down, that learns nothing by itself: its network identifier, the number of the interface below it, the
-    address and UDP port that it sends from, and whether it has the group based policy extension.
+    """The request for a vxlan device, down, that learns nothing by itself.
+
+    vni     network identifier
+    link    number of the interface below it; `local` and `port`: the address and UDP port that it sends from
+    gbp     with the group based policy extension
     """
     data = _attribute(_VXLAN_ID, _NUMBER.pack(vni)) + _attribute(_VXLAN_LINK, _NUMBER.pack(link)) + _attribute(_VXLAN_LOCAL, local.packed)
     data += _attribute(_VXLAN_LEARNING, b"\0") + _attribute(_VXLAN_PORT, port.to_bytes(2, "big")) + (_attribute(_VXLAN_GBP, b"") if gbp else b"")
