@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import http.client
+import io
 import json
 import threading
 from collections.abc import Callable, Iterator
@@ -9,10 +11,13 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from lab.errors import UsageError
+from lab.master import client
 from lab.master.client import ApiClient, ApiError, Unreachable
-from lab.master.informer import Informer, key_of
+from lab.master.informer import Informer, key_of, only_metadata
 from lab.master.resources import by_kind, by_plural, served
 from tests.waiting import POLLING, until
 
@@ -168,3 +173,50 @@ def test_an_informer_survives_what_happens_to_apiservers(server: Server) -> None
     assert told == [("ADDED", "a"), ("ADDED", "b"), ("DELETED", "a"), ("MODIFIED", "b"), ("ADDED", "c")]
     assert informer.items[0]["kind"] == "Pod"
     assert lines[0].startswith("pods: ") and lines[1] == "pods: the apiserver answers again"
+
+
+def test_an_informer_keeps_what_it_is_told_to(server: Server) -> None:
+    """The handler hears of whole objects; kept is the brief of one, by which a later list still tells what has changed."""
+    told: list[tuple[str, dict[str, Any]]] = []
+    whole = pod("a", 3) | {"spec": {"nodeName": "n"}}
+    lists = iter([pods(5, whole, pod("b", 4)), pods(9, whole)])
+    gone = {"type": "ERROR", "object": {"code": 410, "message": "too old resource version"}}
+    server.script = lambda _, path: (200, next(lists)) if "watch" not in path else (200, [gone] if "resourceVersion=5&" in path else [])
+    informer = Informer(ApiClient(server.url), "pods", lambda what, item: told.append((what, item)), brief=only_metadata).start()
+    until(lambda: any("resourceVersion=9&" in path for _, path, _, _ in list(server.asked)), "watch from version 9")
+    informer.stop()
+    assert [(what, key_of(item)[1]) for what, item in told] == [("ADDED", "a"), ("ADDED", "b"), ("DELETED", "b")]
+    assert told[0][1]["spec"] == {"nodeName": "n"}
+    assert informer.items == [{"metadata": {"namespace": "default", "name": "a", "resourceVersion": "3"}}]
+
+
+class _Chunked:
+    """The answer to a watch, as bytes on a wire."""
+
+    def __init__(self, wire: bytes) -> None:
+        self.chunked, self.fp = True, io.BytesIO(wire)
+
+
+def _chunks(*pieces: bytes) -> bytes:
+    return b"".join(b"%x;a=b\r\n%b\r\n" % (len(piece), piece) for piece in pieces)
+
+
+LINES = st.binary(max_size=20).map(lambda raw: raw.replace(b"\n", b""))
+
+
+@given(st.lists(LINES, max_size=6), st.lists(st.integers(1, 9), max_size=12), LINES)
+def test_lines_come_whole_however_they_are_cut(lines: list[bytes], cuts: list[int], torn: bytes) -> None:
+    """A chunk may hold several lines or a part of one; what is behind the last line break is none."""
+    text = b"".join(line + b"\n" for line in lines) + torn
+    pieces, at = [], 0
+    for cut in cuts:
+        pieces.append(text[at : at + cut])
+        at += cut
+    whole = _chunks(*(piece for piece in (*pieces, text[at:]) if piece)) + b"0\r\n\r\n"
+    assert list(client._lines(_Chunked(whole))) == lines  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("wire", [b"", b"x\r\n", _chunks(b"a\n")[:-3], _chunks(b"a\n"), b"2\r\na\nb\r\n0\r\n\r\n", b"-1\r\n"])
+def test_an_answer_that_breaks_off_or_is_none_is_an_error(wire: bytes) -> None:
+    with pytest.raises((ValueError, http.client.HTTPException)):
+        list(client._lines(_Chunked(wire)))  # type: ignore[arg-type]
