@@ -13,7 +13,7 @@ from lab.kubeproxy.incremental import Chain, Change, Lines, Part
 from lab.kubeproxy.modes import ModeConfig
 from lab.kubeproxy.ports import HeldPorts, LocalPort
 from lab.kubeproxy.seen import Name, Seen
-from lab.kubeproxy.tables import Jump, Saved, Table
+from lab.kubeproxy.tables import Saved, Table
 from lab.model.objects import Endpoints, Service
 
 PORTION = 4000
@@ -165,22 +165,28 @@ class IptablesProxy:
         The first sync writes everything unseen, as the real one's; unless that is much: comparing costs less than writing.
         """
         text = self.run(SAVE, "")
-        found, saved = incremental.by_chain(text), tables.parse_saved(text)
         parts = _parts(known)
         wanted: dict[Chain, Lines] = {key: lines for part in parts for key, lines in part.own.items()}
         wanted |= {key: self._shared_chain(key, parts) for key in self._skeleton.first}
         change = Change()
         unseen = not self._chains and sum(len(lines) + 1 for lines in wanted.values()) <= self.portion
         seen: dict[Chain, tuple[Lines, int]] = {}
-        for key, lines in wanted.items():
-            if not unseen and self._intact(key, lines, found.get(key)):
-                seen[key] = (lines, hash(found[key]))
-            else:
-                change.written[key] = lines
-        change.gone = sorted(key for key in found if key not in wanted and key[1].startswith(leftovers.SERVICE_CHAINS))
-        jumps = {table.name: _missing(table.jumps, saved.get(table.name, Saved())) for table in self._base}
-        if change or any(jumps.values()):
-            self._apply(change, jumps, saved)
+        missing = {(table.name, jump.saved): f"-I {jump.chain} 1 {jump.rule}" for table in self._base for jump in table.jumps}
+        hooks = {(table.name, jump.chain) for table in self._base for jump in table.jumps}
+        for key, found in incremental.chains_of(text):
+            if key in hooks:
+                for line in found:
+                    missing.pop((key[0], line), None)
+            if key in wanted:
+                if not unseen and self._intact(key, wanted[key], found):
+                    seen[key] = (wanted[key], hash(found))
+            elif key[1].startswith(leftovers.SERVICE_CHAINS):
+                change.gone.append(key)
+        change.written = {key: lines for key, lines in wanted.items() if key not in seen}
+        change.gone.sort()
+        if change or missing:
+            jumps = {table.name: [rule for (name, _), rule in missing.items() if name == table.name] for table in self._base}
+            self._apply(change, jumps, tables.parse_saved(text))
         self._chains, self._seen, self._whole = wanted, seen, False
         self._owners = {key: name for name, one in known.items() for key in one.part.own}
 
@@ -190,9 +196,9 @@ class IptablesProxy:
         written = self._chains.get(key)
         return written if written is not None and sorted(written) == sorted(lines) else lines
 
-    def _intact(self, key: Chain, lines: Lines, found: Lines | None) -> bool:
+    def _intact(self, key: Chain, lines: Lines, found: Lines) -> bool:
         """Whether the kernel has a chain as it should be."""
-        if found is None or len(found) != len(lines):
+        if len(found) != len(lines):
             return False
         seen = self._seen.get(key)
         return (seen is not None and seen[0] == lines and seen[1] == hash(found)) or incremental.as_saved(lines) == found
@@ -218,10 +224,6 @@ class IptablesProxy:
 
 def _parts(known: Mapping[Name, _Known]) -> list[Part]:
     return [known[name].part for name in sorted(known, key=lambda name: f"{name[0]}/{name[1]}:")]
-
-
-def _missing(jumps: Sequence[Jump], saved: Saved) -> list[str]:
-    return [f"-I {jump.chain} 1 {jump.rule}" for jump in jumps if jump.saved not in saved.rules]
 
 
 def _ports(views: Iterable[ServicePortView]) -> Iterable[LocalPort]:
