@@ -18,13 +18,16 @@ from lab.fabric.process import SYSTEM_PATH
 from lab.model.text import Text
 
 PACKAGES = "packages.txt"
-NEEDS = ("setup", "run", "extra", "test", "bench")
+NEEDS = ("setup", "run", "extra", "optional", "test", "bench")
 TUN = "/dev/net/tun"
 DESCRIPTORS = 256
 """Files that the lab's process must be able to open."""
 
 OPEN_FILES = 65536
 """Files that it may open where the user's hard limit lets it."""
+
+ELSEWHERE = {"kubectl": "it is one program without dependencies, which https://kubernetes.io/docs/tasks/tools/ tells how to put on the PATH"}
+"""What to do where a distribution has no package, as Ubuntu for kubectl."""
 
 PYTHON_PACKAGES = {
     "aiohttp": Text("the HTTP servers of the apiserver and the kubelets", "apiserver 和 kubelet 的 HTTP 服务器"),
@@ -51,7 +54,8 @@ _PACKAGE = Path(__file__).resolve().parent.parent
 class Program:
     """A program, and who brings it.
 
-    need       run: the lab does not start without it; setup, extra, test or bench: only lab.sh, a convenience, the tests, a benchmark
+    need       run: the lab does not start without it; setup, extra, optional, test or bench: only lab.sh, a convenience, some scenarios, the
+               tests, a benchmark
     packages   (family, package), in the order Debian, Fedora, Arch
     """
 
@@ -98,8 +102,9 @@ def find(name: str) -> str | None:
 
 
 def how_to_get(program: Program) -> str:
-    """The packages that bring a program."""
-    return "install " + ", ".join(f"{package} ({family})" for family, package in program.packages)
+    """The packages that bring a program, and where to get it if a distribution has none."""
+    packages = "install " + ", ".join(f"{package} ({family})" for family, package in program.packages)
+    return packages + (f"; elsewhere {ELSEWHERE[program.name]}" if program.name in ELSEWHERE else "")
 
 
 def missing_programs(need: str = "run") -> list[Missing]:
