@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lab.errors import MachineError
-from lab.fabric import container, host
+from lab.fabric import container, host, kernel
 from lab.fabric.process import SYSTEM_PATH
 from lab.model.text import Text
 
@@ -122,7 +122,7 @@ def missing_privileges() -> list[Missing]:
     elif not os.access(TUN, os.R_OK | os.W_OK):
         how = container.TUN_MODE if contained else "run the lab with sudo, or let root do `chmod 666 /dev/net/tun`"
         found.append(Missing(f"permission to open {TUN}", how))
-    if os.geteuid() != 0 and _limit("user/max_user_namespaces") == 0:
+    if not kernel.may_administer() and _limit("user/max_user_namespaces") == 0:
         how = container.USER_NAMESPACES if contained else "run the lab with sudo, or let root do `sysctl user.max_user_namespaces=10000`"
         found.append(Missing("user namespaces", how))
     if (hard := _hard_limit()) < DESCRIPTORS:
