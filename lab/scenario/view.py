@@ -19,7 +19,7 @@ from lab.observe.sighting import Sighting
 from lab.observe.sighting import lines as sighting_lines
 from lab.scenario import checks, thennow
 from lab.scenario.checks import Judge, Name, Verdict
-from lab.scenario.events import Checked, CommandRan, CommandStarted, Emit, Noted, Shown, Travelled
+from lab.scenario.events import Checked, CommandRan, CommandSaid, CommandStarted, Emit, Noted, Shown, Travelled
 from lab.scenario.logs import POLL_SECONDS, Log
 from lab.scenario.thennow import Difference, Row
 
@@ -55,8 +55,8 @@ class HostLike(Protocol):
     name: str
     prompt: str
 
-    def run(self, command: str | Sequence[str], timeout: float = ...) -> Any:
-        """Run a command; CommandError if it cannot be run or takes too long."""
+    def run(self, command: str | Sequence[str], timeout: float = ..., **options: Any) -> Any:
+        """Run a command; CommandError if it cannot be run or takes too long. A host with `streams` takes `heard` as lab.fabric.process.run does."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +87,10 @@ class Recorder:
         started = CommandStarted(self.commands, host.name, host.prompt, typed)
         self.emit(started)
         return started
+
+    def said(self, started: CommandStarted, text: str) -> None:
+        """Tell what the announced command has printed since it was last told."""
+        self.emit(CommandSaid(started.number, text))
 
     def end(self, started: CommandStarted, result: ResultLike, attempts: int = 1) -> None:
         """Record what the announced command gave back."""
@@ -194,7 +198,8 @@ class Machine:
         """
         command = self._admitted(command)
         started = self._recorder.begin(self._host, command)
-        result = self._host.run(command, timeout=timeout)
+        aloud = {"heard": lambda text: self._recorder.said(started, text)} if getattr(self._host, "streams", False) else {}
+        result = self._host.run(command, timeout=timeout, **aloud)
         self._recorder.end(started, result)
         return Outcome(self._recorder, started.number, result)
 
