@@ -1,6 +1,6 @@
 """How fast pods of two nodes talk over each way of carrying their packets, measured in one run on one machine.
 
-    python bench/flannel_datapath.py [--seconds S] [--rounds N] [WAY ...]
+    python bench/flannel_datapath.py [--seconds S] [--rounds N] [--json] [WAY ...]
 
 Ways: plain (flanneld's loop of one packet at a time), fast (flanneld's default), vxlan (the kernel's own tunnel), routing (no tunnel).
 Each round measures every way once, one after the other; the table shows medians, and the ratios are to the plain loop of the same run.
@@ -332,17 +332,22 @@ def main() -> int:
     parser.add_argument("ways", nargs="*", metavar="WAY", default=list(WAYS), help="of plain, fast, vxlan, routing")
     parser.add_argument("--seconds", type=float, default=2.0, help="of each measurement (2)")
     parser.add_argument("--rounds", type=int, default=3, help="(3)")
+    parser.add_argument("--json", action="store_true", help="every round's figures as one JSON document")
     args = parser.parse_args()
     if set(args.ways) - set(WAYS):
         parser.error(f"the ways are {', '.join(WAYS)}")
-    print(f"{os.cpu_count()} CPUs, Linux {platform.release()}, Python {platform.python_version()}, {args.rounds} rounds of {args.seconds:g} s")
+    if not args.json:
+        print(f"{os.cpu_count()} CPUs, Linux {platform.release()}, Python {platform.python_version()}, {args.rounds} rounds of {args.seconds:g} s")
 
     def body() -> int:
         results: dict[str, list[dict[str, float]]] = {way: [] for way in args.ways}
         for _ in range(args.rounds):
             for way in args.ways:
                 results[way].append(measure(way, args.seconds))
-        table(results)
+        if args.json:
+            print(json.dumps({"seconds": args.seconds, "ways": results}, indent=2))
+        else:
+            table(results)
         return 0
 
     return sandbox.run(body)
