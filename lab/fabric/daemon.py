@@ -24,7 +24,8 @@ LOG_TAIL = 8
 """Lines of a daemon's log that go into the error message when it did not come up."""
 
 READY_TIMEOUT = 60.0
-"""Seconds that what takes less than one on an idle machine may take: a lab may share its processors with many others."""
+"""Seconds in which a daemon of a boot has to be ready; it takes less than one on an idle machine. What takes longest is a machine whose table
+of neighbours is full (lab.fabric.neighbours): there is room in it again 45 s after whoever has filled it is silent."""
 
 
 class Daemon:

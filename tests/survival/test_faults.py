@@ -13,8 +13,7 @@ import pytest
 from lab.fabric.mininet import Host
 from lab.fabric.process import must
 from lab.master.client import ApiError
-from tests.sandboxed import together
-from tests.survival.test_daemons import MASTER, NODE, World, _timed, _writable
+from tests.survival.world import MASTER, NODE, World, stories, writable
 from tests.waiting import until
 
 pytestmark = pytest.mark.e2e
@@ -65,7 +64,7 @@ def a_full_disk_stops_etcd_and_nothing_that_flows(world: World) -> None:
     if world.lab.daemon(MASTER, "etcd").ended() is not None:
         assert "no space left" in world.lab.daemon(MASTER, "etcd").log.read_text()
         world.start(MASTER, "etcd")
-    until(partial(_writable, world, "room-again"), "a write with room again")
+    until(partial(writable, world, "room-again"), "a write with room again")
     world.create("after-full", nodeName=NODE)
     until(lambda: world.phase("after-full") == "Running", "a new pod with room again")
     world.delete("after-full")
@@ -95,10 +94,7 @@ CHECKS = (
 )
 
 
-@pytest.fixture(name="results", scope="module")
-def _results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    place = tmp_path_factory.mktemp("faults")
-    return together(place / "results.json", lambda: World(place), [_timed(check) for check in CHECKS])
+_results = stories("faults", World, CHECKS)
 
 
 @pytest.mark.parametrize("check", [check.__name__ for check in CHECKS])
