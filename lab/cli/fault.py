@@ -13,7 +13,7 @@ FORMS = """WHO is a machine; its fault is that of its link, or of the link at -i
   loss PERCENT   its link loses so many packets of a hundred    down, up        pull its cable, put it back
   delay MS       its link holds each packet so long             pause, resume   stop all its processes (SIGSTOP), let them go on
   rate RATE      its link lets pass so much: 1mbit              clear           mend all of it; without WHO, everything
-loss, delay and rate can be said together, and 0 takes one away. Without words: what is broken."""
+loss, delay and rate can be said together, and 0 takes one away. Without words: what is broken. Options stand before WHO."""
 
 
 def add_parser(subparsers: Any) -> None:
@@ -38,14 +38,19 @@ def run(args: argparse.Namespace) -> int:
     request = {"verb": "fault", "who": args.who, "words": " ".join(args.words), "way": args.way, "interface": args.interface}
     if args.who == "clear" and not args.words:
         request |= {"who": "", "words": "clear"}
-    elif args.who:
+    elif args.words:
         fault.parse(args.words, args.way)
+    else:
+        request["who"] = ""
     answer, _ = control.ask(registry.pick(args.name).socket, request, timeout=40.0)
+    found = answer["faults"]
+    if args.who and not args.words and args.who != "clear":
+        found = [one for one in found if any(one.get(key, "").startswith(args.who) for key in ("machine", "peer"))]
     if args.format == "json":
-        print(json.dumps(answer["faults"], indent=2))
+        print(json.dumps(found, indent=2))
         return 0
-    for one in answer["faults"]:
+    for one in found:
         print(f"{one['machine']}  {one['text']}")
-    if not answer["faults"]:
+    if not found:
         print("nothing is broken on purpose")
     return 0

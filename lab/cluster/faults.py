@@ -129,14 +129,14 @@ class Faults:
         found = [{"machine": host.name, "text": "paused: its processes are stopped"} for host in self._paused]
         return found + [_row(link) for link in self._links.values()]
 
-    def at(self, machine: str) -> dict[str, str]:
-        """Of a machine's interfaces: what becomes of packets that leave by it, where that is not nothing."""
-        found = {}
+    def losing(self, machine: str) -> Iterator[tuple[str, str, str]]:
+        """The links of a machine that lose packets: the interface, the way as the machine sees it, and `down` or `loss 30 %`."""
         for link in self._links.values():
-            for end in link.ends:
-                if end.host.name == machine and (link.down or link.quality.get(end, PERFECT).loss):
-                    found[end.interface] = "down" if link.down else f"loss {link.quality[end].loss:g} %"
-        return found
+            for near, far in (link.ends, link.ends[::-1]):
+                for way, end in (("out", near), ("in", far)):
+                    loss = link.quality.get(end, PERFECT).loss
+                    if near.host.name == machine and (link.down or loss):
+                        yield near.interface, way, "down" if link.down else f"loss {loss:g} %"
 
     def _link(self, host: Host, interface: str) -> Link:
         """The link at a machine's interface, as it is known or new."""
@@ -149,7 +149,7 @@ class Faults:
             raise UsageError(f"{host.name} has no link that could be broken")
         if len(fitting) > 1:
             others = ", ".join(f"{near.interface} to {far.host.name}" for near, far in fitting)
-            raise UsageError(f"{host.name} has several links, say which with -i: {others}")
+            raise UsageError(f"{host.name} has several links, say which, as in `lab fault -i {known[0]} {host.name} down`: {others}")
         near, far = fitting[0]
         return self._links.get(frozenset((near, far))) or Link(near, far)
 
