@@ -13,7 +13,7 @@ from lab.errors import BootError, UsageError
 from lab.fabric.daemon import Daemon
 from lab.fabric.mininet import Host, Network
 from lab.fabric.process import Result
-from lab.master.client import ApiClient
+from lab.master.client import ApiClient, Unreachable
 from lab.model import fromapi
 from lab.model.manifests import Objects
 from lab.model.names import pick
@@ -160,9 +160,12 @@ class Cluster:
 
     @property
     def api(self) -> ApiClient:
-        """The lab's own way to the apiserver."""
+        """The lab's own way to the apiserver. Raises Unreachable while the master is paused, instead of waiting for it in vain."""
         if self._api is None:
             raise UsageError(f"the cluster {self.topology.name} has no apiserver yet")
+        if self.faults.is_paused(self.topology.master.name):
+            name = self.topology.master.name
+            raise Unreachable(f"{name} is paused, and its apiserver with it; `lab fault {name} resume` lets it go on")
         return self._api
 
     @api.setter

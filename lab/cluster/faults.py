@@ -129,6 +129,10 @@ class Faults:
         found = [{"machine": host.name, "text": "paused: its processes are stopped"} for host in self._paused]
         return found + [_row(link) for link in self._links.values()]
 
+    def is_paused(self, machine: str) -> bool:
+        """Whether a machine stands still."""
+        return any(host.name == machine for host in self._paused)
+
     def losing(self, machine: str) -> Iterator[tuple[str, str, str]]:
         """The links of a machine that lose packets: the interface, the way as the machine sees it, and `down` or `loss 30 %`."""
         for link in self._links.values():

@@ -18,7 +18,7 @@ LONGEST_DELAY = 10_000.0
 SLOWEST, FASTEST = 8_000, 10_000_000_000
 """Bounds of a delay in milliseconds, and of a rate in bits a second."""
 
-_RATE = re.compile(r"(\d+(?:\.\d+)?)([kmg]?)bit")
+_RATE = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,9})?)([kmg]?)bit")
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9}
 
 
@@ -122,10 +122,7 @@ def _rate(text: str) -> float:
 
 
 def _number(name: str, text: str, most: float) -> float:
-    try:
-        value = float(text) if re.fullmatch(r"\d+(\.\d+)?", text) else -1.0
-    except ValueError:
-        value = -1.0
+    value = float(text) if re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", text) else -1.0
     if not 0 <= value <= most:
         raise UsageError(f"{name} {text}: say a number from 0 to {most:g}, such as {_EXAMPLES[name]}")
     return value
