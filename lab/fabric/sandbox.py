@@ -23,7 +23,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from lab.errors import MachineError
-from lab.fabric import container, kernel, process
+from lab.fabric import container, kernel, memory, process
 
 Body = Callable[[], int]
 Shared = Mapping[str, str]
@@ -210,6 +210,7 @@ def _init(body: Body, tell: int, dies_with_front: bool, shared: Shared, farewell
         os.close(tell)
         signal.signal(signal.SIGINT, signal.default_int_handler)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _WATCHED)
+        memory.offer(memory.LAB)
         _exit_with(body)
     _let_go(keep_terminal=dies_with_front)
     status = _reap(lab)
