@@ -78,6 +78,9 @@ def group(controller: str, most: int, skip: Callable[[str], object]) -> Iterator
         skip(f"no cgroup with the controller {controller} can be made here")
         return
     try:
+        for swap in ("memory.swap.max", "memory.swappiness"):  # v2's and v1's: what is too much must not go to the disk instead
+            if (made.path / swap).exists():
+                (made.path / swap).write_text("0")
         made.allow(most)
         yield made
         made.wait_empty()

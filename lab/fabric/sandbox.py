@@ -143,7 +143,7 @@ def _exit_with(body: Body) -> None:
     except OSError as error:
         if error.errno in _EXHAUSTED:
             status = 1
-            print(f"lab: this machine gives no more: {error.strerror}; `ulimit -a` shows what this user may have", file=sys.stderr)  # noqa: T201
+            print(f"lab: this machine gives no more: {error.strerror}; `ulimit -a`, or its cgroup, says what there may be", file=sys.stderr)  # noqa: T201
         else:
             sys.excepthook(*sys.exc_info())
     except BaseException:  # the last frame of a process: the traceback is a defect's only trace
