@@ -7,9 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lab.cluster import linkfault
-from lab.errors import UsageError
+from lab.errors import NotHere, UsageError
 from lab.model import fault
 from lab.model.fault import Quality, Wish, parse
+from lab.remote.facade import RemoteCluster
+from lab.scenario.events import Event, Noted
+from lab.scenario.view import Clock, View
 
 STOLEN, GO_ON = 4, 0xFFFFFFFF
 
@@ -125,3 +128,23 @@ def test_without_netem_there_is_a_command_for_each_part() -> None:
     ]
     assert [argv[2] for argv in linkfault.filters("eth0", Quality(rate=1_000_000), "")] == ["replace"]
     assert not list(linkfault.filters("eth0", fault.PERFECT, ""))
+
+
+def test_a_step_shows_a_fault_as_a_learner_would_type_it() -> None:
+    class Lab:
+        def fault(self, *words: str, **options: str) -> None:
+            asked.append((words, options))
+
+    asked: list[object] = []
+    events: list[Event] = []
+    view = View(Lab(), events.append, Clock(lambda: 0.0, lambda seconds: None))
+    view.fault("node2", "loss 30 delay 5", way="out", interface="eth0")
+    assert asked == [(("node2", "loss 30 delay 5"), {"way": "out", "interface": "eth0"})]
+    (noted,) = events
+    assert isinstance(noted, Noted) and noted.text.en == noted.text.zh == "`lab fault --way out -i eth0 node2 loss 30 delay 5`"
+
+
+@pytest.mark.parametrize("name", ["fault", "clear_faults", "faults"])
+def test_a_cluster_elsewhere_is_not_broken(name: str) -> None:
+    with pytest.raises(NotHere):
+        getattr(RemoteCluster(None, "run", (), {}, None), name)  # type: ignore[arg-type]
