@@ -20,6 +20,8 @@ from lab.fabric import kernel, process, signals
 from lab.fabric.logfiles import LOGS
 from lab.fabric.namespace import Namespace
 
+ROOM = "`ulimit -u`, or pids.max of its cgroup, says how many processes there may be"
+
 LOG_TAIL = 8
 """Lines of a daemon's log that go into the error message when it did not come up."""
 
@@ -112,7 +114,7 @@ def fork(namespace: Namespace, name: str, main: Callable[[], int], keep: Iterabl
         try:
             pid = os.fork()
         except OSError as error:
-            raise BootError(f"{namespace.name}: cannot start {name}: {error.strerror}; `ulimit -u` says how many processes there may be") from error
+            raise BootError(f"{namespace.name}: cannot start {name}: {error.strerror}; {ROOM}") from error
         if pid == 0:
             gc.enable()
             _become(namespace, name, log, main, frozenset(keep), before)
