@@ -93,7 +93,7 @@ class EtcdClient:
             raise UsageError("no etcd endpoint given; name at least one, such as http://127.0.0.1:2379")
         self.endpoints = tuple(endpoints)
         self.timeout = timeout
-        self._addresses = [_address(endpoint) for endpoint in endpoints]
+        self._addresses = [address_of(endpoint) for endpoint in endpoints]
         self._api = _API_VERSIONS[0]
         self._idle = connections.Idle()
 
@@ -267,7 +267,8 @@ class Watch(Iterator[Changes]):
         self._connection.close()
 
 
-def _address(endpoint: str) -> tuple[str, int]:
+def address_of(endpoint: str) -> tuple[str, int]:
+    """Host and port of an endpoint. Raises UsageError when it is no http URL."""
     try:
         url = urlsplit(endpoint.strip())
         host, port = url.hostname, url.port
