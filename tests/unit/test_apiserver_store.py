@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+import contextlib
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -13,10 +14,14 @@ from lab.master.apiserver.cache import Cache
 from lab.master.etcdclient import EtcdCompacted, EtcdUnreachable, Snapshot
 
 
+class _Over(Exception):
+    """The test has seen enough."""
+
+
 class _Stream:
     """A watch that breaks off."""
 
-    def __iter__(self) -> Iterator[Any]:
+    async def news(self) -> list[Any]:
         raise EtcdUnreachable("the watch broke off")
 
     def close(self) -> None:
@@ -24,18 +29,18 @@ class _Stream:
 
 
 class _Etcd:
-    """Answers to watches, one after another: an error, or a watch; then the process ends."""
+    """Answers to watches, one after another: an error, or a watch; then the test is over."""
 
     def __init__(self, answers: list[Exception | _Stream]) -> None:
         self.answers, self.listings = answers, 0
 
-    def range(self, key: str, prefix: bool) -> Snapshot:
+    async def below(self, prefix: str) -> Snapshot:
         self.listings += 1
         return Snapshot(7, ())
 
-    def watch(self, key: str, prefix: bool, start: int) -> _Stream:
+    async def watch(self, prefix: str, start: int) -> _Stream:
         if not self.answers:
-            raise RuntimeError("Event loop is closed")
+            raise _Over
         answer = self.answers.pop(0)
         if isinstance(answer, Exception):
             raise answer
@@ -45,12 +50,13 @@ class _Etcd:
 def _followed(monkeypatch: pytest.MonkeyPatch, *answers: Exception | _Stream) -> tuple[list[str], _Etcd]:
     """The log of a store that gets these answers, and the etcd that gave them."""
     etcd, said = _Etcd(list(answers)), list[str]()
-    monkeypatch.setattr(store, "EtcdClient", lambda endpoints: etcd)
+    monkeypatch.setattr(store, "AsyncEtcd", lambda endpoints: etcd)
     monkeypatch.setattr(store, "PAUSE", 0.0)
 
     async def follow() -> None:
         one = store.Store(["http://127.0.0.1:1"], Cache(10), said.append)
-        await asyncio.get_running_loop().run_in_executor(None, one._follow)
+        with contextlib.suppress(_Over):
+            await one.follow()
 
     asyncio.run(follow())
     return said, etcd
@@ -74,21 +80,13 @@ class _Writes:
     def __init__(self, cache: Cache, *taken: str) -> None:
         self.cache, self.keys, self.groups, self.revision = cache, set(taken), list[int](), 0
 
-    def create_all(self, pairs: list[tuple[str, str]]) -> int:
+    async def create(self, pairs: Sequence[tuple[str, str]]) -> int:
         if any(key in self.keys for key, _ in pairs):
             return 0
         self.revision += 1
         self.keys |= {key for key, _ in pairs}
         self.groups.append(len(pairs))
-        self._loop.call_soon_threadsafe(self._tell, [key for key, _ in pairs], self.revision)
-        return self.revision
-
-    def create(self, key: str, text: str) -> int:
-        if key in self.keys:
-            return 0
-        self.revision += 1
-        self.keys.add(key)
-        self._loop.call_soon_threadsafe(self._tell, [key], self.revision)
+        self._loop.call_soon(self._tell, [key for key, _ in pairs], self.revision)
         return self.revision
 
     def _tell(self, keys: list[str], at: int) -> None:
@@ -102,7 +100,7 @@ class _Writes:
 def _written_together(monkeypatch: pytest.MonkeyPatch, keys: list[str], *taken: str) -> tuple[list[Any], _Writes]:
     cache = Cache(10)
     etcd = _Writes(cache, *taken)
-    monkeypatch.setattr(store, "EtcdClient", lambda endpoints: etcd)
+    monkeypatch.setattr(store, "AsyncEtcd", lambda endpoints: etcd)
 
     async def write() -> list[Any]:
         etcd.begin()
