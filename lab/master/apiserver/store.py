@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
@@ -15,7 +16,7 @@ from lab.master.api import foreign
 from lab.master.apiserver.cache import Cache
 from lab.master.apiserver.watchers import Object
 from lab.master.etcdasync import AsyncEtcd
-from lab.master.etcdclient import Change, EtcdCompacted, EtcdError, EtcdUnreachable, KeyValue
+from lab.master.etcdclient import EtcdCompacted, EtcdError, EtcdUnreachable, KeyValue
 
 ROOT = "/registry/"
 PAUSE = 0.1
@@ -29,6 +30,11 @@ _MOST_TOGETHER = 64
 
 _GATHER = 0.01
 """Seconds in which writes that go together are gathered."""
+
+_SENT = 512
+"""Texts of writes that are remembered until the watch brings them back."""
+
+_ENCODER = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)
 
 _T = TypeVar("_T")
 
@@ -54,6 +60,7 @@ class Store:
         self._seen = 0
         self._together: list[tuple[str, str, asyncio.Future[int]]] = []
         self._busy = False
+        self._sent: OrderedDict[tuple[str, str], Object] = OrderedDict()
 
     def start(self) -> None:
         """Begin to follow etcd."""
@@ -70,7 +77,7 @@ class Store:
 
     async def create(self, key: str, item: Object) -> Object:
         """Write a new object; it comes back with its resourceVersion. Raises Conflict when the key is taken."""
-        return await self._written(key, await self._do(self._etcd.create([(key, _text(item))])))
+        return await self._written(key, await self._do(self._etcd.create([(key, self._text(key, item))])))
 
     async def create_together(self, key: str, item: Object) -> Object:
         """As `create`, for what comes often and nobody decides by: what comes within a hundredth of a second is one transaction of etcd.
@@ -78,7 +85,7 @@ class Store:
         It has one resourceVersion then. A watch that breaks off in the middle of a group, and goes on from there, misses the rest of it.
         """
         done: asyncio.Future[int] = self._loop.create_future()
-        self._together.append((key, _text(item), done))
+        self._together.append((key, self._text(key, item), done))
         if not self._busy:
             self._busy = True
             self._writing = self._loop.create_task(self._write_together())
@@ -111,7 +118,7 @@ class Store:
 
     async def replace(self, key: str, item: Object, version: str) -> Object:
         """Write an object in place of the one of that resourceVersion. Raises Conflict when there is a newer one."""
-        return await self._written(key, await self._do(self._etcd.replace(key, _text(item), int(version))))
+        return await self._written(key, await self._do(self._etcd.replace(key, self._text(key, item), int(version))))
 
     async def delete(self, key: str, version: str) -> None:
         """Delete the object of that resourceVersion. Raises Conflict when there is a newer one."""
@@ -141,6 +148,21 @@ class Store:
         except asyncio.TimeoutError:
             raise Unavailable("etcd took the change but does not tell of it") from None
 
+    def _text(self, key: str, item: Object) -> str:
+        """What is written of an object: without its resourceVersion, which is etcd's to say."""
+        metadata = {key: value for key, value in item["metadata"].items() if key != "resourceVersion"}
+        item = item | {"metadata": metadata}
+        text = _ENCODER.encode(item)
+        self._sent[key, text] = item
+        if len(self._sent) > _SENT:
+            self._sent.popitem(last=False)
+        return text
+
+    def _object(self, one: KeyValue) -> Object | None:
+        """An object with its resourceVersion; None for what a stranger wrote that is none. What was written here need not be read."""
+        item = self._sent.pop((one.key, one.value), None) or _read(one, self._log)
+        return item if item is None else item | {"metadata": item["metadata"] | {"resourceVersion": str(one.mod_revision)}}
+
     async def follow(self) -> None:
         """Keep the copy up to date; never ends by itself."""
         listing = True
@@ -164,7 +186,7 @@ class Store:
 
     async def _list(self) -> None:
         snapshot = await self._etcd.below(ROOT)
-        objects = {one.key: item for one in snapshot.items if (item := _object(one, self._log)) is not None}
+        objects = {one.key: item for one in snapshot.items if (item := self._object(one)) is not None}
         self._seen = snapshot.revision
         self.cache.replace(snapshot.revision, objects)
         self._ready.set()
@@ -177,7 +199,7 @@ class Store:
         try:
             while True:
                 for message in await watch.news():
-                    changes = [(change.item.key, _after(change, self._log), change.item.mod_revision) for change in message.changes]
+                    changes = [(one.item.key, None if one.deleted else self._object(one.item), one.item.mod_revision) for one in message.changes]
                     # A watch that has to catch up comes in parts, each of which names the newest revision of all.
                     self._seen = max(self._seen, *(at for _, _, at in changes)) if changes else max(self._seen, message.revision)
                     self.cache.feed(self._seen, changes)
@@ -185,14 +207,8 @@ class Store:
             watch.close()
 
 
-def _text(item: Object) -> str:
-    """Without its resourceVersion, which is etcd's to say."""
-    metadata = {key: value for key, value in item["metadata"].items() if key != "resourceVersion"}
-    return json.dumps(item | {"metadata": metadata}, separators=(",", ":"), ensure_ascii=False)
-
-
-def _object(one: KeyValue, log: Callable[[str], None]) -> Object | None:
-    """An object with its resourceVersion; None for what a stranger wrote that is none."""
+def _read(one: KeyValue, log: Callable[[str], None]) -> Object | None:
+    """An object as etcd has it; None for what a stranger wrote that is none."""
     try:
         item = json.loads(one.value)
         why = foreign.trouble(one.key, item)
@@ -201,9 +217,4 @@ def _object(one: KeyValue, log: Callable[[str], None]) -> Object | None:
     if why:
         log(f"etcd has something at {one.key[:200]!r} that is {why[:200]}; it is left out")
         return None
-    item["metadata"]["resourceVersion"] = str(one.mod_revision)
     return item  # type: ignore[no-any-return]
-
-
-def _after(change: Change, log: Callable[[str], None]) -> Object | None:
-    return None if change.deleted else _object(change.item, log)
