@@ -154,7 +154,7 @@ class ApiClient:
             if connection.sock is not None:
                 connection.sock.settimeout(silence)
             for line in answer.lines():
-                event = json.loads(line)
+                event = json.loads(line.decode())
                 if event["type"] == "ERROR":
                     raise _refusal(int(event["object"].get("code", 500)), event["object"], f"watch {path}")
                 yield event["type"], event["object"]
@@ -194,7 +194,7 @@ def _selectors(labels: str, fields: str) -> dict[str, str]:
 def _judged(code: int, raw: bytes, what: str) -> Object:
     answer: Object = {}
     with contextlib.suppress(ValueError):
-        read = json.loads(raw or b"{}")
+        read = json.loads(raw.decode() or "{}")
         answer = read if isinstance(read, dict) else {}
     if 200 <= code < 300:
         return answer
