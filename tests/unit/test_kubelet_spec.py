@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import copy
+import itertools
+import time
 from dataclasses import replace
 from ipaddress import IPv4Interface
 from typing import Any, cast
@@ -219,15 +221,17 @@ class _Nodes:
         return copy.deepcopy(self.node)
 
 
-def test_a_beat_is_one_request_unless_somebody_has_written_to_the_node() -> None:
-    nodes = _Nodes()
+def test_a_beat_is_one_request_unless_somebody_has_written_to_the_node(monkeypatch: pytest.MonkeyPatch) -> None:
+    nodes, clock = _Nodes(), itertools.count(1_500_000_000.0, 3.0)
+    monkeypatch.setattr(time, "time", lambda: next(clock))
     heart = node.Heartbeat(cast(ApiClient, nodes), flags.parse(BASE), lambda: "", lambda line: None)
     heart._beat()
     heart._beat()
-    assert nodes.asked == ["get", "create", "patch status: addresses capacity allocatable conditions daemonEndpoints nodeInfo", "patch status: conditions"]
+    whole = "patch status: addresses capacity allocatable conditions daemonEndpoints nodeInfo"
+    assert nodes.asked == ["get", "create", whole, "patch status: conditions"]
     assert nodes.node is not None
-    unknown = {"conditions": [{"type": "Ready", "status": "Unknown", "lastTransitionTime": "2017-07-11T10:00:00Z"}, {"type": "Other", "status": "True"}]}
-    nodes.write(merged(nodes.node, {"spec": {"unschedulable": True}, "status": unknown}))
+    unknown = [{"type": "Ready", "status": "Unknown", "lastTransitionTime": "2017-07-11T10:00:00Z"}, {"type": "Other", "status": "True"}]
+    nodes.write(merged(nodes.node, {"spec": {"unschedulable": True}, "status": {"conditions": unknown}}))
     nodes.asked.clear()
     heart._beat()
     assert nodes.asked == ["patch status: conditions", "get", "patch status: conditions"]
