@@ -60,7 +60,7 @@ def ip(namespace: Namespace, *commands: str) -> None:
 
 def await_word(started: daemon.Daemon, word: str) -> None:
     """Wait until a daemon has printed a word."""
-    started.wait_until(lambda: started.log.exists() and word in started.log.read_text(), 10, word)
+    started.wait_until(lambda: started.log.exists() and word in started.log.read_text(), word, 10)
 
 
 class Work:

@@ -26,7 +26,6 @@ from lab.model.topology import BACKEND_OPTIONS, DOCKER_DEFAULT, NODE_MTU, Flanne
 from lab.plan import build, files
 
 SUBNET_FILE = "/run/flannel/subnet.env"
-FLANNELD_TIMEOUT = 20.0
 ROUTE_CHECK_SECONDS = 1.0
 """How often the lab's flanneld looks for deleted routes: ten times as often as flannel's, whose 10 s are long for somebody who watches."""
 
@@ -82,7 +81,7 @@ class Nodes:
         """Wait until etcd answers and has these keys."""
         pairs = list(writes)
         running = self.cluster.daemon(self.cluster.master.name, "etcd")
-        running.wait_until(lambda: self._written(pairs), etcd.READY_TIMEOUT, "answer from etcd")
+        running.wait_until(lambda: self._written(pairs), "answer from etcd")
 
     def _written(self, pairs: Iterable[tuple[str, str]]) -> bool:
         client = EtcdClient([f"http://127.0.0.1:{etcd.CLIENT_PORT}"])
@@ -117,7 +116,7 @@ class Nodes:
         meanwhile()
         for name, mark in marks.items() if wait else ():
             running = self.cluster.daemon(name, "flanneld")
-            running.wait_until(_said(running, mark), FLANNELD_TIMEOUT, f"`{_RUNNING}` in its log")
+            running.wait_until(_said(running, mark), f"`{_RUNNING}` in its log")
 
     def _flanneld(self, host: Host) -> Callable[[], int]:
         from lab.flannel import daemon as flanneld

@@ -23,6 +23,9 @@ from lab.fabric.namespace import Namespace
 LOG_TAIL = 8
 """Lines of a daemon's log that go into the error message when it did not come up."""
 
+READY_TIMEOUT = 60.0
+"""Seconds that what takes less than one on an idle machine may take: a lab may share its processors with many others."""
+
 
 class Daemon:
     """A running daemon. `name` is what people call it: `etcd`, `flanneld`, the name of a container."""
@@ -61,7 +64,7 @@ class Daemon:
                 os.killpg(self.pid, signal.SIGKILL)
             self._status = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
 
-    def wait_until(self, ready: Callable[[], bool], timeout: float, what: str) -> None:
+    def wait_until(self, ready: Callable[[], bool], what: str, timeout: float = READY_TIMEOUT) -> None:
         """Wait for `ready()`. Raises BootError with the end of the log when the daemon ends first or `timeout` seconds pass."""
         deadline = time.monotonic() + timeout
         while not ready():

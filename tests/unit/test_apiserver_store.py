@@ -11,7 +11,7 @@ import pytest
 
 from lab.master.apiserver import store
 from lab.master.apiserver.cache import Cache
-from lab.master.etcdclient import EtcdCompacted, EtcdUnreachable, Snapshot
+from lab.master.etcdclient import EtcdCompacted, EtcdUnreachable, KeyValue, Snapshot
 
 
 class _Over(Exception):
@@ -127,3 +127,26 @@ def test_one_that_is_there_already_does_not_spoil_the_others(monkeypatch: pytest
 def test_of_two_writes_of_one_key_one_succeeds(monkeypatch: pytest.MonkeyPatch) -> None:
     found, _ = _written_together(monkeypatch, ["/registry/events/a", "/registry/events/a"])
     assert sorted(isinstance(one, store.Conflict) for one in found) == [False, True]
+
+
+def test_what_was_written_here_is_taken_as_it_was_and_what_a_stranger_wrote_is_read() -> None:
+    """The watch brings back one's own text: it need not be read again, but for another key it counts for nothing."""
+    said: list[str] = []
+    pod = {"kind": "Pod", "apiVersion": "v1", "metadata": {"name": "a", "namespace": "default", "resourceVersion": "3"}, "spec": {"x": [1]}}
+
+    async def write() -> None:
+        one = store.Store(["http://127.0.0.1:1"], Cache(10), said.append)
+        key = "/registry/pods/default/a"
+        text = one._text(key, pod)
+        found = one._object(KeyValue(key, text, 7))
+        assert found == pod | {"metadata": pod["metadata"] | {"resourceVersion": "7"}} and found["spec"] is pod["spec"]
+        again = one._object(KeyValue(key, text, 8))
+        assert again is not None and again["spec"] == pod["spec"] and again["spec"] is not pod["spec"], "it is remembered once"
+        one._text(key, pod)
+        assert one._object(KeyValue("/registry/pods/default/b", text, 9)) is None
+        for number in range(2 * store._SENT):
+            one._text(f"{key}{number}", pod)
+        assert len(one._sent) == store._SENT
+
+    asyncio.run(write())
+    assert "not what the key says" in said[0] and len(said) == 1
