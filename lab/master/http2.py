@@ -120,20 +120,28 @@ class Connection:
         if isinstance(event, h2.events.ConnectionTerminated):
             yield from self._goaway(event.last_stream_id)
         elif isinstance(event, (h2.events.WindowUpdated, h2.events.RemoteSettingsChanged)):
-            for number, stream in self._streams.items():
-                self._send(number, stream)
-        elif isinstance(event, h2.events.DataReceived):
-            self._http.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
-            if stream := self._streams.get(event.stream_id):
-                yield from _messages(event.stream_id, stream, event.data)
+            for number, waiting in self._streams.items():
+                self._send(number, waiting)
+        else:
+            number = getattr(event, "stream_id", None) or 0
+            stream = self._streams.get(number)
+            if isinstance(event, h2.events.DataReceived):
+                self._http.acknowledge_received_data(event.flow_controlled_length, number)
+            if stream is not None:
+                yield from self._told(number, stream, event)
+
+    def _told(self, number: int, stream: _Stream, event: h2.events.Event) -> Iterator[Message | End]:
+        """What an event says about a call."""
+        if isinstance(event, h2.events.DataReceived):
+            yield from _messages(number, stream, event.data)
         elif isinstance(event, (h2.events.ResponseReceived, h2.events.TrailersReceived)):
-            if stream := self._streams.get(event.stream_id):
-                stream.fields.update((str(name), str(value)) for name, value in event.headers)
+            stream.fields.update((str(name), str(value)) for name, value in event.headers)
         elif isinstance(event, h2.events.StreamEnded):
-            if stream := self._streams.pop(event.stream_id, None):
-                yield _end(event.stream_id, stream.fields)
-        elif isinstance(event, h2.events.StreamReset) and self._streams.pop(event.stream_id, None):
-            yield End(event.stream_id, UNAVAILABLE, f"the call was reset, with HTTP/2's code {event.error_code}")
+            del self._streams[number]
+            yield _end(number, stream.fields)
+        elif isinstance(event, h2.events.StreamReset):
+            del self._streams[number]
+            yield End(number, UNAVAILABLE, f"the call was reset, with HTTP/2's code {event.error_code}")
 
     def _goaway(self, last: int | None) -> Iterator[End]:
         self.is_going = True
