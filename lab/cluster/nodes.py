@@ -25,7 +25,6 @@ from lab.model.topology import BACKEND_OPTIONS, DOCKER_DEFAULT, NODE_MTU, Flanne
 from lab.plan import build, files
 
 SUBNET_FILE = "/run/flannel/subnet.env"
-FLANNELD_TIMEOUT = 20.0
 ROUTE_CHECK_SECONDS = 1.0
 """How often the lab's flanneld looks for deleted routes: ten times as often as flannel's, whose 10 s are long for somebody who watches."""
 
@@ -81,7 +80,7 @@ class Nodes:
         """Wait until etcd answers and has these keys."""
         pairs = list(writes)
         running = self.cluster.daemon(self.cluster.master.name, "etcd")
-        running.wait_until(lambda: self._written(pairs), etcd.READY_TIMEOUT, "answer from etcd")
+        running.wait_until(lambda: self._written(pairs), "answer from etcd")
 
     def _written(self, pairs: Iterable[tuple[str, str]]) -> bool:
         client = EtcdClient([f"http://127.0.0.1:{etcd.CLIENT_PORT}"])
@@ -113,7 +112,7 @@ class Nodes:
             self._daemons(running.namespace.name)["flanneld"] = running
         meanwhile()
         for running, mark in zip(started, marks, strict=True) if wait else ():
-            running.wait_until(_said(running, mark), FLANNELD_TIMEOUT, f"`{_RUNNING}` in its log")
+            running.wait_until(_said(running, mark), f"`{_RUNNING}` in its log")
 
     def _flanneld(self, name: str) -> daemon.Birth:
         host = self.cluster.node(name)
@@ -191,6 +190,7 @@ class Nodes:
         topology = self.cluster.topology
         if name == topology.master.name:
             raise UsageError(f"{name} is the master, and a lab without etcd is none; take another node away")
+        self.cluster.faults.forget(name)
         self.agents.leave(name)
         for running in self.cluster.daemons.pop(name, {}).values():
             running.kill()

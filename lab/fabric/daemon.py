@@ -21,8 +21,14 @@ from lab.fabric import kernel, process, signals
 from lab.fabric.logfiles import LOGS
 from lab.fabric.namespace import Namespace
 
+ROOM = "`ulimit -u`, or pids.max of its cgroup, says how many processes there may be"
+
 LOG_TAIL = 8
 """Lines of a daemon's log that go into the error message when it did not come up."""
+
+READY_TIMEOUT = 60.0
+"""Seconds in which a daemon of a boot has to be ready; it takes less than one on an idle machine. What takes longest is a machine whose table
+of neighbours is full (lab.fabric.neighbours): there is room in it again 45 s after whoever has filled it is silent."""
 
 
 class Daemon:
@@ -62,7 +68,7 @@ class Daemon:
                 os.killpg(self.pid, signal.SIGKILL)
             self._status = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
 
-    def wait_until(self, ready: Callable[[], bool], timeout: float, what: str) -> None:
+    def wait_until(self, ready: Callable[[], bool], what: str, timeout: float = READY_TIMEOUT) -> None:
         """Wait for `ready()`. Raises BootError with the end of the log when the daemon ends first or `timeout` seconds pass."""
         deadline = time.monotonic() + timeout
         while not ready():
@@ -137,7 +143,7 @@ def fork_all(births: Sequence[Birth]) -> list[Daemon]:
                     _become(one, log, before)
                 pids.append(pid)
         except OSError as error:
-            trouble = f"{one.namespace.name}: cannot start {one.name}: {error.strerror}; `ulimit -u` says how many processes there may be"
+            trouble = f"{one.namespace.name}: cannot start {one.name}: {error.strerror}; {ROOM}"
             raise BootError(trouble) from error
         finally:
             running += [Daemon(one.name, one.namespace, pid, log) for one, log, pid in zip(births, logs, pids, strict=False)]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
-import io
 import json
 import threading
 from collections.abc import Callable, Iterator
@@ -11,11 +9,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from lab.errors import UsageError
-from lab.master import client
 from lab.master.client import ApiClient, ApiError, Unreachable
 from lab.master.informer import Informer, key_of, only_metadata
 from lab.master.resources import by_kind, by_plural, served
@@ -188,35 +183,3 @@ def test_an_informer_keeps_what_it_is_told_to(server: Server) -> None:
     assert [(what, key_of(item)[1]) for what, item in told] == [("ADDED", "a"), ("ADDED", "b"), ("DELETED", "b")]
     assert told[0][1]["spec"] == {"nodeName": "n"}
     assert informer.items == [{"metadata": {"namespace": "default", "name": "a", "resourceVersion": "3"}}]
-
-
-class _Chunked:
-    """The answer to a watch, as bytes on a wire."""
-
-    def __init__(self, wire: bytes) -> None:
-        self.chunked, self.fp = True, io.BytesIO(wire)
-
-
-def _chunks(*pieces: bytes) -> bytes:
-    return b"".join(b"%x;a=b\r\n%b\r\n" % (len(piece), piece) for piece in pieces)
-
-
-LINES = st.binary(max_size=20).map(lambda raw: raw.replace(b"\n", b""))
-
-
-@given(st.lists(LINES, max_size=6), st.lists(st.integers(1, 9), max_size=12), LINES)
-def test_lines_come_whole_however_they_are_cut(lines: list[bytes], cuts: list[int], torn: bytes) -> None:
-    """A chunk may hold several lines or a part of one; what is behind the last line break is none."""
-    text = b"".join(line + b"\n" for line in lines) + torn
-    pieces, at = [], 0
-    for cut in cuts:
-        pieces.append(text[at : at + cut])
-        at += cut
-    whole = _chunks(*(piece for piece in (*pieces, text[at:]) if piece)) + b"0\r\n\r\n"
-    assert list(client._lines(_Chunked(whole))) == lines  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize("wire", [b"", b"x\r\n", _chunks(b"a\n")[:-3], _chunks(b"a\n"), b"2\r\na\nb\r\n0\r\n\r\n", b"-1\r\n"])
-def test_an_answer_that_breaks_off_or_is_none_is_an_error(wire: bytes) -> None:
-    with pytest.raises((ValueError, http.client.HTTPException)):
-        list(client._lines(_Chunked(wire)))  # type: ignore[arg-type]
