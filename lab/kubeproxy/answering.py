@@ -1,27 +1,16 @@
-"""A small HTTP server: GET and nothing else, an answer and the connection is closed.
-
-What http.server offers looks for its end ten times a second and reads a request with a parser of mail: two of those in each of a hundred
-kube-proxies are felt, and this is all that asking for health and metrics needs.
-"""
+"""A small HTTP server: GET and nothing else, an answer and the connection is closed."""
 
 from __future__ import annotations
 
 import contextlib
-import errno
-import http
 import socket
 import threading
 from collections.abc import Callable
-from email.utils import formatdate
-
-_PASSING = frozenset({errno.ECONNABORTED, errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
-"""What accept may answer while the server itself is well."""
+from http.server import BaseHTTPRequestHandler
+from socketserver import ThreadingTCPServer
 
 Answer = tuple[int, str, str]
 """Status, content type, text."""
-
-LONGEST = 1 << 16
-"""Bytes that a request may have."""
 
 PATIENCE = 5.0
 """Seconds that a client may be silent."""
@@ -31,63 +20,55 @@ class Server:
     """Serves at an address in threads of its own, from its making until `close`. `answer` is asked with a path. Raises OSError."""
 
     def __init__(self, host: str, port: int, answer: Callable[[str], Answer]) -> None:
-        self._answer = answer
-        self._socket = socket.create_server((host, port), backlog=64)
+        self._http = _Http((host, port), answer)
         threading.Thread(target=self._run, name=f"http {port}", daemon=True).start()
 
     @property
     def port(self) -> int:
         """Where it listens."""
-        return int(self._socket.getsockname()[1])
+        return int(self._http.server_address[1])
 
     def close(self) -> None:
         """Listen no more; requests that are being answered are answered."""
+        self._http.is_closed = True
         with contextlib.suppress(OSError):
-            self._socket.shutdown(socket.SHUT_RDWR)  # which ends an accept that waits; a close alone would not
-        self._socket.close()
+            self._http.socket.shutdown(socket.SHUT_RDWR)  # which ends a wait for requests; a close alone would not
+        self._http.server_close()
 
     def _run(self) -> None:
-        while True:
-            try:
-                connection, _ = self._socket.accept()
-            except OSError as error:
-                if self._socket.fileno() < 0 or error.errno not in _PASSING:
-                    return
-                continue
-            threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
-
-    def _serve(self, connection: socket.socket) -> None:
-        with connection, contextlib.suppress(OSError):  # the client's end of the connection is its own business
-            connection.settimeout(PATIENCE)
-            connection.sendall(response(*self._reply(_read(connection))))
-
-    def _reply(self, head: bytes) -> Answer:
-        words = head.partition(b"\n")[0].split()
-        if len(words) not in (2, 3) or b"\n" not in head:
-            return 400, "text/plain", "this is no HTTP request\n"
-        if words[0] != b"GET":
-            return 501, "text/plain", "only GET is answered here\n"
-        return self._answer(words[1].decode("latin-1").partition("?")[0])
+        """`serve_forever` would look several times a second whether it is to end: felt, with two servers in each of a hundred kube-proxies."""
+        with contextlib.suppress(OSError, ValueError):  # of a socket that was closed before the wait for requests began
+            while not self._http.is_closed:
+                self._http.handle_request()
 
 
-def _read(connection: socket.socket) -> bytes:
-    """A request's head, or what came of it."""
-    head = b""
-    while b"\n\r\n" not in head and b"\n\n" not in head and len(head) < LONGEST:
-        more = connection.recv(LONGEST)
-        if not more:
-            return b""
-        head += more
-    return head
+class _Http(ThreadingTCPServer):
+    allow_reuse_address = True
+    daemon_threads = True
+    request_queue_size = 64
+    timeout = None
+
+    def __init__(self, address: tuple[str, int], answer: Callable[[str], Answer]) -> None:
+        self.answer, self.is_closed = answer, False
+        super().__init__(address, _Handler)
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """The client's end of the connection is its own business."""
 
 
-def response(status: int, kind: str, text: str) -> bytes:
-    """An answer as HTTP/1.0 has it."""
-    body = text.encode()
-    lines = (
-        f"HTTP/1.0 {status} {http.HTTPStatus(status).phrase}",
-        f"Date: {formatdate(usegmt=True)}",
-        f"Content-Type: {kind}",
-        f"Content-Length: {len(body)}",
-    )
-    return "".join(f"{line}\r\n" for line in (*lines, "")).encode() + body
+class _Handler(BaseHTTPRequestHandler):
+    server: _Http
+    timeout = PATIENCE
+
+    def do_GET(self) -> None:
+        """Ask for the answer and give it."""
+        status, kind, text = self.server.answer(self.path.partition("?")[0])
+        body = text.encode()
+        self.send_response(status)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Not in kube-proxy's log."""
