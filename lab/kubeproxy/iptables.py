@@ -146,7 +146,7 @@ class IptablesProxy:
                 change.edits.setdefault(key[0], []).extend(edits[0])
                 after[key] = edits[1]
         if change:
-            self._apply(change, {}, {})
+            self._apply(change, {}, {}, [known[name].part for name in changed if name in known])
         self._chains.update(change.written)
         self._chains.update(after)
         for key in change.gone:
@@ -176,7 +176,7 @@ class IptablesProxy:
         change.gone = sorted(key for key in found if key not in wanted and key[1].startswith(leftovers.SERVICE_CHAINS))
         jumps = {table.name: _missing(table.jumps, saved.get(table.name, Saved())) for table in self._base}
         if change or any(jumps.values()):
-            self._apply(change, jumps, saved)
+            self._apply(change, jumps, saved, parts)
         self._chains, self._seen, self._whole = wanted, seen, False
         self._owners = {key: name for name, one in known.items() for key in one.part.own}
 
@@ -193,13 +193,14 @@ class IptablesProxy:
         seen = self._seen.get(key)
         return (seen is not None and seen[0] == lines and seen[1] == found) or incremental.as_saved(lines) == found
 
-    def _apply(self, change: Change, jumps: Mapping[str, Sequence[str]], saved: Mapping[str, Saved]) -> None:
+    def _apply(self, change: Change, jumps: Mapping[str, Sequence[str]], saved: Mapping[str, Saved], parts: Iterable[Part]) -> None:
         portion = self.portion
         if change.size > portion:
             if self._in_portions is None:
                 self._in_portions = "nf_tables" in self.run(VERSION, "")
             portion = portion if self._in_portions else change.size
-        for text in incremental.texts(change, jumps, saved, frozenset(self._skeleton.first), portion):
+        own = (part.own.keys() for part in parts)
+        for text in incremental.texts(change, jumps, saved, frozenset(self._skeleton.first), own, portion):
             if text:
                 self.run(RESTORE, text)
 
