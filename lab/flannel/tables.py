@@ -7,7 +7,8 @@ Every function raises OSError when the kernel refuses.
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Collection
+import os
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 from typing import Any
@@ -49,7 +50,12 @@ def routes() -> tuple[Route, ...]:
 
 def set_route(route: Route) -> None:
     """Add a route, in place of another to the same subnet."""
-    _do(rtnetlink.put_route(route.subnet, route.via, route.link, route.onlink))
+    _do(put_route(route))
+
+
+def put_route(route: Route) -> bytes:
+    """The request for a route, in place of another to the same subnet."""
+    return rtnetlink.put_route(route.subnet, route.via, route.link, route.onlink)
 
 
 def add_route(route: Route) -> bool:
@@ -94,14 +100,29 @@ def forwards(link: int) -> dict[str, IPv4Address]:
     return {str(one.get("lladdr")): IPv4Address(one.get("dst")) for one in messages if one.get("dst")}
 
 
-def set_forward(link: int, mac: str, machine: IPv4Address) -> None:
-    """Let a vxlan device send frames for a MAC address to a machine."""
-    _do(rtnetlink.put_forward(link, mac, machine))
-
-
 def delete_forward(link: int, mac: str, machine: IPv4Address) -> None:
     """Take a forwarding entry away; nothing happens when it is not there."""
     _do(rtnetlink.delete_forward(link, mac, machine), _ABSENT)
+
+
+@dataclass(frozen=True)
+class Wish:
+    """Something to be set in the kernel; `what`: what has failed when the kernel refuses."""
+
+    what: str
+    request: bytes
+
+
+def set_all(log: Callable[[str], None], wishes: Sequence[Wish]) -> None:
+    """Set all these at once, in their order; what the kernel refuses is logged, and the others are set nevertheless."""
+    try:
+        numbers = rtnetlink.transact([one.request for one in wishes])
+    except OSError as error:
+        log(f"{wishes[0].what}, and {len(wishes) - 1} more: {(error.strerror or str(error)).lower()}")
+        return
+    for one, number in zip(wishes, numbers, strict=True):
+        if number:
+            log(f"{one.what}: {os.strerror(number).lower()}")
 
 
 def attempt(log: Callable[[str], None], what: str, change: Callable[..., None], *arguments: Any) -> bool:
