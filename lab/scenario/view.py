@@ -75,6 +75,7 @@ class Recorder:
         self.aliases = aliases
         self.left_out: list[Text] = []
         self.commands = 0
+        self.lines_said = 0
         self.checks = 0
         self.failed = 0
         self.places: dict[str, HostLike] = {}
@@ -84,13 +85,15 @@ class Recorder:
         self.commands += 1
         self.places[host.name] = host
         typed = command if isinstance(command, str) else shlex.join(command)
+        self.lines_said = 0
         started = CommandStarted(self.commands, host.name, host.prompt, typed)
         self.emit(started)
         return started
 
     def said(self, started: CommandStarted, text: str) -> None:
         """Tell what the announced command has printed since it was last told."""
-        self.emit(CommandSaid(started.number, text))
+        self.emit(CommandSaid(started.number, self.lines_said, text))
+        self.lines_said += text.count("\n")
 
     def end(self, started: CommandStarted, result: ResultLike, attempts: int = 1) -> None:
         """Record what the announced command gave back."""
