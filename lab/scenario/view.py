@@ -6,6 +6,7 @@ step at its end. What cannot be run at all raises CommandError and ends the step
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from lab.observe.trace.journey import Journey
 
 Value = TypeVar("Value")
+_NOT_FOUND = re.compile(r"^bash: line \d+: (\S+): command not found$", re.MULTILINE)
 
 
 class ResultLike(Protocol):
@@ -99,6 +101,10 @@ class Recorder:
         """Record what the announced command gave back."""
         head = (started.number, started.where, started.prompt, started.command)
         self.emit(CommandRan(*head, result.status, result.stdout, result.stderr, result.seconds, attempts))
+        missing = _NOT_FOUND.search(result.stderr)
+        if missing:
+            name = missing[1]
+            self.note(Text(f"{name} is not on this machine; `lab doctor` tells how to get it", f"本机没有 {name}；`lab doctor` 会说明怎样安装"))
 
     def check(self, verdict: Verdict, command: int = 0) -> bool:
         """Record a verdict; whether it held."""
