@@ -13,7 +13,6 @@ from lab.scenario.events import Event, RunEnded, StepEnded
 from lab.scenario.runner import run
 from lab.scenario.view import Clock, View
 
-
 SAID = {"complain": "a warning\n", "absent": "bash: line 1: absent: command not found\n"}
 """Command -> what it writes to standard error."""
 
