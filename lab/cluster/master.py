@@ -10,8 +10,6 @@ from lab.fabric import daemon
 from lab.master.client import ApiClient, ApiError
 from lab.plan.files import APISERVER_PORT
 
-READY_TIMEOUT = 20.0
-
 
 class Master:
     """The control plane of a cluster, as its operator. etcd and the apiserver run already."""
@@ -29,7 +27,7 @@ class Master:
         """Wait until the apiserver answers. Raises BootError."""
         client = ApiClient(f"unix:{headstart.SOCKET}", timeout=1.0)
         running = self.cluster.daemon(self.name, "kube-apiserver")
-        running.wait_until(lambda: _answers(client), READY_TIMEOUT, "answer")
+        running.wait_until(lambda: _answers(client), "answer")
         self.cluster.api = ApiClient(f"unix:{headstart.SOCKET}", timeout=10.0)
 
     def restart_apiserver(self) -> None:

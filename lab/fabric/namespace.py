@@ -104,21 +104,26 @@ class Namespace:
         on systems with systemd-resolved, is written where it leads.
         """
         with self.entered():
-            real = Path(os.path.realpath(path))
-            if real.is_relative_to("/run"):
-                real.parent.mkdir(parents=True, exist_ok=True)
-                real.write_text(text, encoding="utf-8")
-                return
-            if not real.exists():
-                raise FileNotFoundError(2, "the machine has no such file to cover", str(real))
-            own = Path("/run/lab") / str(real).strip("/").replace("/", "-")
-            own.parent.mkdir(exist_ok=True)
-            covered = own.exists()
-            own.write_text(text, encoding="utf-8")
-            if not covered:
-                kernel.mount(str(own), str(real), flags=kernel.MS_BIND)
+            write_here(path, text)
 
     def close(self) -> None:
         """Let go of the namespaces."""
         while self.fds:
             os.close(self.fds.popitem()[1])
+
+
+def write_here(path: str, text: str) -> None:
+    """What `Namespace.write_text` does, by a thread that is in the machine."""
+    real = Path(os.path.realpath(path))
+    if real.is_relative_to("/run"):
+        real.parent.mkdir(parents=True, exist_ok=True)
+        real.write_text(text, encoding="utf-8")
+        return
+    if not real.exists():
+        raise FileNotFoundError(2, "the machine has no such file to cover", str(real))
+    own = Path("/run/lab") / str(real).strip("/").replace("/", "-")
+    own.parent.mkdir(exist_ok=True)
+    covered = own.exists()
+    own.write_text(text, encoding="utf-8")
+    if not covered:
+        kernel.mount(str(own), str(real), flags=kernel.MS_BIND)

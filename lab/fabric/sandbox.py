@@ -23,7 +23,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from lab.errors import MachineError
-from lab.fabric import container, kernel, process
+from lab.fabric import container, kernel, memory, process
 
 Body = Callable[[], int]
 Shared = Mapping[str, str]
@@ -143,7 +143,7 @@ def _exit_with(body: Body) -> None:
     except OSError as error:
         if error.errno in _EXHAUSTED:
             status = 1
-            print(f"lab: this machine gives no more: {error.strerror}; `ulimit -a` shows what this user may have", file=sys.stderr)  # noqa: T201
+            print(f"lab: this machine gives no more: {error.strerror}; `ulimit -a`, or its cgroup, says what there may be", file=sys.stderr)  # noqa: T201
         else:
             sys.excepthook(*sys.exc_info())
     except BaseException:  # the last frame of a process: the traceback is a defect's only trace
@@ -216,6 +216,7 @@ def _init(body: Body, tell: int, dies_with_front: bool, shared: Shared, farewell
         os.close(tell)
         signal.signal(signal.SIGINT, signal.default_int_handler)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _WATCHED)
+        memory.offer(memory.LAB)
         _exit_with(body)
     _let_go(keep_terminal=dies_with_front)
     status = _reap(lab)

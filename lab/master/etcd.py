@@ -8,8 +8,6 @@ from lab.fabric import daemon
 from lab.fabric.namespace import Namespace
 
 CLIENT_PORT = 2379
-READY_TIMEOUT = 20.0
-"""Seconds; it takes a tenth of one on an idle machine."""
 
 
 def argv(name: str, address: IPv4Address, data: str) -> list[str]:

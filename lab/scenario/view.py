@@ -318,6 +318,16 @@ class View:
         """Show what no command printed, such as the packets of a capture, under a title that says what it is."""
         self.recorder.show(Text(en, zh), lines)
 
+    def fault(self, who: str, words: str, way: str = "both", interface: str = "") -> None:
+        """Break something on purpose, or mend it, and show it as a learner would type it: `lab.fault("zenlinnode1", "loss 30 delay 50")`.
+
+        All arguments as those of `lab fault`. Raises UsageError for wrong words and names, MachineError for what this kernel cannot do.
+        """
+        self.cluster.fault(who, words, way=way, interface=interface)
+        options = [*(["--way", way] if way != "both" else []), *(["-i", interface] if interface else [])]
+        typed = shlex.join(["lab", "fault", *options, who, *shlex.split(words)])
+        self.say(en=f"`{typed}`", zh=f"`{typed}`")
+
     def log(self, machine: str, daemon: str = "flanneld", whole: bool = False) -> Log:
         """What a daemon says from now on, also after a restart of it, or with `whole` ever since the lab is up.
 
