@@ -19,7 +19,7 @@ from typing import Any
 import hypothesis
 import pytest
 
-from lab.fabric import kernel, registry
+from lab.fabric import kernel, neighbours, registry
 from tests import workers
 from tests.hoststate import SETTLING, adopt_orphans, descendants, difference, host_state
 
@@ -28,6 +28,7 @@ hypothesis.settings.load_profile("suite")  # no verdict hangs on how fast someth
 BEFORE = pytest.StashKey[dict[str, object]]()
 GROUPS = pytest.StashKey[Path]()
 LEFT = pytest.StashKey[list[str]]()
+ROOM = pytest.StashKey[neighbours.Table | None]()
 
 
 def _is_worker(config: pytest.Config) -> bool:
@@ -153,7 +154,7 @@ def pytest_configure(config: pytest.Config) -> None:
     adopt_orphans()
     if _runs_tests(config):
         _own_registry(config)
-    config.stash[BEFORE], config.stash[LEFT] = _state(config), []
+    config.stash[BEFORE], config.stash[LEFT], config.stash[ROOM] = _state(config), [], neighbours.look()
 
 
 @pytest.hookimpl(trylast=True)
@@ -189,3 +190,6 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         terminalreporter.section("the host is not as it was", red=True)
         for line in config.stash[LEFT]:
             terminalreporter.write_line(line)
+    if why := neighbours.words(config.stash[ROOM], neighbours.look()):
+        terminalreporter.section("packets were lost")
+        terminalreporter.write_line(why)

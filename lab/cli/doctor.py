@@ -28,6 +28,10 @@ WORDS = {
     "privilege": Text("privilege", "权限"),
     "kernel": Text("kernel", "内核"),
 }
+NEIGHBOURS = Text(
+    "room that all labs share for what ARP has found; {} found none since the machine started",
+    "所有实验共用的 ARP 邻居表的容量；开机以来有 {} 个邻居没有位置",
+)
 GOOD = Text("This machine can run the lab.", "这台机器可以运行本实验。")
 BAD = Text("This machine cannot run the lab yet:", "这台机器还不能运行本实验：")
 OPTIONAL = Text("The lab runs without these:", "没有下面这些也能运行：")
@@ -142,10 +146,13 @@ def _python() -> list[Row]:
 
 
 def _privileges() -> list[Row]:
-    from lab.fabric import container, host, requirements
+    from lab.fabric import container, host, kernel, requirements
 
     host.load_modules()
-    who = Text("as root", "以 root 身份") if os.geteuid() == 0 else Text("an ordinary user, by a user namespace", "普通用户，借助用户命名空间")
+    apart = Text("an ordinary user, by a user namespace", "普通用户，借助用户命名空间")
+    if os.geteuid() == 0:
+        apart = Text("root without CAP_SYS_ADMIN, by a user namespace", "没有 CAP_SYS_ADMIN 的 root，借助用户命名空间")
+    who = Text("as root", "以 root 身份") if kernel.may_administer() else apart
     rows = [Row("privilege", f"uid {os.geteuid()}", OK, "", who, "")]
     if engine := container.detect():
         inside = Text("this is a container: what it lacks, its engine or the host must give", "这是一个容器：缺少的东西要由容器引擎或宿主机提供")
@@ -156,7 +163,7 @@ def _privileges() -> list[Row]:
 
 
 def _features() -> list[Row]:
-    from lab.fabric import probes
+    from lab.fabric import neighbours, probes
 
     rows = []
     for finding in probes.probe():
@@ -164,4 +171,7 @@ def _features() -> list[Row]:
         state = OK if not finding.trouble else (MISSING if feature.required else ABSENT)
         how = f"{feature.how} ({finding.trouble})" if finding.trouble else feature.how
         rows.append(Row("kernel", feature.name, state, "", feature.why, how))
+    if table := neighbours.look():
+        why = Text(NEIGHBOURS.en.format(table.overflows), NEIGHBOURS.zh.format(table.overflows))
+        rows.append(Row("kernel", "neighbours", OK, str(table.limit), why, neighbours.HOW))
     return rows

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 import lab
 from lab.errors import LabError
+from lab.fabric import neighbours
 
 VERBS = {
     "list": "lab.cli.list",
@@ -27,6 +28,7 @@ VERBS = {
     "capture": "lab.cli.capture",
     "kubectl": "lab.cli.kubectl",
     "daemon": "lab.cli.daemon",
+    "fault": "lab.cli.fault",
     "logs": "lab.cli.logs",
     "goto": "lab.cli.goto",
     "web": "lab.cli.web",
@@ -38,9 +40,20 @@ VERBS = {
 }
 """Verb -> module with `add_parser(subparsers)`, which sets `run(args) -> int` as the parser's default for `run`."""
 
+SENDING = frozenset(("run", "up", "exec", "trace", "goto", "challenge", "check"))
+"""Verbs that fail when packets are lost."""
+
 
 def main(argv: Sequence[str]) -> int:
     """Run one command line and return its exit status (0, 1, 2, 3 as in the manual; of `exec`, the command's own)."""
+    before = neighbours.look() if argv and argv[0] in SENDING else None
+    status = _main(argv)
+    if status and (why := neighbours.words(before, neighbours.look())):
+        print(f"lab: {why}", file=sys.stderr)
+    return status
+
+
+def _main(argv: Sequence[str]) -> int:
     try:
         args = _parser(argv).parse_args(_literal(argv))
         status: int = args.run(args)

@@ -67,6 +67,7 @@ def serve(server: socket.socket, cluster: Cluster, verbs: Mapping[str, Verb] = M
     """Answer requests until the process is told to end. `verbs`: what this lab can be asked besides the usual."""
     known: dict[str, Verb] = {
         "daemon": functools.partial(_daemon, cluster),
+        "fault": functools.partial(_fault, cluster),
         "details": functools.partial(_details, cluster),
         "graph": functools.partial(_graph, cluster),
         "trace": functools.partial(_trace, cluster),
@@ -88,6 +89,16 @@ def _daemon(cluster: Cluster, request: Mapping[str, Any]) -> dict[str, Any]:
         cluster.units.act(host.name, str(named), action)
     daemons = [str(named)] if named else list(cluster.daemons.get(host.name, {}))
     return {"machine": host.name, "daemons": [cluster.units.status(host.name, one) for one in daemons]}
+
+
+def _fault(cluster: Cluster, request: Mapping[str, Any]) -> dict[str, Any]:
+    """Break something or mend it, where the request says what, and tell what is broken. `clear` without `who` mends all."""
+    who, words = str(request.get("who") or ""), str(request.get("words") or "")
+    if who:
+        cluster.faults.act(who, words, str(request.get("way") or "both"), str(request.get("interface") or ""))
+    elif words:
+        cluster.faults.clear()
+    return {"faults": cluster.faults.rows()}
 
 
 def _trace(cluster: Cluster, request: Mapping[str, Any]) -> Long:
@@ -182,6 +193,7 @@ def inspect(cluster: Cluster) -> dict[str, Any]:
     """What is in the lab, for `lab inspect`."""
     return {
         "topology": cluster.topology.name,
+        "faults": cluster.faults.rows(),
         "machines": [
             {
                 "name": host.name,

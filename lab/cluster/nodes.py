@@ -188,6 +188,7 @@ class Nodes:
         topology = self.cluster.topology
         if name == topology.master.name:
             raise UsageError(f"{name} is the master, and a lab without etcd is none; take another node away")
+        self.cluster.faults.forget(name)
         self.agents.leave(name)
         for running in self.cluster.daemons.pop(name, {}).values():
             running.kill()

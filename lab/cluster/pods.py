@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from lab.cluster.facade import Cluster
 from lab.cluster.readiness import Readiness
-from lab.errors import BootError, CommandError, UsageError
+from lab.errors import BootError, CommandError, LabError, UsageError
 from lab.master.client import ApiError, Object, Unreachable
 from lab.master.resources import by_kind
 from lab.model import toapi
@@ -144,5 +144,7 @@ def _why(items: Iterable[Object]) -> str:
     return "".join(lines)
 
 
-def _refused(error: ApiError, document: Object) -> UsageError:
-    return UsageError(f"{document['kind']} {document['metadata']['name']}: {error}")
+def _refused(error: ApiError, document: Object) -> LabError:
+    """The apiserver does not want the object, which is its author's fault; or it does not answer, which is not."""
+    text = f"{document['kind']} {document['metadata']['name']}: {error}"
+    return BootError(text) if isinstance(error, Unreachable) else UsageError(text)

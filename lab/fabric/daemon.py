@@ -20,11 +20,14 @@ from lab.fabric import kernel, process, signals
 from lab.fabric.logfiles import LOGS
 from lab.fabric.namespace import Namespace
 
+ROOM = "`ulimit -u`, or pids.max of its cgroup, says how many processes there may be"
+
 LOG_TAIL = 8
 """Lines of a daemon's log that go into the error message when it did not come up."""
 
 READY_TIMEOUT = 60.0
-"""Seconds that what takes less than one on an idle machine may take: a lab may share its processors with many others."""
+"""Seconds in which a daemon of a boot has to be ready; it takes less than one on an idle machine. What takes longest is a machine whose table
+of neighbours is full (lab.fabric.neighbours): there is room in it again 45 s after whoever has filled it is silent."""
 
 
 class Daemon:
@@ -111,7 +114,7 @@ def fork(namespace: Namespace, name: str, main: Callable[[], int], keep: Iterabl
         try:
             pid = os.fork()
         except OSError as error:
-            raise BootError(f"{namespace.name}: cannot start {name}: {error.strerror}; `ulimit -u` says how many processes there may be") from error
+            raise BootError(f"{namespace.name}: cannot start {name}: {error.strerror}; {ROOM}") from error
         if pid == 0:
             gc.enable()
             _become(namespace, name, log, main, frozenset(keep), before)

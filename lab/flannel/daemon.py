@@ -277,7 +277,8 @@ class Daemon:
                     "A part of flanneld failed: %s", message, exc_info=None if isinstance(message, OSError) else message
                 )
                 return 1
-            elif message.kind == "removed":
+            elif message.kind == "removed" or message.lease.attrs.public_ip != own.attrs.public_ip:
+                # Another node has the subnet: the lease ran out while this one heard nothing, and somebody else was given it.
                 self._log.error("Lease has been revoked. Shutting down daemon.")
                 return 0
             elif message.lease.etcd_lease != own.etcd_lease:

@@ -22,7 +22,7 @@ from typing import Any
 from lab.errors import BootError, LabError
 from lab.fabric import netlink, process
 from lab.fabric.namespace import Namespace
-from lab.kubelet import logs, protocol, wires
+from lab.kubelet import leftovers, logs, protocol, wires
 from lab.kubelet.protocol import Message, RuntimeTrouble
 from lab.kubelet.records import PodRecord, Program, Sandbox
 from lab.kubelet.runtime_container import Container, ancestors, sweep
@@ -63,7 +63,9 @@ class Runtime:
         self._ending = False
 
     def run(self) -> int:
-        """Serve until SIGTERM; every pod ends with it."""
+        """End what a killed runtime has left, and serve until SIGTERM; every pod ends with it."""
+        if ended := leftovers.end(self.node, self._sockets, self._ancestors):
+            sys.stderr.write(f"ended what an earlier runtime has left: {', '.join(ended)}\n")
         woken, wake = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda *_: None)

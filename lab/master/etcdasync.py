@@ -116,9 +116,8 @@ class _Channel(asyncio.Protocol):
 
     def _flush(self) -> None:
         self._has_flush = False
-        if self._http.out and self._transport is not None and not self.lost:
-            self._transport.write(bytes(self._http.out))
-            self._http.out.clear()
+        if self._transport is not None and not self.lost and (data := self._http.out()):
+            self._transport.write(data)
 
     def _look(self) -> None:
         """Whether the oldest call has waited for too long."""

@@ -1,22 +1,20 @@
 """HTTP/1.1 as the lab's daemons speak it to the apiserver and to etcd: a request, an answer, over a connection that may be kept.
 
 http.client reads the header of an answer as it would read a mail's, which takes a client longer than everything else about a small request.
-Here only what frames the body is looked at. No proxies, no redirects, no TLS.
+Here httptools reads it, the parser of Node.js. No proxies, no redirects, no TLS, no answers to HEAD.
 """
 
 from __future__ import annotations
 
-import re
 import socket
+from collections import deque
 from collections.abc import Iterator, Mapping
+
+import httptools
 
 _CHUNK = 1 << 16
 _LONGEST_HEAD = 1 << 16
-"""Bytes of a header, and of a line that says how large a piece of a body is."""
-
-_STATUS = re.compile(rb"HTTP/(1\.[01]) ([1-5][0-9][0-9])(?: [^\r\n]*)?\Z")
-_CONTINUE = 100
-_EMPTY = (204, 304)
+"""Bytes of a header."""
 
 
 class BrokenAnswer(ConnectionError):
@@ -46,7 +44,7 @@ class Connection:
         if "\n" in text.replace("\r\n", "") or " " in target:
             raise BrokenAnswer(f"{target!r} cannot be asked for")
         sock.sendall(text.encode("utf-8") + (body or b""))
-        return Answer(self, method)
+        return Answer(self)
 
     def close(self) -> None:
         """End it."""
@@ -73,26 +71,17 @@ class Connection:
 class Answer:
     """An answer whose header has been read: `status`, and the body by `read`, `piece` or `lines`. The connection is closed where it has to be."""
 
-    def __init__(self, connection: Connection, method: str) -> None:
-        self._connection = connection
-        sock = connection.sock
-        assert sock is not None
-        self._sock, self._got = sock, bytearray()
-        self.status, fields = self._head()
-        while self.status == _CONTINUE:
-            self.status, fields = self._head()
-        said = fields.get(b"connection", b"").lower()
-        self._closes = said == b"close" or (fields[b""] == b"1.0" and said != b"keep-alive")
-        self._is_chunked = fields.get(b"transfer-encoding", b"").lower() == b"chunked"
-        self._left: int | None = None
-        if method == "HEAD" or self.status in _EMPTY:
-            self._left = 0
-        elif not self._is_chunked and b"content-length" in fields:
-            length = fields[b"content-length"]
-            if not length.isdigit():
-                raise BrokenAnswer(f"an answer of {length[:20]!r} bytes")
-            self._left = int(length)
-        self._is_over = False
+    def __init__(self, connection: Connection) -> None:
+        assert connection.sock is not None
+        self._connection, self._sock = connection, connection.sock
+        self._pieces: deque[bytes] = deque()
+        self._has_header = self._has_length = self._is_over = False
+        self._parser = httptools.HttpResponseParser(self)
+        seen = 0
+        while not self._has_header:
+            if seen > _LONGEST_HEAD:
+                raise BrokenAnswer("the header of the answer has no end")
+            seen += self._more()
 
     def read(self) -> bytes:
         """All that is left of the body. Raises OSError."""
@@ -100,21 +89,11 @@ class Answer:
 
     def piece(self) -> bytes:
         """What comes next of the body, nothing at its end. Raises OSError."""
-        if self._is_over:
-            return b""
-        if self._is_chunked:
-            found = self._chunk()
-        elif self._left is None:
-            found = bytes(self._got) or self._sock.recv(_CHUNK)
-            self._got.clear()
-            self._closes = True
-        else:
-            found = self._counted()
-        if not found:
-            self._is_over = True
-            if self._closes:
-                self._connection.close()
-        return found
+        while not self._pieces:
+            if self._is_over:
+                return b""
+            self._more()
+        return self._pieces.popleft()
 
     def lines(self) -> Iterator[bytes]:
         """The body line by line, each as soon as it is there. Raises OSError."""
@@ -129,59 +108,36 @@ class Answer:
         if rest:
             yield bytes(rest)
 
-    def _counted(self) -> bytes:
-        assert self._left is not None
-        if not self._left:
-            return b""
-        if not self._got:
-            self._more(min(self._left, 1 << 20))
-        found = bytes(self._got[: self._left])
-        del self._got[: self._left]
-        self._left -= len(found)
-        return found
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """The parser has found a field."""
+        self._has_length = self._has_length or name.lower() in (b"content-length", b"transfer-encoding")
 
-    def _chunk(self) -> bytes:
-        """The next piece as the server has cut them; the last one is empty, and behind it may be fields that nobody wants."""
-        size_text = self._line().partition(b";")[0].strip()
+    def on_headers_complete(self) -> None:
+        """The parser has the whole header. One below 200 only announces the next."""
+        self.status = self._parser.get_status_code()
+        self._has_header = self.status >= 200
+
+    def on_body(self, piece: bytes) -> None:
+        """The parser has found a part of the body."""
+        self._pieces.append(piece)
+
+    def on_message_complete(self) -> None:
+        """The parser is at the end of an answer."""
+        self._is_over = self._has_header
+        if self._is_over and not self._parser.should_keep_alive():
+            self._connection.close()
+
+    def _more(self) -> int:
+        """Have the parser read what comes next; how many bytes."""
+        data = self._sock.recv(_CHUNK)
         try:
-            size = int(size_text, 16)
-        except ValueError:
-            raise BrokenAnswer(f"a piece of {bytes(size_text[:20])!r} bytes") from None
-        if size == 0:
-            while self._line():
-                pass
-            return b""
-        while len(self._got) < size + 2:
-            self._more()
-        found = bytes(self._got[:size])
-        del self._got[: size + 2]
-        return found
-
-    def _head(self) -> tuple[int, dict[bytes, bytes]]:
-        """The status and the fields, names in lower case; behind the empty name is HTTP's version."""
-        while (end := self._got.find(b"\r\n\r\n")) < 0:
-            if len(self._got) > _LONGEST_HEAD:
-                raise BrokenAnswer("the header of the answer has no end")
-            self._more()
-        first, *rest = bytes(self._got[:end]).split(b"\r\n")
-        del self._got[: end + 4]
-        found = _STATUS.match(first)
-        if found is None:
-            raise BrokenAnswer(f"no HTTP: {first[:60]!r}")
-        fields = {name.strip().lower(): value.strip() for name, _, value in (line.partition(b":") for line in rest)}
-        return int(found[2]), fields | {b"": found[1]}
-
-    def _line(self) -> bytes:
-        while (end := self._got.find(b"\r\n")) < 0:
-            if len(self._got) > _LONGEST_HEAD:
-                raise BrokenAnswer("a line without end")
-            self._more()
-        found = bytes(self._got[:end])
-        del self._got[: end + 2]
-        return found
-
-    def _more(self, most: int = _CHUNK) -> None:
-        data = self._sock.recv(max(most, _CHUNK))
+            if data:
+                self._parser.feed_data(data)
+        except httptools.HttpParserError as error:
+            raise BrokenAnswer(f"no HTTP: {error}") from error
         if not data:
-            raise BrokenAnswer("the other end closed the connection")
-        self._got += data
+            if not self._has_header or self._has_length:
+                raise BrokenAnswer("the other end closed the connection")
+            self._is_over = True
+            self._connection.close()
+        return len(data)

@@ -19,7 +19,7 @@ from lab.observe.sighting import Sighting
 from lab.observe.sighting import lines as sighting_lines
 from lab.scenario import checks, thennow
 from lab.scenario.checks import Judge, Name, Verdict
-from lab.scenario.events import Checked, CommandRan, CommandStarted, Emit, Noted, Shown, Travelled
+from lab.scenario.events import Checked, CommandRan, CommandSaid, CommandStarted, Emit, Noted, Shown, Travelled
 from lab.scenario.logs import POLL_SECONDS, Log
 from lab.scenario.thennow import Difference, Row
 
@@ -55,8 +55,8 @@ class HostLike(Protocol):
     name: str
     prompt: str
 
-    def run(self, command: str | Sequence[str], timeout: float = ...) -> Any:
-        """Run a command; CommandError if it cannot be run or takes too long."""
+    def run(self, command: str | Sequence[str], timeout: float = ..., **options: Any) -> Any:
+        """Run a command; CommandError if it cannot be run or takes too long. A host with `streams` takes `heard` as lab.fabric.process.run does."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +87,10 @@ class Recorder:
         started = CommandStarted(self.commands, host.name, host.prompt, typed)
         self.emit(started)
         return started
+
+    def said(self, started: CommandStarted, text: str) -> None:
+        """Tell what the announced command has printed since it was last told."""
+        self.emit(CommandSaid(started.number, text))
 
     def end(self, started: CommandStarted, result: ResultLike, attempts: int = 1) -> None:
         """Record what the announced command gave back."""
@@ -194,7 +198,8 @@ class Machine:
         """
         command = self._admitted(command)
         started = self._recorder.begin(self._host, command)
-        result = self._host.run(command, timeout=timeout)
+        aloud = {"heard": lambda text: self._recorder.said(started, text)} if getattr(self._host, "streams", False) else {}
+        result = self._host.run(command, timeout=timeout, **aloud)
         self._recorder.end(started, result)
         return Outcome(self._recorder, started.number, result)
 
@@ -303,6 +308,16 @@ class View:
     def show(self, lines: Iterable[str], *, en: str, zh: str) -> None:
         """Show what no command printed, such as the packets of a capture, under a title that says what it is."""
         self.recorder.show(Text(en, zh), lines)
+
+    def fault(self, who: str, words: str, way: str = "both", interface: str = "") -> None:
+        """Break something on purpose, or mend it, and show it as a learner would type it: `lab.fault("zenlinnode1", "loss 30 delay 50")`.
+
+        All arguments as those of `lab fault`. Raises UsageError for wrong words and names, MachineError for what this kernel cannot do.
+        """
+        self.cluster.fault(who, words, way=way, interface=interface)
+        options = [*(["--way", way] if way != "both" else []), *(["-i", interface] if interface else [])]
+        typed = shlex.join(["lab", "fault", *options, who, *shlex.split(words)])
+        self.say(en=f"`{typed}`", zh=f"`{typed}`")
 
     def log(self, machine: str, daemon: str = "flanneld", whole: bool = False) -> Log:
         """What a daemon says from now on, also after a restart of it, or with `whole` ever since the lab is up.

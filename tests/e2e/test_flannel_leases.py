@@ -17,14 +17,26 @@ from tests.waiting import PATIENCE, until
 pytestmark = pytest.mark.e2e
 
 SUBNETS = "/coreos.com/network/subnets/"
+REVOKED = "Lease has been revoked. Shutting down daemon."
 
 
 SHORT_LIVED = """
-import sys
+import itertools, sys, time
 from lab.flannel import daemon
 daemon.TTL = 61  # a minute is the smallest margin, so it renews after a second
+wall, jumps = time.time, itertools.cycle([0, 86400, -86400])
+time.time = lambda: wall() + next(jumps)  # the node's clock jumps by a day, to and fro; a lease knows the monotonic one only
 sys.exit(daemon.main(sys.argv[1:]))
 """
+
+BRIEF = """
+import sys
+from lab.flannel import daemon
+daemon.TTL = 2
+daemon.Daemon._schedule = lambda self, own, seconds: setattr(self, "_renew_at", None)
+sys.exit(daemon.main(sys.argv[1:]))
+"""
+"""A flanneld whose leases live for two seconds, and that never renews them."""
 
 
 def short_lived(node: Node) -> Process:
@@ -51,6 +63,58 @@ def test_a_lease_is_renewed_before_it_runs_out(sandbox: Sandbox) -> None:
     until(lambda: flanneld.log.read_text().count("Lease renewed, new expiration: ") >= 3, "three renewals")
     assert remaining(sandbox, node) >= 58, "without renewal three seconds would be gone by now"
     assert flanneld.popen.poll() is None
+
+
+def stopped_beyond_its_lease(sandbox: Sandbox, one: Node, two: Node) -> str:
+    """Let the second node's flanneld stand still until etcd has taken its lease back and the first node has noticed; the key."""
+    flags = ["--etcd-endpoints", ETCD, "--subnet-file", str(two.subnet_file)]
+    two.daemons.append(sandbox.start([sys.executable, "-c", BRIEF, *flags], f"{two.name}-brief", two.pid))
+    two.ready()
+    two.flanneld.stand_still()
+    key = f"{SUBNETS}{two.subnet.network_address}-24"
+    until(lambda: not sandbox.etcdctl(f"get --keys-only {key}").strip(), "the end of the lease")
+    until(lambda: one.flanneld.said(f"Subnet removed: {two.subnet}"), "the end of the route")
+    return key
+
+
+def test_a_flanneld_that_stood_still_for_longer_than_its_lease_ends_and_gets_the_same_subnet(sandbox: Sandbox) -> None:
+    """As flannel, it ends when its lease is gone, for its supervisor to start it anew; the other nodes follow both."""
+    sandbox.configure('{"Network":"10.244.0.0/16","Backend":{"Type":"host-gw"}}')
+    one, two = sandbox.add_node(1), sandbox.add_node(2)
+    one.start_flanneld()
+    one.ready()
+    stopped_beyond_its_lease(sandbox, one, two)
+    before, flanneld = two.subnet, two.flanneld
+    flanneld.go_on()
+    assert flanneld.wait() == 0 and flanneld.said(REVOKED)
+    two.start_flanneld()
+    two.ready()
+    assert two.subnet == before and two.flanneld.said(f"Found previously leased subnet ({before}), reusing")
+    until(lambda: f"{before} via {two.address}" in one.run("ip route"), "the way to it")
+
+
+def test_a_subnet_that_another_node_took_meanwhile_is_not_taken_for_ones_own(sandbox: Sandbox) -> None:
+    """Its watch broke, and etcd has forgotten what happened: all that flanneld finds under its subnet is another node's lease."""
+    sandbox.configure('{"Network":"10.244.0.0/16","Backend":{"Type":"host-gw"}}')
+    one, two = sandbox.add_node(1), sandbox.add_node(2)
+    one.start_flanneld()
+    one.ready()
+    key = stopped_beyond_its_lease(sandbox, one, two)
+    before, flanneld = two.subnet, two.flanneld
+    value = sandbox.etcdctl(f"get --print-value-only {SUBNETS}{one.subnet.network_address}-24").strip()
+    sandbox.etcdctl(f"put {key} '{value.replace(one.address, '192.168.1.3')}'")
+    revision = re.search(r'"revision":(\d+)', sandbox.etcdctl("get / -w json"))
+    assert revision
+    sandbox.etcdctl(f"compact {revision[1]}")
+    sandbox.stop_etcd()
+    sandbox.start_etcd()
+    flanneld.go_on()
+    assert flanneld.wait() == 0 and flanneld.said(REVOKED)
+    two.start_flanneld()
+    two.ready()
+    assert two.subnet != before
+    until(lambda: f"{two.subnet} via {two.address}" in one.run("ip route"), "the way to it")
+    assert f"{before} via 192.168.1.3" in one.run("ip route")
 
 
 def test_a_renewal_that_fails_is_logged_and_the_daemon_goes_on(sandbox: Sandbox) -> None:

@@ -86,6 +86,20 @@ def test_nginx_service_holds_without_root() -> None:
     assert "checks held" in ran.stdout
 
 
+def test_a_containers_root_has_no_say_over_namespaces_and_needs_none() -> None:
+    """uid 0 as an engine leaves it: without CAP_SYS_ADMIN. It runs the lab in a user namespace, or is told what keeps it from that."""
+
+    def without(*capabilities: str) -> subprocess.CompletedProcess[str]:
+        less = ",".join(f"-{one}" for one in capabilities)
+        argv = ["setpriv", "--bounding-set", less, "--inh-caps", less, sys.executable, "-m", "lab", "run", "nginx-service"]
+        return subprocess.run(argv, env=environment(), capture_output=True, text=True, timeout=120, check=False)
+
+    ran = without("sys_admin")
+    assert ran.returncode == 0, ran.stdout[-3000:] + ran.stderr
+    refused = without("sys_admin", "setfcap")
+    assert (refused.returncode, refused.stdout) == (3, "") and "--user 1000:1000" in refused.stderr
+
+
 def test_a_lab_in_the_background_without_root() -> None:
     name = f"user-{os.getpid()}"
     script = f"""

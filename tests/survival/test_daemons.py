@@ -1,104 +1,19 @@
-"""Every daemon killed and restarted under traffic: what breaks meanwhile, what does not, and that it heals. One lab, one story a daemon.
-
-Three flows run all the time: from a pod to a pod on another node (flanneld's road), from a pod to a service (kube-proxy's rules), and between
-two pods of one node (neither's).
-"""
+"""Every daemon killed and restarted under traffic: what breaks meanwhile, what does not, and that it heals. One lab, one story a daemon."""
 
 from __future__ import annotations
 
+import re
 import time
-from collections.abc import Callable
 from functools import partial
-from pathlib import Path
-from typing import Any
 
 import pytest
 
-from lab.cluster.wanted import wanted
 from lab.fabric.process import must
 from lab.master.client import ApiError
-from lab.model import catalog, load
-from lab.model.manifests import load_manifests
-from tests.sandboxed import together
-from tests.survival.traffic import Flow
+from tests.survival.world import FAR_NODE, MASTER, NODE, ORDER, World, stories, writable
 from tests.waiting import until
 
 pytestmark = pytest.mark.e2e
-
-MANIFEST = """
-apiVersion: v1
-kind: Pod
-metadata: {name: near}
-spec: {nodeName: zenlinnode1, containers: [{name: echo, image: echo, ports: [{containerPort: 8080}]}]}
----
-apiVersion: v1
-kind: Pod
-metadata: {name: far, labels: {app: far}}
-spec: {nodeName: zenlinnode2, containers: [{name: web, image: nginx, ports: [{containerPort: 80}]}]}
----
-apiVersion: v1
-kind: Pod
-metadata: {name: caller}
-spec: {nodeName: zenlinnode1, containers: [{name: u, image: ubuntu}]}
----
-apiVersion: v1
-kind: Service
-metadata: {name: far}
-spec: {clusterIP: 10.96.1.1, selector: {app: far}, ports: [{port: 80}]}
-"""
-NODE = "zenlinnode1"
-MASTER = "zenlin"
-
-
-class World:
-    """The lab with its three flows."""
-
-    def __init__(self, place: Path) -> None:
-        from lab.cluster.boot import boot
-
-        self.lab = boot(wanted(load.read_topology(catalog.find_topology("zenlin")), load_manifests(MANIFEST, "test.yaml")))
-        caller = self.lab.pod("caller")
-        self.near = Flow("near", caller, str(self.lab.pod_object("near").pod_ip), 8080, place)
-        self.far = Flow("far", caller, str(self.lab.pod_object("far").pod_ip), 80, place)
-        self.service = Flow("service", caller, "10.96.1.1", 80, place)
-        self.flows = (self.near, self.far, self.service)
-        self.all_work(0.0)
-
-    def all_work(self, since: float) -> None:
-        for flow in self.flows:
-            flow.await_health(since)
-
-    def kill(self, machine: str, daemon: str) -> float:
-        """SIGKILL; the moment after it."""
-        self.lab.daemon(machine, daemon).kill()
-        return time.monotonic()
-
-    def start(self, machine: str, daemon: str) -> float:
-        """Start it as its operator would; the moment at which it is back."""
-        self.lab.units.act(machine, daemon, "start")
-        return time.monotonic()
-
-    def untouched(self, since: float, *flows: Flow) -> None:
-        """Flows that have not been broken since then, in many connections."""
-        for flow in flows:
-            until(lambda flow=flow: len(flow.attempts(since)) >= 20, f"connections of {flow.name}")  # type: ignore[misc]
-            assert not flow.fails(since), f"{flow.name} broke"
-
-    def create(self, name: str, **spec: Any) -> None:
-        container = {"name": "c", "image": "ubuntu"}
-        self.lab.api.create({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": {"containers": [container], **spec}})
-
-    def phase(self, name: str) -> str:
-        return str(self.lab.api.get("pods", name, "default")["status"].get("phase"))
-
-    def restarts(self, name: str) -> int:
-        return int(self.lab.api.get("pods", name, "default")["status"]["containerStatuses"][0]["restartCount"])
-
-    def delete(self, name: str) -> None:
-        self.lab.api.delete("pods", name, "default", grace=0)
-
-    def write(self, name: str) -> None:
-        self.lab.api.create({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "namespace": "default"}, "data": {}})
 
 
 def flanneld_carries_every_packet_and_only_those_between_nodes(world: World) -> None:
@@ -140,19 +55,11 @@ def without_etcd_packets_flow_and_a_write_is_refused_with_words(world: World) ->
         world.write("lost")
     world.untouched(dead, *world.flows)
     world.start(MASTER, "etcd")
-    until(partial(_writable, world, "kept"), "a write after etcd's return")
+    until(partial(writable, world, "kept"), "a write after etcd's return")
     world.create("after-etcd", nodeName=NODE)
     until(lambda: world.phase("after-etcd") == "Running", "a new pod after etcd's return")
     world.delete("after-etcd")
     world.untouched(dead, *world.flows)
-
-
-def _writable(world: World, name: str) -> bool:
-    try:
-        world.write(name)
-    except ApiError as error:
-        return error.code == 409
-    return True
 
 
 def without_the_scheduler_a_new_pod_waits(world: World) -> None:
@@ -194,14 +101,46 @@ def a_kubelet_that_dies_takes_no_pod_with_it(world: World) -> None:
     world.untouched(dead, *world.flows)
 
 
-def a_workload_that_dies_is_started_again(world: World) -> None:
-    pod = world.lab.pod("far")
-    dead = time.monotonic()
-    must(pod.run("pkill -KILL -o nginx"))
-    until(lambda: any(not one.fine for flow in (world.far, world.service) for one in flow.attempts(dead)), "a refused connection")
+def pods_outlive_a_killed_runtime_until_the_next_one_ends_them(world: World) -> None:
+    """Nobody knows them any more: the kubelet stops with the runtime. Both started again, the pod is made anew, once."""
+    restarts, address = world.restarts("far"), world.lab.pod_object("far").pod_ip
+    sleepers = _sleepers(world)
+    world.create("hosted", nodeName=FAR_NODE, hostNetwork=True)
+    until(lambda: world.phase("hosted") == "Running", "a pod in the node's own network")
+    hosted = _sleepers(world) - sleepers
+    assert len(hosted) == 1
+    dead = world.kill(FAR_NODE, "runtime")
+    until(lambda: world.lab.daemon(FAR_NODE, "kubelet").ended() == 1, "the end of the kubelet without its runtime")
+    assert "the container runtime has gone" in world.lab.daemon(FAR_NODE, "kubelet").last_words()
+    world.create("unheard", nodeName=FAR_NODE, hostNetwork=True)  # far's address is to stay free
+    world.untouched(dead, *world.flows)
+    begun = world.start(FAR_NODE, "runtime")
+    world.far.await_failure(begun)
+    world.service.await_failure(begun)
     world.untouched(dead, world.near)
-    world.all_work(dead)
-    until(lambda: world.restarts("far") >= 1, "the restart in the pod's status")
+    until(lambda: not re.search(r"\bveth", must(world.lab.node(FAR_NODE).run("ip -br link"))), "the end of the wires of pods that have ended")
+    until(lambda: not hosted & _sleepers(world), "the end of the pod in the node's network")
+    world.start(FAR_NODE, "kubelet")
+    until(lambda: (world.phase("far"), world.phase("unheard")) == ("Running", "Running"), "the pods under the new runtime")
+    until(lambda: (world.restarts("far"), world.restarts("hosted")) == (restarts + 1, 1), "the restarts in the pods' status")
+    world.delete("unheard")
+    world.delete("hosted")
+    assert world.lab.pod_object("far").pod_ip == address
+    world.all_work(time.monotonic())
+
+
+def _sleepers(world: World) -> set[str]:
+    """The processes of all pods whose image is ubuntu, in the whole lab."""
+    return set(must(world.lab.master.run("pgrep -x sleep")).split())
+
+
+def a_workload_that_dies_is_started_again(world: World) -> None:
+    """So fast that perhaps no connection is refused."""
+    restarts, dead = world.restarts("far"), time.monotonic()
+    must(world.lab.pod("far").run("pkill -KILL -o nginx"))
+    until(lambda: world.restarts("far") == restarts + 1, "the restart in the pod's status")
+    world.untouched(dead, world.near)
+    world.all_work(time.monotonic())
 
 
 def all_of_them_together(world: World) -> None:
@@ -211,29 +150,13 @@ def all_of_them_together(world: World) -> None:
         world.kill(machine, daemon)
     world.far.await_failure(dead)
     world.untouched(dead, world.near)
-    for machine, daemon in sorted(victims, key=lambda one: ("etcd", "kube-apiserver", "flanneld").index(one[1]) if one[1] in _EARLY else 9):
+    for machine, daemon in sorted(victims, key=lambda one: ORDER.index(one[1])):
         world.start(machine, daemon)
     world.all_work(time.monotonic())
-    until(partial(_writable, world, "risen"), "a write")
+    until(partial(writable, world, "risen"), "a write")
     world.create("after-all", nodeName=NODE)
     until(lambda: world.phase("after-all") == "Running", "a new pod after all")
     world.delete("after-all")
-
-
-_EARLY = ("etcd", "kube-apiserver", "flanneld")
-
-
-def _timed(check: Callable[[World], None]) -> Callable[[World], None]:
-    """The check, and a line with how long each flow was broken in it."""
-
-    def timed(world: World) -> None:
-        begun = time.monotonic()
-        check(world)
-        broken = {flow.name: f"{flow.outage(begun):.2f} s" for flow in world.flows if flow.outage(begun)}
-        print(f"{check.__name__.replace('_', ' ')}: connections failed for {broken or 'no moment'}", flush=True)
-
-    timed.__name__ = check.__name__
-    return timed
 
 
 CHECKS = (
@@ -244,15 +167,13 @@ CHECKS = (
     without_the_scheduler_a_new_pod_waits,
     without_the_controllers_a_deployment_is_only_a_wish,
     a_kubelet_that_dies_takes_no_pod_with_it,
+    pods_outlive_a_killed_runtime_until_the_next_one_ends_them,
     a_workload_that_dies_is_started_again,
     all_of_them_together,
 )
 
 
-@pytest.fixture(name="results", scope="module")
-def _results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    place = tmp_path_factory.mktemp("daemons")
-    return together(place / "results.json", lambda: World(place), [_timed(check) for check in CHECKS])
+_results = stories("daemons", World, CHECKS)
 
 
 @pytest.mark.parametrize("check", [check.__name__ for check in CHECKS])

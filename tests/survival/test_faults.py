@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import time
 from functools import partial
@@ -13,8 +14,7 @@ import pytest
 from lab.fabric.mininet import Host
 from lab.fabric.process import must
 from lab.master.client import ApiError
-from tests.sandboxed import together
-from tests.survival.test_daemons import MASTER, NODE, World, _timed, _writable
+from tests.survival.world import MASTER, NODE, World, stories, writable
 from tests.waiting import until
 
 pytestmark = pytest.mark.e2e
@@ -65,7 +65,7 @@ def a_full_disk_stops_etcd_and_nothing_that_flows(world: World) -> None:
     if world.lab.daemon(MASTER, "etcd").ended() is not None:
         assert "no space left" in world.lab.daemon(MASTER, "etcd").log.read_text()
         world.start(MASTER, "etcd")
-    until(partial(_writable, world, "room-again"), "a write with room again")
+    until(partial(writable, world, "room-again"), "a write with room again")
     world.create("after-full", nodeName=NODE)
     until(lambda: world.phase("after-full") == "Running", "a new pod with room again")
     world.delete("after-full")
@@ -88,17 +88,56 @@ def _refusal(world: World, name: str) -> str:
     return ""
 
 
+def a_link_that_loses_and_delays_breaks_some_connections_of_its_node(world: World) -> None:
+    """Each of them passes it twice and more, with 0.3 s of patience: less than TCP's first second."""
+    lossy = time.monotonic()
+    world.lab.fault(NODE, "loss 50 delay 5")
+    until(lambda: any(not one.fine for one in world.far.attempts(lossy)), "a connection that fails")
+    world.untouched(lossy, world.near)
+    world.lab.fault(NODE, "clear")
+    world.all_work(time.monotonic())
+
+
+def daemons_without_a_free_descriptor_go_on_when_they_have_some(world: World) -> None:
+    """Nobody on the node, nor the apiserver, may open a file or socket any more: what is open works on, and nobody ends."""
+    starved = [*world.lab.daemons[NODE].values(), world.lab.daemon(MASTER, "kube-apiserver")]
+    before = [resource.prlimit(one.pid, resource.RLIMIT_NOFILE, (3, _hard(one.pid))) for one in starved]
+    begun = time.monotonic()
+    rules = world.lab.daemon(NODE, "kube-proxy").log
+    mark = rules.stat().st_size
+    try:
+        world.create("hungry", nodeName=NODE)
+        service = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "hungry", "namespace": "default"}}
+        world.lab.api.create({**service, "spec": {"clusterIP": "10.96.1.3", "selector": {"app": "far"}, "ports": [{"port": 80}]}})
+        until(lambda: "Too many open files" in rules.read_text()[mark:], "kube-proxy's words")
+        world.untouched(begun, *world.flows)
+        assert world.phase("hungry") == "Pending"
+        assert [one.name for one in starved if one.ended() is not None] == []
+    finally:
+        for one, limits in zip(starved, before, strict=True):
+            if one.ended() is None:
+                resource.prlimit(one.pid, resource.RLIMIT_NOFILE, limits)
+    until(lambda: world.phase("hungry") == "Running", "the pod that came meanwhile")
+    until(lambda: world.lab.pod("caller").run("curl -s -m 1 10.96.1.3").status == 0, "the service that came meanwhile")
+    world.lab.api.delete("services", "hungry", "default")
+    world.delete("hungry")
+    assert [one.name for one in starved if one.ended() is not None] == []
+
+
+def _hard(pid: int) -> int:
+    return resource.prlimit(pid, resource.RLIMIT_NOFILE)[1]
+
+
 CHECKS = (
     a_pulled_cable_cuts_one_node_off_until_it_is_back,
     a_node_that_stands_still_goes_on_where_it_was,
     a_full_disk_stops_etcd_and_nothing_that_flows,
+    a_link_that_loses_and_delays_breaks_some_connections_of_its_node,
+    daemons_without_a_free_descriptor_go_on_when_they_have_some,
 )
 
 
-@pytest.fixture(name="results", scope="module")
-def _results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    place = tmp_path_factory.mktemp("faults")
-    return together(place / "results.json", lambda: World(place), [_timed(check) for check in CHECKS])
+_results = stories("faults", World, CHECKS)
 
 
 @pytest.mark.parametrize("check", [check.__name__ for check in CHECKS])

@@ -20,32 +20,14 @@ from typing import Any
 import pytest
 import yaml
 
-from lab.cluster.wanted import wanted
 from lab.fabric.logfiles import LOGS
 from lab.master.etcdclient import EtcdClient
-from lab.model import catalog, load
-from lab.model.manifests import load_manifests
 from tests.sandboxed import together
+from tests.survival.world import MANIFEST, NODE, booted
 from tests.waiting import until
 
 pytestmark = pytest.mark.e2e
 
-MANIFEST = """
-apiVersion: v1
-kind: Pod
-metadata: {name: far, labels: {app: far}}
-spec: {nodeName: zenlinnode2, containers: [{name: web, image: echo, ports: [{containerPort: 8080}]}]}
----
-apiVersion: v1
-kind: Pod
-metadata: {name: caller}
-spec: {nodeName: zenlinnode1, containers: [{name: u, image: ubuntu}]}
----
-apiVersion: v1
-kind: Service
-metadata: {name: far}
-spec: {clusterIP: 10.96.1.1, selector: {app: far}, ports: [{port: 80, targetPort: 8080}]}
-"""
 CANARY = "/tmp/lab-escaped-canary"
 SHORT, FULL = 200, 3000
 PLAIN = (
@@ -62,9 +44,7 @@ class World:
     """The lab, and what it looked like before anybody wrote anything."""
 
     def __init__(self, seed: int, examples: int) -> None:
-        from lab.cluster.boot import boot
-
-        self.lab = boot(wanted(load.read_topology(catalog.find_topology("zenlin")), load_manifests(MANIFEST, "test.yaml")))
+        self.lab = booted()
         self.dice, self.examples = random.Random(seed), examples
         self.etcd = EtcdClient(["http://127.0.0.1:2379"])
         self.pids = {(machine, name): one.pid for machine, daemons in self.lab.daemons.items() for name, one in daemons.items()}
@@ -256,13 +236,13 @@ def requests_to_the_apiserver(world: World) -> None:
 
 
 def requests_to_the_kubelet(world: World) -> None:
-    _requests(world, str(world.lab.topology.node("zenlinnode1").address.ip), 10250)
+    _requests(world, str(world.lab.topology.node(NODE).address.ip), 10250)
     world.is_well()
 
 
 def datagrams_to_flanneld(world: World) -> None:
     """From another node's address, and from a client outside: rubbish, half packets, packets that lie about their length, whole ones."""
-    target = (str(world.lab.topology.node("zenlinnode1").address.ip), 8285)
+    target = (str(world.lab.topology.node(NODE).address.ip), 8285)
     header = bytes.fromhex("45000054000040000401000001020304") + socket.inet_aton("10.244.1.2")
     for host in (world.lab.master, world.lab.client()):
         with host.namespace.entered(), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as door:

@@ -26,8 +26,8 @@ while True:
 """
 
 
-BROKEN = 3
-"""So many failures in a row are a broken road; fewer may be a machine that was busy for 0.3 s."""
+BROKEN, SILENT = 3, 20
+"""Failures in a row: so many are seen on a road that is known to be broken, and so many, 6 s, are none of a machine that is only busy."""
 
 
 @dataclass(frozen=True)
@@ -55,10 +55,10 @@ class Flow:
         found = [Attempt(float(begun), float(ended), fine == "1") for begun, ended, fine in map(str.split, lines)]
         return [one for one in found if one.begun >= since]
 
-    def fails(self, since: float) -> bool:
-        """Whether it was broken: BROKEN in a row, all begun since then, have failed."""
+    def fails(self, since: float, times: int = BROKEN) -> bool:
+        """Whether it was broken: so many in a row, all begun since then, have failed."""
         attempts = self.attempts(since)
-        return any(not any(one.fine for one in attempts[place : place + BROKEN]) for place in range(len(attempts) - BROKEN + 1))
+        return any(not any(one.fine for one in attempts[place : place + times]) for place in range(len(attempts) - times + 1))
 
     def works(self, since: float, times: int = 5) -> bool:
         """Whether the last `times`, all begun since then, came about."""
