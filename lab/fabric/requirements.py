@@ -33,6 +33,8 @@ PYTHON_PACKAGES = {
     "aiohttp": Text("the HTTP servers of the apiserver and the kubelets", "apiserver 和 kubelet 的 HTTP 服务器"),
     "cryptography": Text("the certificate of the apiserver's HTTPS", "apiserver 的 HTTPS 证书"),
     "dnspython": Text("the cluster's DNS server", "集群的 DNS 服务器"),
+    "h2": Text("the apiserver's connection to etcd", "apiserver 与 etcd 之间的连接"),
+    "httptools": Text("reads the answers of the apiserver and of etcd", "读取 apiserver 和 etcd 的应答"),
     "mininet": Text("nodes, links and a command line", "节点、链路和命令行"),
     "pyroute2": Text("talks to the kernel", "与内核通信"),
     "PyYAML": Text("reads what people write", "读取用户编写的文件"),

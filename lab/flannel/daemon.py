@@ -60,6 +60,18 @@ def main(argv: Sequence[str]) -> int:
     with to_stderr("flanneld") as log:
         try:
             flags = parse(argv, os.environ)
+        except LabError as error:
+            log.error("%s", error)
+            return error.status
+        except SystemExit as end:  # argparse printed the help
+            return end.code if isinstance(end.code, int) else 0
+    return run(flags)
+
+
+def run(flags: Flags) -> int:
+    """What `main` does with flags that it has understood."""
+    with to_stderr("flanneld") as log:
+        try:
             if flags.version:
                 print(f"v0.8.0 (lab {__version__})", file=sys.stderr)  # noqa: T201 (not a log line)
                 return 0
@@ -71,8 +83,6 @@ def main(argv: Sequence[str]) -> int:
         except LabError as error:
             log.error("%s", error)
             return error.status
-        except SystemExit as end:  # argparse printed the help
-            return end.code if isinstance(end.code, int) else 0
 
 
 class Daemon:

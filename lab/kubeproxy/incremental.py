@@ -208,18 +208,38 @@ def _text(
     return "\n".join(lines) + "\n" if lines else ""
 
 
-def by_chain(text: str) -> dict[Chain, Lines]:
-    """iptables-save's output: each chain with its rules in order; chains without rules too."""
-    found: dict[Chain, list[str]] = {}
-    table = ""
-    for line in text.splitlines():
-        if line.startswith("*"):
-            table = line[1:].strip()
+def chains_of(text: str) -> Iterator[tuple[Chain, Lines]]:
+    """iptables-save's output chain by chain, with its rules in order; of each table those without rules last.
+
+    One after the other, because all at once they are several times as large as what is kept of them, and a process does not get smaller again.
+    """
+    table, chain = "", ""
+    rules: list[str] = []
+    empty: dict[str, None] = {}
+    for line in _lines(text):
+        named = line.split(" ", 2)[1] if line.startswith("-A ") else ""
+        if rules and named != chain:
+            yield (table, chain), tuple(rules)
+            rules = []
+        if named:
+            chain = named
+            empty.pop(chain, None)
+            rules.append(line.rstrip())
+        elif line.startswith("*"):
+            table, empty = line[1:].strip(), {}
         elif line.startswith(":"):
-            found.setdefault((table, line[1:].split(" ", 1)[0]), [])
-        elif line.startswith("-A"):
-            found.setdefault((table, line.split(" ", 2)[1]), []).append(line.rstrip())
-    return {key: tuple(lines) for key, lines in found.items()}
+            empty[line[1:].split(" ", 1)[0]] = None
+        elif line.startswith("COMMIT"):
+            yield from (((table, name), ()) for name in empty)
+
+
+def _lines(text: str) -> Iterator[str]:
+    start = 0
+    while start < len(text):
+        end = text.find("\n", start)
+        end = len(text) if end < 0 else end
+        yield text[start:end]
+        start = end + 1
 
 
 def as_saved(lines: Lines) -> Lines:
