@@ -7,8 +7,7 @@ FROM debian:12-slim
 
 WORKDIR /opt/lab
 COPY . .
-# kubectl, which some scenarios type, is in Debian's kubernetes-client; no other distribution has it under this name, so lab.sh leaves it out.
-RUN ./lab.sh setup && apt-get install -y --no-install-recommends kubernetes-client && rm -rf /var/lib/apt/lists/* /root/.cache
+RUN ./lab.sh setup && rm -rf /var/lib/apt/lists/* /root/.cache
 
 RUN useradd --create-home --uid 1000 lab && install -d -o lab -g lab /reports
 VOLUME /reports

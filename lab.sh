@@ -168,7 +168,23 @@ ensure_packages() {
     exit 3
 }
 
-# By themselves, because not every distribution that apt-get serves has them; a test that misses one says so.
+# By themselves, because not every distribution that apt-get serves has them: Ubuntu has no kubectl. Nothing else fails for that.
+ensure_optional_packages() {
+    packages=$(missing_packages optional)
+    [ -n "$packages" ] || return 0
+    # shellcheck disable=SC2086 # one word a package
+    set -- $packages
+    if command -v apt-get >/dev/null 2>&1 && is_root; then
+        if in_lists "$@" || { apt update && in_lists "$@"; }; then
+            if install_packages "$@"; then return 0; fi
+        fi
+    fi
+    say "not installed: kubectl, which some scenarios type. Everything else runs without it. Your distribution may have it as"
+    say "kubernetes-client or kubectl; it is one program, and https://kubernetes.io/docs/tasks/tools/ tells how to put it on the PATH"
+}
+in_lists() { apt-cache show "$@" >/dev/null 2>&1; }
+
+# By themselves for the same reason; a test that misses one says so.
 ensure_test_packages() {
     packages=$(missing_packages test)
     [ -n "$packages" ] || return 0
@@ -237,6 +253,7 @@ set_up() {
     fi
     if [ "$2" = always ] || ! ready "$1"; then
         ensure_packages
+        ensure_optional_packages
         [ "$1" = run ] || ensure_test_packages
         ensure_venv "$1"
     fi

@@ -37,6 +37,8 @@ RUNTIME = [
     "aiohttp>=3.9,<4",
     "cryptography>=42,<60",
     "dnspython>=2.4,<3",
+    "h2>=4.1,<5",
+    "httptools>=0.6,<0.10",
     "mininet==2.3.0.dev6",
     "numpy>=1.24,<3",
     "pyroute2>=0.9.1,<0.10",

@@ -1,6 +1,6 @@
 """How quickly controllers and scheduler react, with the real etcd and the lab's apiserver; pods are only said to run.
 
-    python bench/controllers.py [--changes N] [--pods N]
+    python bench/controllers.py [--changes N] [--pods N] [--json]
 
     endpoints    milliseconds from asking for a change of a pod's readiness, and from the apiserver's answer to that, until a watch tells of
                  the changed Endpoints: median, 90th percentile, worst
@@ -13,12 +13,14 @@ Everything lives in a sandbox that ends with the run. Judges nothing.
 from __future__ import annotations
 
 import argparse
+import json
 import queue
 import statistics
 import sys
 import tempfile
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +39,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="How quickly controllers and scheduler react.")
     parser.add_argument("--changes", type=int, default=40)
     parser.add_argument("--pods", type=int, default=100)
+    parser.add_argument("--json", action="store_true", help="the same as one JSON document")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as directory, Sandbox(Path(directory)) as sandbox:
         sandbox.start_etcd()
@@ -46,14 +49,24 @@ def main() -> int:
             until(lambda: all(node.get("status") for node in master.client.list("nodes")["items"]), "the nodes")
             start = time.monotonic()
             master.client.create(a_deployment(replicas=FIRST))
-            print(f"twelve pods  {_bound(master, FIRST) - start:.2f} s")
+            first = _bound(master, FIRST) - start
             until(lambda: len(master.ready_ips("web")) == FIRST, "the endpoints")
-        _endpoints(master, given.changes)
+        endpoints = _endpoints(master, given.changes)
         before, start = _cpu(master), time.monotonic()
         master.client.patch("deployments", "web", "default", {"spec": {"replicas": FIRST + given.pods}})
-        print(f"{given.pods} more     {_bound(master, FIRST + given.pods) - start:.2f} s")
-        print("CPU          " + ", ".join(f"{name} {spent - before[name]:.2f} s" for name, spent in _cpu(master).items()))
+        more = _bound(master, FIRST + given.pods) - start
+        cpu = {name: round(spent - before[name], 2) for name, spent in _cpu(master).items()}
+    found = {"first_seconds": first, "more_pods": given.pods, "more_seconds": more, "cpu_seconds": cpu, "endpoints_ms": endpoints}
+    print(json.dumps(found, indent=2) if given.json else "\n".join(_table(found)))
     return 0
+
+
+def _table(found: dict[str, Any]) -> Iterator[str]:
+    yield f"twelve pods  {found['first_seconds']:.2f} s"
+    for name, one in found["endpoints_ms"].items():
+        yield f"endpoints    {one['median']:.1f}  {one['90th']:.1f}  {one['worst']:.1f} ms from {name}"
+    yield f"{found['more_pods']} more     {found['more_seconds']:.2f} s"
+    yield "CPU          " + ", ".join(f"{name} {spent:.2f} s" for name, spent in found["cpu_seconds"].items())
 
 
 def _bound(master: Master, count: int) -> float:
@@ -61,7 +74,8 @@ def _bound(master: Master, count: int) -> float:
     return time.monotonic()
 
 
-def _endpoints(master: Master, changes: int) -> None:
+def _endpoints(master: Master, changes: int) -> dict[str, dict[str, float]]:
+    """Milliseconds until a watch tells of changed endpoints: from asking for the change behind it, and from the answer to that."""
     told: queue.SimpleQueue[float] = queue.SimpleQueue()
     version = master.client.list("endpoints")["metadata"]["resourceVersion"]
 
@@ -83,9 +97,12 @@ def _endpoints(master: Master, changes: int) -> None:
         asked.append(end - start)
         answered.append(end - answer)
         time.sleep(0.03)  # what the change brings about elsewhere is over before the next
-    for name, times in (("from asking", asked), ("from the answer", answered)):
-        ordered = sorted(1000 * one for one in times)
-        print(f"endpoints    {statistics.median(ordered):.1f}  {ordered[len(ordered) * 9 // 10]:.1f}  {ordered[-1]:.1f} ms {name}")
+    return {"asking": _summary(asked), "the answer": _summary(answered)}
+
+
+def _summary(times: list[float]) -> dict[str, float]:
+    ordered = sorted(1000 * one for one in times)
+    return {"median": statistics.median(ordered), "90th": ordered[len(ordered) * 9 // 10], "worst": ordered[-1]}
 
 
 def _cpu(master: Master) -> dict[str, float]:

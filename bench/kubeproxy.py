@@ -1,6 +1,6 @@
 """What kube-proxy costs with few services and with many, each with two back ends: the real daemon, the real kernel.
 
-    python bench/kubeproxy.py [--sizes 100,1000,10000] [--ways WAY,...] [--rounds N] [--quick] [--json FILE]
+    python bench/kubeproxy.py [--sizes 100,1000,10000] [--ways WAY,...] [--rounds N] [--quick] [--json]
 
 Ways: 1.7/nft, 1.7/legacy, 1.33/nft, 1.33/legacy (iptables mode: layout of the rules and variant of iptables), nftables, userspace/nft,
 userspace/legacy. Userspace is measured up to 1000 services, unless it is named: it has a socket and two portals for each.
@@ -29,7 +29,6 @@ import shutil
 import socket
 import statistics
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -280,7 +279,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=0, help="of which the medians are told (3)")
     parser.add_argument("--changes", type=int, default=9, help="of a service's endpoints, a round (9)")
     parser.add_argument("--quick", action="store_true", help="100 and 1000 services, one round")
-    parser.add_argument("--json", metavar="FILE", help="write every figure of every round")
+    parser.add_argument("--json", action="store_true", help="every figure of every round as one JSON document")
     args = parser.parse_args()
     sizes = args.sizes or ([100, 1000] if args.quick else [100, 1000, 10000])
     ways = (args.ways or ",".join(WAYS)).split(",")
@@ -288,26 +287,26 @@ def main() -> int:
         parser.error(f"the ways are {', '.join(WAYS)}")
     rounds = args.rounds or (1 if args.quick else 3)
     machine = {"cpus": os.cpu_count(), "kernel": platform.release(), "python": platform.python_version(), "rounds": rounds}
-    print(f"{machine['cpus']} CPUs, Linux {machine['kernel']}, Python {machine['python']}, medians of {rounds}")
-    print(f"{'':17}{'services':>9}" + "".join(f"{name:>11}" for name, _, _ in COLUMNS.values()))
-    print(f"{'':17}{'':>9}" + "".join(f"{unit:>11}" for _, unit, _ in COLUMNS.values()), flush=True)
-    json_to = Path(args.json) if args.json else None
-    with json_to.open("w", encoding="utf-8") if json_to else tempfile.TemporaryFile("w") as sink:  # opened here: in the sandbox it may be hidden
+    if not args.json:
+        print(f"{machine['cpus']} CPUs, Linux {machine['kernel']}, Python {machine['python']}, medians of {rounds}")
+        print(f"{'':17}{'services':>9}" + "".join(f"{name:>11}" for name, _, _ in COLUMNS.values()))
+        print(f"{'':17}{'':>9}" + "".join(f"{unit:>11}" for _, unit, _ in COLUMNS.values()), flush=True)
 
-        def body() -> int:
-            results = []
-            for count in sizes:
-                for way in ways:
-                    if way.startswith("userspace") and count > USERSPACE_MOST and not args.ways:
-                        continue
-                    runs = [measure(way, count, args.changes) for _ in range(rounds)]
+    def body() -> int:
+        results = []
+        for count in sizes:
+            for way in ways:
+                if way.startswith("userspace") and count > USERSPACE_MOST and not args.ways:
+                    continue
+                runs = [measure(way, count, args.changes) for _ in range(rounds)]
+                results.append({"way": way, "services": count, "runs": [asdict(run) for run in runs]})
+                if not args.json:
                     print(row(way, count, runs), flush=True)
-                    results.append({"way": way, "services": count, "runs": [asdict(run) for run in runs]})
-            json.dump({"machine": machine, "results": results}, sink, indent=1)
-            sink.flush()
-            return 0
+        if args.json:
+            print(json.dumps({"machine": machine, "results": results}, indent=2), flush=True)
+        return 0
 
-        return sandbox.run(body)
+    return sandbox.run(body)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,8 @@ machine, so that their ratio means something on a busy one, too:
 
     make      seconds until all are wired, and milliseconds a host
     CPU       milliseconds of computing a host, of all processes; the kernel's own workers are not in it
-    memory    of the kernel and of processes, KiB a host: what the machine has less available (on a busy machine a rough figure)
+    processes KiB of memory a host that processes take, where what several share is divided between them
+    kernel    KiB of memory a host that the kernel takes: the whole machine's, so that what others do meanwhile is in it
     away      seconds until all have been taken away: for the lab, until its sandbox has ended
 
 Each runs in a sandbox of its own. Judges nothing.
@@ -22,7 +23,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -35,7 +35,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from bench import sizes
-from lab.fabric import sandbox
+from bench.apart import apart
 
 NETWORK = IPv4Network("10.0.0.0/16")
 MACS = 0x020000000000
@@ -112,10 +112,17 @@ def _mac(number: int) -> str:
     return ":".join(f"{byte:02x}" for byte in (MACS + number + 1).to_bytes(6, "big"))
 
 
-def _available() -> int:
-    """KiB that the machine could give to somebody new."""
-    line = next(one for one in Path("/proc/meminfo").read_text().splitlines() if one.startswith("MemAvailable"))
-    return int(line.split()[1])
+KERNELS = ("Slab", "KernelStack", "PageTables", "Percpu")
+"""Lines of /proc/meminfo with memory that namespaces, links and processes make the kernel take."""
+
+
+def _kernel_kib() -> int:
+    found = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
+    return sum(int(found[name].split()[0]) for name in KERNELS if name in found)
+
+
+def _processes_kib() -> int:
+    return sum(one.pss for one in sizes.used(with_memory=True).values()) // 1024
 
 
 def _cpu() -> float:
@@ -125,35 +132,24 @@ def _cpu() -> float:
 
 def measure(way: str, count: int) -> dict[str, Any]:
     """The figures of one way with so many hosts. Raises SystemExit when it fails."""
-    told, tell = os.pipe()
 
-    def body() -> int:
+    def body() -> dict[str, Any]:
         from lab.fabric import apply  # noqa: F401 (Mininet and pyroute2: importing them is not what is measured)
 
-        before, begun, spent = _available(), time.monotonic(), _cpu()
+        kernel_kib, processes_kib = _kernel_kib(), _processes_kib()
+        begun, spent = time.monotonic(), _cpu()
         stop = WAYS[way](count)
         seconds, spent = time.monotonic() - begun, _cpu() - spent
-        used = before - _available()
+        kernel_kib, processes_kib = _kernel_kib() - kernel_kib, _processes_kib() - processes_kib
         end = time.monotonic()
         stop()
-        os.write(tell, json.dumps({"make": seconds, "cpu": spent, "used": used, "end": end}).encode())
-        return 0
+        return {"make": seconds, "cpu": spent, "kernel": kernel_kib, "processes": processes_kib, "end": end}
 
-    child = os.fork()
-    if child == 0:
-        os.close(told)
-        os._exit(sandbox.run(body))
-    os.close(tell)
-    with os.fdopen(told) as channel:
-        text = channel.read()
-    _, status = os.waitpid(child, 0)
-    ended = time.monotonic()
-    if status or not text:
-        raise SystemExit(f"{way} with {count} hosts failed with status {os.waitstatus_to_exitcode(status)}")
-    found = json.loads(text)
+    found, ended = apart(body)
     return {
         "way": way, "hosts": count, "make_seconds": round(found["make"], 3), "ms_a_host": round(1000 * found["make"] / count, 2),
-        "cpu_ms_a_host": round(1000 * found["cpu"] / count, 2), "kib_a_host": round(found["used"] / count),
+        "cpu_ms_a_host": round(1000 * found["cpu"] / count, 2),
+        "processes_kib_a_host": round(found["processes"] / count), "kernel_kib_a_host": round(found["kernel"] / count),
         "away_seconds": round(ended - found["end"], 3),
     }  # fmt: skip
 
@@ -176,11 +172,12 @@ def main() -> None:
     args = parser.parse_args()
     found = []
     if not args.json:
-        print(f"{'way':8} {'hosts':>6} {'make':>9} {'a host':>9} {'CPU':>9} {'memory':>10} {'away':>8}")
+        print(f"{'way':8} {'hosts':>6} {'make':>9} {'a host':>9} {'CPU':>9} {'processes':>11} {'kernel':>9} {'away':>8}")
     for row in rows([int(one) for one in args.counts.split(",")], args.mininet_most):
         found.append(row)
         if not args.json:
-            text = "{way:8} {hosts:6} {make_seconds:7.2f} s {ms_a_host:6.2f} ms {cpu_ms_a_host:6.2f} ms {kib_a_host:6} KiB {away_seconds:6.2f} s"
+            text = "{way:8} {hosts:6} {make_seconds:7.2f} s {ms_a_host:6.2f} ms {cpu_ms_a_host:6.2f} ms"
+            text += " {processes_kib_a_host:7} KiB {kernel_kib_a_host:5} KiB {away_seconds:6.2f} s"
             print(text.format(**row), flush=True)
     if shutil.which("mnexec") is None:
         print("stock Mininet needs its program mnexec, which is not on this machine: install the package mininet", file=sys.stderr)

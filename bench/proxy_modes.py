@@ -1,20 +1,24 @@
 """The modes of kube-proxy side by side: what a sync costs, and a connection, with few and with many services. Run as root.
 
-python -m bench.proxy_modes [SERVICES]
+python -m bench.proxy_modes [SERVICES] [--json]
 """
 
 from __future__ import annotations
 
+import argparse
+import functools
+import json
 import sys
 import time
 from dataclasses import replace
 from ipaddress import IPv4Address
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from lab.fabric import sandbox
+from bench.apart import apart
 from lab.model.objects import Service, ServicePort
 from tests.e2e.proxy_world import MODES, Answer, World
 
@@ -37,7 +41,7 @@ def _connection(world: World, service: Service) -> float:
     return median(taken) * 1000
 
 
-def _measure(mode: str, count: int) -> int:
+def _measure(mode: str, count: int) -> dict[str, Any]:
     world = World(mode)
     node = world.nodes["n1"]
     world.nodes = {"n1": node}
@@ -52,16 +56,26 @@ def _measure(mode: str, count: int) -> int:
     world.set_pods(many[count // 2].name, "a")
     change = time.perf_counter() - begun
     last = _connection(world, replace(many[-1]))
-    print(f"{mode:14} {one:9.2f} ms {last:9.2f} ms {all_of_them:9.2f} s {change * 1000:9.0f} ms {len(world.rules('n1').splitlines()):9}")
-    return 0
+    lines = len(world.rules("n1").splitlines())
+    return {"mode": mode, "one_ms": one, "last_ms": last, "first_sync_seconds": all_of_them, "change_ms": change * 1000, "lines": lines}
 
 
 def main() -> None:
     """Every mode in a sandbox of its own."""
-    count = int(sys.argv[1]) if len(sys.argv) > 1 else 1000
-    print(f"{'':14} {'1 service':>12} {f'{count} services':>12} {'first sync':>11} {'1 change':>12} {'lines':>9}", flush=True)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("services", nargs="?", type=int, default=1000)
+    parser.add_argument("--json", action="store_true", help="the same as one JSON document")
+    args = parser.parse_args()
+    count, rows = args.services, []
+    if not args.json:
+        print(f"{'':14} {'1 service':>12} {f'{count} services':>12} {'first sync':>11} {'1 change':>12} {'lines':>9}", flush=True)
     for mode in MODES:
-        sandbox.run(lambda mode=mode: _measure(mode, count))
+        rows.append(apart(functools.partial(_measure, mode, count))[0])
+        if not args.json:
+            text = "{mode:14} {one_ms:9.2f} ms {last_ms:9.2f} ms {first_sync_seconds:9.2f} s {change_ms:9.0f} ms {lines:9}"
+            print(text.format(**rows[-1]), flush=True)
+    if args.json:
+        print(json.dumps({"services": count, "modes": rows}, indent=2))
 
 
 if __name__ == "__main__":

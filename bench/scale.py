@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import random
 import sys
 import time
@@ -30,9 +29,8 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from bench import pings, sizes
+from bench.apart import apart
 from lab.cluster.wanted import wanted
-from lab.errors import LabError
-from lab.fabric import sandbox
 
 MIB = 1 << 20
 
@@ -115,31 +113,8 @@ def table(found: dict[str, Any]) -> Iterator[str]:
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
     """A lab in a sandbox, and its figures. Raises SystemExit when the lab fails."""
-    told, tell = os.pipe()
-
-    def body() -> int:
-        try:
-            found = measured(args)
-        except LabError as error:
-            print(f"scale: {error}", file=sys.stderr)
-            return error.status
-        with os.fdopen(tell, "w") as channel:
-            json.dump(found | {"ended": time.monotonic()}, channel)
-        return 0
-
-    reading = os.fork()
-    if reading == 0:
-        os.close(told)
-        os._exit(sandbox.run(body))
-    os.close(tell)
-    with os.fdopen(told) as channel:
-        text = channel.read()
-    _, status = os.waitpid(reading, 0)
-    end = time.monotonic()
-    if status:
-        raise SystemExit(f"the lab failed with status {os.waitstatus_to_exitcode(status)}")
-    found: dict[str, Any] = json.loads(text)
-    return found | {"down_seconds": round(end - found.pop("ended"), 3)}
+    found, ended = apart(lambda: measured(args) | {"ended": time.monotonic()})
+    return found | {"down_seconds": round(ended - found.pop("ended"), 3)}
 
 
 def arguments(words: list[str] | None = None) -> argparse.Namespace:

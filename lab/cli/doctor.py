@@ -146,10 +146,13 @@ def _python() -> list[Row]:
 
 
 def _privileges() -> list[Row]:
-    from lab.fabric import container, host, requirements
+    from lab.fabric import container, host, kernel, requirements
 
     host.load_modules()
-    who = Text("as root", "以 root 身份") if os.geteuid() == 0 else Text("an ordinary user, by a user namespace", "普通用户，借助用户命名空间")
+    apart = Text("an ordinary user, by a user namespace", "普通用户，借助用户命名空间")
+    if os.geteuid() == 0:
+        apart = Text("root without CAP_SYS_ADMIN, by a user namespace", "没有 CAP_SYS_ADMIN 的 root，借助用户命名空间")
+    who = Text("as root", "以 root 身份") if kernel.may_administer() else apart
     rows = [Row("privilege", f"uid {os.geteuid()}", OK, "", who, "")]
     if engine := container.detect():
         inside = Text("this is a container: what it lacks, its engine or the host must give", "这是一个容器：缺少的东西要由容器引擎或宿主机提供")

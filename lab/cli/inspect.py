@@ -29,6 +29,8 @@ def run(args: argparse.Namespace) -> int:
     for machine in answer["machines"]:
         cards = ", ".join(f"{name} {address}".strip() for name, address in machine["interfaces"].items() if name != "lo")
         print(f"{machine['name']:40} {machine['kind']:8} {cards:44} {', '.join(machine['daemons'])}".rstrip())
+    for one in answer["faults"]:
+        print(f"\nFAULT  {one['machine']}  {one['text']}; `lab fault {one['machine']} clear` ends it")
     if answer["services"]:
         print(f"\n{'SERVICE':40} {'CLUSTER-IP':16} PORTS")
     for service in answer["services"]:

@@ -10,15 +10,12 @@ from typing import Any
 
 from lab.cli.exec import in_machine
 from lab.errors import MachineError
-from lab.fabric import process
+from lab.fabric import process, requirements
 
 EDITORS = ("KUBE_EDITOR", "EDITOR")
 """Variables of the caller's that kubectl may see: they name what `kubectl edit` opens."""
 
-HOW_TO_GET_IT = (
-    "kubectl is not on this machine. It is one program without dependencies: https://kubernetes.io/docs/tasks/tools/ tells where to get it;\n"
-    "put it on the PATH. Without it, `lab get pods` (nodes, svc, endpoints) prints the same tables."
-)
+WITHOUT_IT = "Without it, `lab get pods` (nodes, svc, endpoints) prints the same tables."
 
 
 def add_parser(subparsers: Any) -> None:
@@ -32,7 +29,8 @@ def add_parser(subparsers: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     """Become kubectl's parent, in the caller's directory, so that `-f FILE` means the same as outside."""
     if shutil.which("kubectl", path=process.environment()["PATH"]) is None:
-        raise MachineError(HOW_TO_GET_IT)
+        (program,) = (one for one in requirements.programs() if one.name == "kubectl")
+        raise MachineError(f"kubectl is not on this machine: {requirements.how_to_get(program)}.\n{WITHOUT_IT}")
     words = args.words[1:] if args.words[:1] == ["--"] else args.words
     editor = {name: os.environ[name] for name in EDITORS if name in os.environ}
     return in_machine(args.lab, "", ["kubectl", *words], os.getcwd(), editor)

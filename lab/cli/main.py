@@ -28,6 +28,7 @@ VERBS = {
     "capture": "lab.cli.capture",
     "kubectl": "lab.cli.kubectl",
     "daemon": "lab.cli.daemon",
+    "fault": "lab.cli.fault",
     "logs": "lab.cli.logs",
     "goto": "lab.cli.goto",
     "web": "lab.cli.web",

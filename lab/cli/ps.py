@@ -7,7 +7,11 @@ import json
 import time
 from typing import Any
 
+from lab.errors import LabError
 from lab.fabric import logfiles, registry
+
+_PATIENCE = 1.0
+"""Seconds for a lab to tell its faults; one that boots or traces tells none."""
 
 
 def add_parser(subparsers: Any) -> None:
@@ -27,6 +31,8 @@ def run(args: argparse.Namespace) -> int:
     for entry in known:
         row = _row(entry)
         print(f"{row['name']:20} {row['source']:20} {row['state']:8} {row['pid']:>8} {row['seconds']:>8} s")
+        for fault in row["faults"]:
+            print(f"    broken on purpose: {fault}")
         if row["state"] == "crashed":
             words = logfiles.last_words(entry.log) or ["nothing, as after SIGKILL or a crash of this machine"]
             print("    its last words: " + "\n                    ".join(words))
@@ -41,5 +47,17 @@ def _row(entry: registry.Entry) -> dict[str, Any]:
         "state": "up" if entry.running else "crashed",
         "pid": entry.pid,
         "seconds": int(time.time() - entry.since),
+        "faults": _faults(entry) if entry.running else [],
         "lastWords": [] if entry.running else logfiles.last_words(entry.log),
     }
+
+
+def _faults(entry: registry.Entry) -> list[str]:
+    """What is broken on purpose in a lab that answers."""
+    from lab.cluster import control
+
+    try:
+        answer, _ = control.ask(entry.socket, {"verb": "fault"}, timeout=_PATIENCE)
+    except LabError:
+        return []
+    return [f"{one['machine']} {one['text']}" for one in answer["faults"]]

@@ -22,9 +22,6 @@ from lab.flannel.backends import gce as gce_backend
 from lab.flannel.metadata import HOST
 from lab.model.topology import Node, Topology
 
-READY_TIMEOUT = 30.0
-"""Seconds; importing moto alone takes two, and several times that on a busy machine."""
-
 _NOWHERE = "/dev/null"
 
 
@@ -59,7 +56,7 @@ class Cloud:
         """Return when it answers. The wait is used to import what every flanneld will need. Raises BootError."""
         if self._kind == "aws-vpc":
             _warm()
-        self.running.wait_until(self._answers, READY_TIMEOUT, f"answer on port {web.PORT}")
+        self.running.wait_until(self._answers, f"answer on port {web.PORT}")
 
     def launch(self, node: Node) -> None:
         """A node has joined: make it an instance. Raises LabError when the cloud refuses."""
@@ -79,10 +76,10 @@ class Cloud:
     def _google(self, method: str, path: str, body: project.Json | None = None) -> None:
         """Begin an operation and wait until it is done."""
         operation = self._zonal(method, path, body)
-        deadline = time.monotonic() + READY_TIMEOUT
+        deadline = time.monotonic() + daemons.READY_TIMEOUT
         while operation["status"] != "DONE":
             if time.monotonic() > deadline:
-                raise CommandError(f"{self._router.name}: the cloud's operation {operation['name']} is not done after {READY_TIMEOUT:g} s")
+                raise CommandError(f"{self._router.name}: the cloud's operation {operation['name']} is not done after {daemons.READY_TIMEOUT:g} s")
             time.sleep(0.002)
             operation = self._zonal("GET", f"operations/{operation['name']}")
 
@@ -96,7 +93,7 @@ class Cloud:
 
     def _request(self, method: str, path: str, body: bytes) -> tuple[int, bytes]:
         with self._router.entered():
-            connection = http.client.HTTPConnection(HOST, web.PORT, timeout=READY_TIMEOUT)
+            connection = http.client.HTTPConnection(HOST, web.PORT, timeout=daemons.READY_TIMEOUT)
             try:
                 connection.request(method, path, body)
                 response = connection.getresponse()

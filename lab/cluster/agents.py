@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
+from functools import partial
+
 from lab.cluster import units
 from lab.cluster.facade import Cluster
 from lab.errors import UsageError
@@ -16,7 +20,8 @@ DNS_SERVICE = 10
 """The DNS server's place in the service network, where kubeadm puts it."""
 
 MANY_NODES, SYNC_SHARE = 20, 0.02
-"""From more nodes than this on kube-proxies gather changes, for so many seconds a node: they share one machine, and each change is a sync of all."""
+"""From more nodes than this on kube-proxies gather changes, for so many seconds a node, a second at least, which is Kubernetes' own choice
+today: they share one machine, and each change is a sync of all."""
 
 
 def import_daemons() -> None:
@@ -38,40 +43,54 @@ class Agents:
     def __init__(self, cluster: Cluster, server: str) -> None:
         self.cluster, self.server = cluster, server
 
-    def start(self, name: str) -> None:
-        """Start all three on a node that has its pod bridge, and return at once."""
-        self.start_runtime(name)
-        self.start_kubelet(name)
-        self.start_kube_proxy(name)
+    def start(self, *names: str) -> None:
+        """Start all three on nodes that have their pod bridges, and return at once."""
+        self._start([make(name) for make in (self._runtime, self._kubelet, self._kube_proxy) for name in names])
 
     def start_runtime(self, name: str) -> None:
         """Start a node's container runtime."""
-        host = self._free(name, "runtime")
-        from lab.kubelet import runtime
-
-        listening = protocol.listen(host.namespace)
-        number = listening.fileno()
-        self._daemons(host)["runtime"] = daemon.fork(host.namespace, "runtime", lambda: runtime.serve(number), keep=(number,))
-        listening.close()
-        self.cluster.pod_hosts.add_node(host)
+        self._start([self._runtime(name)])
 
     def start_kubelet(self, name: str) -> None:
         """Start a node's kubelet; pods that run already go on."""
-        host = self._free(name, "kubelet")
-        from lab.kubelet.daemon import main
-
-        argv = units.command_line(host, "kubelet", self.kubelet_flags(host))
-        self._daemons(host)["kubelet"] = daemon.fork(host.namespace, "kubelet", lambda: main(argv))
+        self._start([self._kubelet(name)])
 
     def start_kube_proxy(self, name: str, mode: str = "") -> None:
         """Start a node's kube-proxy, in the topology's mode unless told another."""
+        self._start([self._kube_proxy(name, mode)])
+
+    def _start(self, births: Sequence[daemon.Birth]) -> None:
+        for running in daemon.fork_all(births):
+            self.cluster.daemons.setdefault(running.namespace.name, {})[running.name] = running
+        for one in births:
+            for descriptor in one.keep:
+                os.close(descriptor)
+
+    def _runtime(self, name: str) -> daemon.Birth:
+        host = self._free(name, "runtime")
+        from lab.kubelet import runtime
+
+        number = protocol.listen(host.namespace).detach()
+        self.cluster.pod_hosts.add_node(host)
+        return daemon.Birth(host.namespace, "runtime", partial(runtime.serve, number), (number,))
+
+    def _kubelet(self, name: str) -> daemon.Birth:
+        host = self._free(name, "kubelet")
+        from lab.kubelet import daemon as kubelet
+        from lab.kubelet import flags
+
+        argv = units.command_line(host, "kubelet", self.kubelet_flags(host))
+        return daemon.Birth(host.namespace, "kubelet", units.ready(argv, flags.parse, kubelet.run, kubelet.main))
+
+    def _kube_proxy(self, name: str, mode: str = "") -> daemon.Birth:
         host = self._free(name, "kube-proxy")
-        from lab.kubeproxy.daemon import main
+        from lab.kubeproxy import daemon as kube_proxy
+        from lab.kubeproxy import flags
 
         argv = units.command_line(host, "kube-proxy", self.kube_proxy_flags(host))
         if mode:
             argv = units.merged(argv, ["--proxy-mode", mode])
-        self._daemons(host)["kube-proxy"] = daemon.fork(host.namespace, "kube-proxy", lambda: main(argv))
+        return daemon.Birth(host.namespace, "kube-proxy", units.ready(argv, flags.parse, kube_proxy.run, kube_proxy.main))
 
     def leave(self, name: str) -> None:
         """End a node's agents and pods, and take the node out of the apiserver's books."""
@@ -129,7 +148,7 @@ class Agents:
         if topology.has_flannel:
             flags["--cluster-cidr"] = str(topology.networks.pod)
         if len(topology.nodes) > MANY_NODES:
-            flags["--iptables-min-sync-period"] = f"{len(topology.nodes) * SYNC_SHARE:g}s"
+            flags["--iptables-min-sync-period"] = f"{max(1.0, len(topology.nodes) * SYNC_SHARE):g}s"
         words = [word for pair in flags.items() for word in pair]
         return [*words, "--masquerade-all"] if topology.kube_proxy.masquerade_all else words
 

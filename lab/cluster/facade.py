@@ -7,12 +7,13 @@ from ipaddress import IPv4Interface
 from typing import TYPE_CHECKING
 
 from lab.cluster import services
+from lab.cluster.faults import Faults
 from lab.cluster.podhosts import PodHosts
 from lab.errors import BootError, UsageError
 from lab.fabric.daemon import Daemon
 from lab.fabric.mininet import Host, Network
 from lab.fabric.process import Result
-from lab.master.client import ApiClient
+from lab.master.client import ApiClient, Unreachable
 from lab.model import fromapi
 from lab.model.manifests import Objects
 from lab.model.names import pick
@@ -43,6 +44,7 @@ class Cluster:
     remote    False: not a cluster elsewhere (lab.remote.facade)
     cloud     stands in for Amazon or Google where flannel's backend needs one
     bridges   of each node that has one: the pod bridge's address, and the MTU of its pods
+    faults    what is broken on purpose
     """
 
     remote = False
@@ -53,6 +55,7 @@ class Cluster:
         self.daemons: dict[str, dict[str, Daemon]] = {}
         self.cloud: Cloud | None = None
         self.pod_hosts = PodHosts(network)
+        self.faults = Faults(self)
         self.bridges: dict[str, tuple[IPv4Interface, int]] = {}
         self._api: ApiClient | None = None
         self._nodes: Nodes | None = None
@@ -109,6 +112,19 @@ class Cluster:
         else:
             running.stop()
 
+    def fault(self, who: str, words: str, way: str = "both", interface: str = "") -> None:
+        """Break something on purpose, or mend it, as `lab fault WHO WORDS` does: `loss 30 delay 50`, `down`, `up`, `pause`, `clear`.
+
+        way         of a link's loss, delay and rate: both, out or in, as the machine sees it
+        interface   which of its links; needed where it has several
+        Raises UsageError for wrong words and names, MachineError for what this kernel cannot do.
+        """
+        self.faults.act(who, words, way, interface)
+
+    def clear_faults(self) -> None:
+        """Mend everything that `fault` has broken."""
+        self.faults.clear()
+
     def add_node(self, node: Node) -> None:
         """Let a node join the running cluster: machine, wire, flanneld, pod bridge, kubelet, kube-proxy. Raises UsageError where it does not fit."""
         self._managers()[0].join(node)
@@ -144,9 +160,12 @@ class Cluster:
 
     @property
     def api(self) -> ApiClient:
-        """The lab's own way to the apiserver."""
+        """The lab's own way to the apiserver. Raises Unreachable while the master is paused, instead of waiting for it in vain."""
         if self._api is None:
             raise UsageError(f"the cluster {self.topology.name} has no apiserver yet")
+        if self.faults.is_paused(self.topology.master.name):
+            name = self.topology.master.name
+            raise Unreachable(f"{name} is paused, and its apiserver with it; `lab fault {name} resume` lets it go on")
         return self._api
 
     @api.setter
@@ -292,6 +311,7 @@ class Cluster:
 
     def stop(self) -> None:
         """Kill every daemon and let go of every machine."""
+        self.faults.end()
         for daemons in self.daemons.values():
             for daemon in daemons.values():
                 daemon.kill()

@@ -27,7 +27,7 @@ class Master:
         """Wait until the apiserver answers. Raises BootError."""
         client = ApiClient(f"unix:{headstart.SOCKET}", timeout=1.0)
         running = self.cluster.daemon(self.name, "kube-apiserver")
-        running.wait_until(lambda: _answers(client), daemon.PATIENCE, "answer")
+        running.wait_until(lambda: _answers(client), "answer")
         self.cluster.api = ApiClient(f"unix:{headstart.SOCKET}", timeout=10.0)
 
     def restart_apiserver(self) -> None:

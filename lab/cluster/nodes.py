@@ -15,9 +15,8 @@ from lab.cluster import units
 from lab.cluster.agents import Agents
 from lab.cluster.facade import Cluster
 from lab.errors import UsageError
-from lab.fabric import daemon, logfiles
+from lab.fabric import daemon, logfiles, process
 from lab.fabric.apply import Builder
-from lab.fabric.mininet import Host
 from lab.flannel import lease, subnetfile
 from lab.master import etcd
 from lab.master.etcdclient import EtcdClient, EtcdError
@@ -74,14 +73,14 @@ class Nodes:
     def start_etcd(self) -> None:
         """Start etcd again, on the data that it left, and return when it answers."""
         master = self.cluster.master
-        self._daemons(master)["etcd"] = etcd.start(master.namespace, self.cluster.topology.master.address.ip)
+        self._daemons(master.name)["etcd"] = etcd.start(master.namespace, self.cluster.topology.master.address.ip)
         self._await_etcd()
 
     def _await_etcd(self, writes: Iterable[tuple[str, str]] = ()) -> None:
         """Wait until etcd answers and has these keys."""
         pairs = list(writes)
         running = self.cluster.daemon(self.cluster.master.name, "etcd")
-        running.wait_until(lambda: self._written(pairs), daemon.PATIENCE, "answer from etcd")
+        running.wait_until(lambda: self._written(pairs), "answer from etcd")
 
     def _written(self, pairs: Iterable[tuple[str, str]]) -> bool:
         client = EtcdClient([f"http://127.0.0.1:{etcd.CLIENT_PORT}"])
@@ -106,20 +105,21 @@ class Nodes:
         """
         if not self.cluster.topology.has_flannel:
             raise UsageError(f"the topology {self.cluster.topology.name} has `podNetwork: docker`, so there is no flanneld to start")
-        marks = {}
-        for name in names:
-            host = self.cluster.node(name)
-            if (old := self._daemons(host).get("flanneld")) is not None and old.ended() is None:
-                raise UsageError(f"{name}: flanneld runs already, as process {old.pid}; stop it first")
-            marks[name] = daemon.log_of(host.namespace, "flanneld").stat().st_size
-            self._daemons(host)["flanneld"] = daemon.fork(host.namespace, "flanneld", self._flanneld(host))
+        births = [self._flanneld(name) for name in names]
+        marks = [daemon.log_of(one.namespace, one.name).stat().st_size for one in births]
+        started = daemon.fork_all(births)
+        for running in started:
+            self._daemons(running.namespace.name)["flanneld"] = running
         meanwhile()
-        for name, mark in marks.items() if wait else ():
-            running = self.cluster.daemon(name, "flanneld")
-            running.wait_until(_said(running, mark), daemon.PATIENCE, f"`{_RUNNING}` in its log")
+        for running, mark in zip(started, marks, strict=True) if wait else ():
+            running.wait_until(_said(running, mark), f"`{_RUNNING}` in its log")
 
-    def _flanneld(self, host: Host) -> Callable[[], int]:
+    def _flanneld(self, name: str) -> daemon.Birth:
+        host = self.cluster.node(name)
+        if (old := self._daemons(name).get("flanneld")) is not None and old.ended() is None:
+            raise UsageError(f"{name}: flanneld runs already, as process {old.pid}; stop it first")
         from lab.flannel import daemon as flanneld
+        from lab.flannel import flags
         from lab.flannel.backends import base
 
         base.maker(self.cluster.topology.flannel.backend.type)  # imported here, no flanneld has to
@@ -129,7 +129,9 @@ class Nodes:
         argv += ["--etcd-prefix", topology.flannel.etcd_prefix, "--iface", topology.node(host.name).interface]
         argv += ["--ip-masq"] if topology.flannel.ip_masq else []
         argv += ["--route-check", f"{ROUTE_CHECK_SECONDS:g}"]
-        return functools.partial(flanneld.main, units.command_line(host, "flanneld", argv))
+        parse = functools.partial(flags.parse, environ=process.environment())
+        argv = units.command_line(host, "flanneld", argv)
+        return daemon.Birth(host.namespace, "flanneld", units.ready(argv, parse, flanneld.run, flanneld.main))
 
     def build_bridge(self, name: str) -> None:
         """Give a node its pod bridge, with the address and MTU that flanneld's subnet file says, or with docker's own defaults."""
@@ -188,6 +190,7 @@ class Nodes:
         topology = self.cluster.topology
         if name == topology.master.name:
             raise UsageError(f"{name} is the master, and a lab without etcd is none; take another node away")
+        self.cluster.faults.forget(name)
         self.agents.leave(name)
         for running in self.cluster.daemons.pop(name, {}).values():
             running.kill()
@@ -205,8 +208,8 @@ class Nodes:
             text = files.of_machine(topology, machine.name)[files.HOSTS]
             self.cluster.host(machine.name).namespace.write_text(files.HOSTS, text)
 
-    def _daemons(self, host: Host) -> dict[str, daemon.Daemon]:
-        return self.cluster.daemons.setdefault(host.name, {})
+    def _daemons(self, name: str) -> dict[str, daemon.Daemon]:
+        return self.cluster.daemons.setdefault(name, {})
 
 
 def _said(running: daemon.Daemon, mark: int) -> Callable[[], bool]:

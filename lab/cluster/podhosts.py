@@ -12,6 +12,7 @@ from lab.errors import LabError
 from lab.fabric.mininet import Host, Interf, Network
 from lab.kubelet.records import PodRecord
 from lab.kubelet.runtimeclient import RuntimeClient
+from lab.plan.build import veth_of
 from lab.plan.operations import Interface
 
 
@@ -52,6 +53,18 @@ class PodHosts:
     def records(self) -> list[tuple[str, PodRecord]]:
         """Every pod that has a network of its own, with its node."""
         return [(node, record) for node in self._runtimes for record in self._pods(node)]
+
+    def of_node(self, node: str) -> list[Host]:
+        """The pods of a node that have a network of their own."""
+        self.refresh()
+        uids = {record.sandbox.uid for name, record in self.records() if name == node}
+        return [self.network.nameToNode[name] for name, uid in self._uids.items() if uid in uids]
+
+    def wire_of(self, name: str) -> tuple[str, str] | None:
+        """Where a pod's wire ends: its node, and the interface there; None for one that has gone."""
+        uid = self._uids.get(name)
+        found = ((node, record.sandbox) for node, record in self.records() if record.sandbox.uid == uid)
+        return next(((node, veth_of(sandbox.namespace, sandbox.name)) for node, sandbox in found), None)
 
     def _pods(self, node: str) -> list[PodRecord]:
         try:

@@ -56,8 +56,7 @@ def build(wanted: Wanted, stage: Stages, early: HeadStart) -> Cluster:
             nodes.build_bridge(name)
     with stage("apiserver, kubelets, kube-proxies"):
         master.start_controllers()
-        for name in names:
-            nodes.agents.start(name)
+        nodes.agents.start(*names)
         master.await_apiserver()
     with stage("pods"):
         pods.apply(wanted.objects, wanted.pins)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lab.cluster import control, targets
+from lab.cluster import control, delaystage, targets
 from lab.cluster.targets import Target
 from lab.errors import LabError, UsageError
 from lab.fabric.daemon import Daemon
@@ -90,7 +90,7 @@ def record(cluster: Cluster, wish: Wish, tunnels: dict[int, Tunnel]) -> Recordin
                 frame
                 for bundle in taps.frames
                 for frame in bundles.apart(bundle, tunnels)
-                if bundles.worth_keeping(frame, bundles.marks(sender.probe))
+                if bundles.worth_keeping(frame, bundles.marks(sender.probe)) and not frame.place.interface.startswith(delaystage.PREFIX)
             )
             found = replace(found, frames=tuple(sorted(frames, key=lambda one: one.time)))
             found = replace(found, machines=_machines(cluster, found, passes, unable | tracers.troubles))
@@ -154,6 +154,7 @@ def _machine(cluster: Cluster, probe: Probe, host: Host, passes: Mapping[str, tu
         passes=passes.get(name, ()),
         untraced=why.get(name, ""),
         conntrack=_conntrack(host, probe) if host.kind == "node" else (),
+        faults=tuple(cluster.faults.losing(name)),
     )  # fmt: skip
 
 

@@ -5,17 +5,22 @@ Each start also reads the machine's own file of extra flags, see `command_line`.
 
 from __future__ import annotations
 
+import contextlib
+import io
 import shlex
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
 
-from lab.errors import UsageError
+from lab.errors import LabError, UsageError
 from lab.fabric.mininet import Host
 
 if TYPE_CHECKING:
     from lab.cluster.facade import Cluster
     from lab.cluster.master import Master
     from lab.cluster.nodes import Nodes
+
+T = TypeVar("T")
 
 FLAGS = "/run/lab/flags"
 """The folder, on each machine, of the files with extra flags: one for a daemon, named after it."""
@@ -51,6 +56,20 @@ def merged(own: list[str], extra: list[str]) -> list[str]:
         if not dropping:
             kept.append(word)
     return kept + extra
+
+
+def ready(arguments: list[str], parse: Callable[[list[str]], T], run: Callable[[T], int], main: Callable[[list[str]], int]) -> Callable[[], int]:
+    """What a fork that is to be a daemon has to call: `run`, with the flags read here and now.
+
+    Reading them costs a process a megabyte, of pages that it shares no longer with the one it was forked from. Of flags that are wrong, or ask
+    for help, the daemon's `main` makes what it would make of them anywhere: words in its own log, and an exit status.
+    """
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            flags = parse(arguments)
+    except (LabError, SystemExit):
+        return partial(main, arguments)
+    return partial(run, flags)
 
 
 class Units:

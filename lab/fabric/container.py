@@ -14,9 +14,14 @@ MARKS = {"Docker": "/.dockerenv", "Podman": "/run/.containerenv"}
 """The file that an engine puts into its containers."""
 
 TUN_DEVICE = "give it to the container by `--device /dev/net/tun` (in Kubernetes `privileged: true`); on a host without it: `sudo modprobe tun`"
-TUN_MODE = "let the host's root do `chmod 666 /dev/net/tun`, or run the container as root"
+TUN_MODE = "let the host's root do `chmod 666 /dev/net/tun`, or run the container as root (`--user 0`)"
 USER_NAMESPACES = "let the host's root do `sysctl user.max_user_namespaces=10000`"
 BRIDGE_NETFILTER = "`sudo modprobe br_netfilter` on the host; a container cannot load it"
+ROOT = (
+    "root without capabilities cannot stand for itself in a user namespace: start the container as another user (`--user 1000:1000`), or give "
+    "root back that one capability (`--cap-add SETFCAP`)."
+)
+MASKED = "Its /proc is masked, too: `--security-opt systempaths=unconfined` (Podman: `--security-opt unmask=ALL`)."
 TELL_THE_ENGINE = "the container has to be started in another way"
 NAMESPACES = (
     "The container's seccomp or AppArmor profile refuses namespaces: start it with `--security-opt seccomp=deploy/seccomp.json "
@@ -34,3 +39,8 @@ def detect(root: Path = Path("/"), environ: Mapping[str, str] | None = None) -> 
     if environ.get("KUBERNETES_SERVICE_HOST"):
         return "Kubernetes"
     return next((engine for engine, mark in MARKS.items() if (root / mark.lstrip("/")).exists()), "")
+
+
+def proc_is_masked(mountinfo: str) -> bool:
+    """Whether something is mounted over a part of /proc, from the text of /proc/self/mountinfo; proc_pid_mountinfo(5). Pure."""
+    return any(fields[4].startswith("/proc/") for fields in map(str.split, mountinfo.splitlines()) if len(fields) > 4)

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from lab.errors import BootError
@@ -20,12 +21,14 @@ from lab.fabric import kernel, logfiles, process, signals
 from lab.fabric.logfiles import LOGS
 from lab.fabric.namespace import Namespace
 
+ROOM = "`ulimit -u`, or pids.max of its cgroup, says how many processes there may be"
+
 LOG_TAIL = 8
 """Lines of a daemon's log that go into the error message when it did not come up."""
 
-PATIENCE = 60.0
-"""Seconds in which a daemon of a boot has to be ready. What takes longest is a machine whose table of neighbours is full (lab.fabric.neighbours):
-there is room in it again 45 s after whoever has filled it is silent."""
+READY_TIMEOUT = 60.0
+"""Seconds in which a daemon of a boot has to be ready; it takes less than one on an idle machine. What takes longest is a machine whose table
+of neighbours is full (lab.fabric.neighbours): there is room in it again 45 s after whoever has filled it is silent."""
 
 
 class Daemon:
@@ -65,7 +68,7 @@ class Daemon:
                 os.killpg(self.pid, signal.SIGKILL)
             self._status = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
 
-    def wait_until(self, ready: Callable[[], bool], timeout: float, what: str) -> None:
+    def wait_until(self, ready: Callable[[], bool], what: str, timeout: float = READY_TIMEOUT) -> None:
         """Wait for `ready()`. Raises BootError with the end of the log when the daemon ends first or `timeout` seconds pass."""
         deadline = time.monotonic() + timeout
         while not ready():
@@ -99,31 +102,66 @@ def execute(namespace: Namespace, name: str, argv: Sequence[str], env: Mapping[s
     return Daemon(name, namespace, child.pid, log)
 
 
-def fork(namespace: Namespace, name: str, main: Callable[[], int], keep: Iterable[int] = ()) -> Daemon:
-    """Start a Python daemon: a fork of this process that enters the machine and runs `main`.
+@dataclass(frozen=True)
+class Birth:
+    """A Python daemon that is to be forked: it enters the machine and runs `main`.
 
     keep   descriptors that stay open in the daemon, under their numbers; every other one is closed
-    What this process has imported need not be imported again. Must be called while this process has one thread. Raises BootError when the
-    kernel has no room for another process.
     """
-    log = log_of(namespace, name)
+
+    namespace: Namespace
+    name: str
+    main: Callable[[], int]
+    keep: tuple[int, ...] = ()
+
+
+def fork(namespace: Namespace, name: str, main: Callable[[], int], keep: Iterable[int] = ()) -> Daemon:
+    """Start a Python daemon: see `Birth` for what it is told, and `fork_all`."""
+    (running,) = fork_all([Birth(namespace, name, main, tuple(keep))])
+    return running
+
+
+def fork_all(births: Sequence[Birth]) -> list[Daemon]:
+    """Start Python daemons, as forks of this process, in this order.
+
+    What this process has imported need not be imported again. Must be called while this process has one thread. Raises BootError when the
+    kernel has no room for another process; none of them runs then.
+
+    All is made ready first, and between two forks as little as possible is done: each page that this process writes to in between is one
+    that the daemons on both sides no longer share with anybody, a megabyte a daemon if its flags are made there.
+    """
+    logs = [log_of(one.namespace, one.name) for one in births]
+    running: list[Daemon] = []
+    pids: list[int] = []
     gc.freeze()  # what is loaded stays loaded: the collector of a daemon that looked at it would copy every page of it
     with signals.held() as before:
         try:
-            pid = os.fork()
+            for one, log in zip(births, logs, strict=True):
+                pid = os.fork()
+                if pid == 0:
+                    gc.enable()
+                    _become(one, log, before)
+                pids.append(pid)
         except OSError as error:
-            raise BootError(f"{namespace.name}: cannot start {name}: {error.strerror}; `ulimit -u` says how many processes there may be") from error
-        if pid == 0:
-            gc.enable()
-            _become(namespace, name, log, main, frozenset(keep), before)
-    return Daemon(name, namespace, pid, log)
+            trouble = f"{one.namespace.name}: cannot start {one.name}: {error.strerror}; {ROOM}"
+            raise BootError(trouble) from error
+        finally:
+            running += [Daemon(one.name, one.namespace, pid, log) for one, log, pid in zip(births, logs, pids, strict=False)]
+            if len(running) < len(births):
+                _end(running)
+    return running
 
 
-def _become(namespace: Namespace, name: str, log: Path, main: Callable[[], int], keep: frozenset[int], mask: set[int]) -> None:
+def _end(some: Iterable[Daemon]) -> None:
+    for one in some:
+        one.kill()
+
+
+def _become(birth: Birth, log: Path, mask: set[int]) -> None:
     status = 70
     try:
         os.setsid()
-        kernel.set_name(name)
+        kernel.set_name(birth.name)
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
@@ -131,14 +169,14 @@ def _become(namespace: Namespace, name: str, log: Path, main: Callable[[], int],
         nothing = os.open("/dev/null", os.O_RDONLY)
         for old, new in ((nothing, 0), (sink, 1), (sink, 2)):
             os.dup2(old, new)
-        namespace.join()
-        close_all_but(keep)
+        birth.namespace.join()
+        close_all_but(birth.keep)
         clean = process.environment()
         os.environ.clear()
         os.environ.update(clean)
         sys.stdout = os.fdopen(1, "w", encoding="utf-8", buffering=1, closefd=False)
         sys.stderr = os.fdopen(2, "w", encoding="utf-8", buffering=1, closefd=False)
-        status = main()
+        status = birth.main()
     except SystemExit as end:
         status = process.status_of(end)
     except BaseException:
@@ -152,7 +190,8 @@ def _become(namespace: Namespace, name: str, log: Path, main: Callable[[], int],
 
 def close_all_but(keep: Collection[int]) -> None:
     """Close every descriptor of this process but the three standard ones and those of `keep`."""
-    for number in [int(name) for name in os.listdir("/proc/self/fd")]:
-        if number > 2 and number not in keep:
-            with contextlib.suppress(OSError):  # the listing's own
-                os.close(number)
+    low, beyond = 3, 1 + max(int(name) for name in os.listdir("/proc/self/fd"))
+    for number in sorted(number for number in keep if number >= low):
+        os.closerange(low, number)
+        low = number + 1
+    os.closerange(low, beyond)

@@ -28,6 +28,7 @@ MS_PRIVATE = 0x40000
 MNT_DETACH = 0x2
 
 PR_SET_PDEATHSIG = 1
+_CAP_SYS_ADMIN = 21
 PR_SET_NAME = 15
 
 _SIOCSIFFLAGS = 0x8914
@@ -48,6 +49,15 @@ def _check(result: int, call: str) -> None:
     if result != 0:
         number = ctypes.get_errno()
         raise OSError(number, f"{call}: {os.strerror(number)}")
+
+
+def may_administer() -> bool:
+    """Whether this process is root with CAP_SYS_ADMIN, and so may make namespaces; a container's root often lacks it. capabilities(7)."""
+    if os.geteuid() != 0:
+        return False
+    with open("/proc/self/status", encoding="ascii", errors="replace") as status:
+        effective = next((int(line.split()[1], 16) for line in status if line.startswith("CapEff:")), -1)
+    return bool(effective >> _CAP_SYS_ADMIN & 1)
 
 
 def unshare(flags: int) -> None:

@@ -32,6 +32,8 @@ class Host(mininet.node.Node):  # type: ignore[misc]
     came back on each stream, and with what status.
     """
 
+    streams = True
+    """`run` can tell lines as they come."""
     isSetup = True  # Mininet would look for mnexec and ifconfig, which this class does not run
 
     def __init__(self, name: str, kind: Kind, namespace: Namespace) -> None:
@@ -45,9 +47,11 @@ class Host(mininet.node.Node):  # type: ignore[misc]
         """What a root shell on this machine shows before the cursor."""
         return f"root@{self.name}:{'/' if self.kind == 'pod' else '~'}#"
 
-    def run(self, command: str | Sequence[str], timeout: float = 10.0, stdin: str | None = None) -> process.Result:
+    def run(
+        self, command: str | Sequence[str], timeout: float = 10.0, stdin: str | None = None, heard: Callable[[str], None] | None = None
+    ) -> process.Result:
         """Run a command here and wait for it; see lab.fabric.process.run."""
-        return process.run(self.namespace, command, timeout, stdin)
+        return process.run(self.namespace, command, timeout, stdin, heard)
 
     def startShell(self, mnopts: str | None = None) -> None:
         """Called by Mininet's constructor: nothing starts yet."""

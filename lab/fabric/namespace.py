@@ -16,6 +16,19 @@ from lab.fabric import kernel
 _KINDS = {"mnt": kernel.CLONE_NEWNS, "uts": kernel.CLONE_NEWUTS, "net": kernel.CLONE_NEWNET}
 
 
+def _mount_sysfs() -> None:
+    """A /sys whose class/net shows this machine's links.
+
+    In a container, where /sys is read-only, the kernel lets a user namespace have it only read-only, too. Where it refuses even that, /sys
+    goes on to show the sandbox's links.
+    """
+    flags = kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC
+    for more in (0, kernel.MS_RDONLY):
+        with contextlib.suppress(OSError):
+            kernel.mount("sysfs", "/sys", "sysfs", flags | more)
+            return
+
+
 def _open_current() -> dict[str, int]:
     return {kind: os.open(f"/proc/thread-self/ns/{kind}", os.O_RDONLY | os.O_CLOEXEC) for kind in _KINDS}
 
@@ -45,8 +58,7 @@ class Namespace:
             kernel.sethostname(name)
             kernel.loopback_up()
             kernel.mount("tmpfs", "/run", "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV, "mode=755")
-            with contextlib.suppress(OSError):  # refused in some containers: then /sys/class/net shows the sandbox's links
-                kernel.mount("sysfs", "/sys", "sysfs", kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC)
+            _mount_sysfs()
             made = cls(name, _open_current())
         home.close()
         return made
@@ -92,21 +104,26 @@ class Namespace:
         on systems with systemd-resolved, is written where it leads.
         """
         with self.entered():
-            real = Path(os.path.realpath(path))
-            if real.is_relative_to("/run"):
-                real.parent.mkdir(parents=True, exist_ok=True)
-                real.write_text(text, encoding="utf-8")
-                return
-            if not real.exists():
-                raise FileNotFoundError(2, "the machine has no such file to cover", str(real))
-            own = Path("/run/lab") / str(real).strip("/").replace("/", "-")
-            own.parent.mkdir(exist_ok=True)
-            covered = own.exists()
-            own.write_text(text, encoding="utf-8")
-            if not covered:
-                kernel.mount(str(own), str(real), flags=kernel.MS_BIND)
+            write_here(path, text)
 
     def close(self) -> None:
         """Let go of the namespaces."""
         while self.fds:
             os.close(self.fds.popitem()[1])
+
+
+def write_here(path: str, text: str) -> None:
+    """What `Namespace.write_text` does, by a thread that is in the machine."""
+    real = Path(os.path.realpath(path))
+    if real.is_relative_to("/run"):
+        real.parent.mkdir(parents=True, exist_ok=True)
+        real.write_text(text, encoding="utf-8")
+        return
+    if not real.exists():
+        raise FileNotFoundError(2, "the machine has no such file to cover", str(real))
+    own = Path("/run/lab") / str(real).strip("/").replace("/", "-")
+    own.parent.mkdir(exist_ok=True)
+    covered = own.exists()
+    own.write_text(text, encoding="utf-8")
+    if not covered:
+        kernel.mount(str(own), str(real), flags=kernel.MS_BIND)

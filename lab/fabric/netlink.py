@@ -135,12 +135,16 @@ def add_route(sockets: Sockets, operation: op.AddRoute, namespace: Namespace) ->
 
 def set_sysctl(operation: op.SetSysctl, namespace: Namespace) -> None:
     """Write below /proc/sys as the machine sees it: net/ is per network namespace. Raises BootError when the kernel has no such key."""
-    path = Path("/proc/sys") / operation.key
     with namespace.entered():
-        try:
-            path.write_text(operation.value, encoding="ascii")
-        except FileNotFoundError as error:
-            raise BootError(f"{operation.host}: this kernel has no setting {operation.key}; `lab doctor` tells more") from error
+        write_sysctl(operation)
+
+
+def write_sysctl(operation: op.SetSysctl) -> None:
+    """The same, by a thread that is in the machine."""
+    try:
+        Path("/proc/sys", operation.key).write_text(operation.value, encoding="ascii")
+    except FileNotFoundError as error:
+        raise BootError(f"{operation.host}: this kernel has no setting {operation.key}; `lab doctor` tells more") from error
 
 
 def explain(error: NetlinkError) -> str:

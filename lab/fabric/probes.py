@@ -72,6 +72,15 @@ _RULES = {
 _MASQUERADE = _feature("iptables MASQUERADE", "xt_MASQUERADE", "clients that are no pods", "不是 Pod 的客户端")
 _REJECT = _feature("iptables REJECT", "ipt_REJECT", "services without endpoints", "没有端点的服务")
 _NFT = _feature("nftables", "nf_tables", "kube-proxy's nftables mode", "kube-proxy 的 nftables 模式", required=False)
+_NETEM = _feature(
+    "netem", "sch_netem", "`lab fault` loses and delays packets by it; without it, by a filter and a process",
+    "`lab fault` 用它丢包、延迟包；没有它时改用过滤器和一个进程", required=False,
+)  # fmt: skip
+_FILTER = _feature(
+    "cls_bpf", "cls_bpf act_mirred", "`lab fault` loses and delays packets by it and act_mirred where there is no netem",
+    "没有 netem 时，`lab fault` 用它和 act_mirred 丢包、延迟包", required=False,
+)  # fmt: skip
+_TBF = _feature("tbf", "sch_tbf", "the rate of `lab fault` where there is no netem", "没有 netem 时，`lab fault` 用它限速", required=False)
 _IPVS = _feature("ip_vs", "ip_vs", "kube-proxy's ipvs mode, which the lab does not offer", "kube-proxy 的 ipvs 模式，本实验不提供", required=False)
 
 
@@ -112,6 +121,9 @@ def _tests() -> list[tuple[Feature, Test]]:
     tests.append((_MASQUERADE, partial(_command, "iptables", "-t", "nat", "-A", "POSTROUTING", "-j", "MASQUERADE")))
     tests.append((_REJECT, partial(_command, "iptables", "-t", "filter", "-A", "INPUT", "-j", "REJECT")))
     tests.append((_NFT, partial(_command, "nft", "add", "table", "ip", "lab-test")))
+    tests.append((_NETEM, partial(_command, "tc", "qdisc", "add", "dev", "lo", "root", "netem", "delay", "1ms")))
+    tests.append((_FILTER, _filter))
+    tests.append((_TBF, partial(_command, "tc", "qdisc", "replace", "dev", "lo", "root", "tbf", "rate", "1mbit", "burst", "4000", "latency", "1ms")))
     tests.append((_IPVS, _ip_vs))
     return tests
 
@@ -143,6 +155,12 @@ def _restore(rule: str) -> None:
 
     text = RULES.format(rule=rule)
     process.must(process.run(Namespace.current("this machine"), ["iptables-restore", "--noflush"], stdin=text))
+
+
+def _filter() -> None:
+    _command("tc", "qdisc", "add", "dev", "lo", "clsact")
+    matches = "1,6 0 0 4294967295"
+    _command("tc", "filter", "add", "dev", "lo", "egress", "bpf", "bytecode", matches, "action", "mirred", "egress", "redirect", "dev", "lo")
 
 
 def _ip_vs() -> None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
+import selectors
 import shlex
 import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +25,9 @@ SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 NEEDED = ("bash", "curl", "etcd", "etcdctl", "ip", "iptables", "kubectl", "nginx")
 """Programs that are looked for in the caller's PATH, where the system's directories do not have them."""
+
+LISTEN = 0.3
+"""Seconds: how long a command may be silent before what it has printed is told, and how often then."""
 
 KUBECACHE = "/run/lab/kubecache"
 """Where kubectl keeps what it learnt of its cluster: on each machine's own /run."""
@@ -116,12 +120,14 @@ def run(
     command: str | Sequence[str],
     timeout: float = 10.0,
     stdin: str | None = None,
+    heard: Callable[[str], None] | None = None,
 ) -> Result:
     """Run a command in a machine and wait for it.
 
     command   a str is what a person typed, and bash reads it; a sequence is executed as it is
     timeout   seconds; then its whole process group is killed and CommandError raised
     stdin     text to feed it; None: /dev/null
+    heard     called with further whole lines of its standard output while it runs, when it takes longer than LISTEN seconds
     """
     argv = ["bash", "-c", command] if isinstance(command, str) else list(command)
     shown = command if isinstance(command, str) else shlex.join(command)
@@ -134,7 +140,10 @@ def run(
         stderr=subprocess.PIPE,
     )
     try:
-        out, err = process.communicate(None if stdin is None else stdin.encode(), timeout=timeout)
+        if heard is None or stdin is not None:
+            out, err = process.communicate(None if stdin is None else stdin.encode(), timeout=timeout)
+        else:
+            out, err = _listen(process, timeout, heard)
     except subprocess.TimeoutExpired as error:
         kill_group(process)
         raise CommandError(f"{namespace.name}: `{shown}` did not end within {timeout:g} s and was killed") from error
@@ -143,6 +152,36 @@ def run(
         raise
     seconds = time.monotonic() - begun
     return Result(namespace.name, shown, process.returncode, _text(out), _text(err), seconds)
+
+
+def _listen(process: subprocess.Popen[bytes], timeout: float, heard: Callable[[str], None]) -> tuple[bytes, bytes]:
+    """As `communicate` without input, but what comes is told meanwhile, a few times a second. Raises TimeoutExpired."""
+    deadline, told, telling = time.monotonic() + timeout, 0, time.monotonic() + LISTEN
+    assert process.stdout is not None and process.stderr is not None
+    texts = {process.stdout: bytearray(), process.stderr: bytearray()}
+    out = texts[process.stdout]
+    with selectors.DefaultSelector() as selector:
+        for stream in texts:
+            selector.register(stream, selectors.EVENT_READ)
+        while selector.get_map():
+            now = time.monotonic()
+            if now >= deadline:
+                raise subprocess.TimeoutExpired(process.args, timeout)
+            if now >= telling:
+                end = out.rfind(b"\n") + 1
+                if end > told:
+                    heard(_text(bytes(out[told:end])))
+                    told = end
+                telling = now + LISTEN
+            for key, _ in selector.select(min(deadline, telling) - now):
+                data = os.read(key.fd, 1 << 16)
+                texts[key.fileobj] += data  # type: ignore[index]
+                if not data:
+                    selector.unregister(key.fileobj)
+    process.wait(max(0.0, deadline - time.monotonic()))
+    process.stdout.close()
+    process.stderr.close()
+    return bytes(out), bytes(texts[process.stderr])
 
 
 def must(result: Result) -> str:

@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lab.errors import MachineError
-from lab.fabric import container, host
+from lab.fabric import container, host, kernel
 from lab.fabric.process import SYSTEM_PATH
 from lab.model.text import Text
 
 PACKAGES = "packages.txt"
-NEEDS = ("setup", "run", "extra", "test", "bench")
+NEEDS = ("setup", "run", "extra", "optional", "test", "bench")
 TUN = "/dev/net/tun"
 DESCRIPTORS = 256
 """Files that the lab's process must be able to open."""
@@ -26,10 +26,15 @@ DESCRIPTORS = 256
 OPEN_FILES = 65536
 """Files that it may open where the user's hard limit lets it."""
 
+ELSEWHERE = {"kubectl": "it is one program without dependencies, which https://kubernetes.io/docs/tasks/tools/ tells how to put on the PATH"}
+"""What to do where a distribution has no package, as Ubuntu for kubectl."""
+
 PYTHON_PACKAGES = {
     "aiohttp": Text("the HTTP servers of the apiserver and the kubelets", "apiserver 和 kubelet 的 HTTP 服务器"),
     "cryptography": Text("the certificate of the apiserver's HTTPS", "apiserver 的 HTTPS 证书"),
     "dnspython": Text("the cluster's DNS server", "集群的 DNS 服务器"),
+    "h2": Text("the apiserver's connection to etcd", "apiserver 与 etcd 之间的连接"),
+    "httptools": Text("reads the answers of the apiserver and of etcd", "读取 apiserver 和 etcd 的应答"),
     "mininet": Text("nodes, links and a command line", "节点、链路和命令行"),
     "pyroute2": Text("talks to the kernel", "与内核通信"),
     "PyYAML": Text("reads what people write", "读取用户编写的文件"),
@@ -51,7 +56,8 @@ _PACKAGE = Path(__file__).resolve().parent.parent
 class Program:
     """A program, and who brings it.
 
-    need       run: the lab does not start without it; setup, extra, test or bench: only lab.sh, a convenience, the tests, a benchmark
+    need       run: the lab does not start without it; setup, extra, optional, test or bench: only lab.sh, a convenience, some scenarios, the
+               tests, a benchmark
     packages   (family, package), in the order Debian, Fedora, Arch
     """
 
@@ -98,8 +104,9 @@ def find(name: str) -> str | None:
 
 
 def how_to_get(program: Program) -> str:
-    """The packages that bring a program."""
-    return "install " + ", ".join(f"{package} ({family})" for family, package in program.packages)
+    """The packages that bring a program, and where to get it if a distribution has none."""
+    packages = "install " + ", ".join(f"{package} ({family})" for family, package in program.packages)
+    return packages + (f"; elsewhere {ELSEWHERE[program.name]}" if program.name in ELSEWHERE else "")
 
 
 def missing_programs(need: str = "run") -> list[Missing]:
@@ -117,7 +124,7 @@ def missing_privileges() -> list[Missing]:
     elif not os.access(TUN, os.R_OK | os.W_OK):
         how = container.TUN_MODE if contained else "run the lab with sudo, or let root do `chmod 666 /dev/net/tun`"
         found.append(Missing(f"permission to open {TUN}", how))
-    if os.geteuid() != 0 and _limit("user/max_user_namespaces") == 0:
+    if not kernel.may_administer() and _limit("user/max_user_namespaces") == 0:
         how = container.USER_NAMESPACES if contained else "run the lab with sudo, or let root do `sysctl user.max_user_namespaces=10000`"
         found.append(Missing("user namespaces", how))
     if (hard := _hard_limit()) < DESCRIPTORS:

@@ -1,7 +1,8 @@
-"""The few rtnetlink requests that a large lab makes by the ten thousand: written with struct, and many sent at once.
+"""The rtnetlink requests that a large lab makes by the ten thousand, and all of flanneld's: written with struct, and many sent at once.
 
 pyroute2 makes everything else. It needs 0.25 ms of computing for a request and as much for a socket; these need a hundredth of that. A
-hundred nodes tell each other of their subnets with 30,000 requests, which would be a quarter of a minute otherwise.
+hundred nodes tell each other of their subnets with 30,000 requests, which would be a quarter of a minute otherwise. And a process that uses
+pyroute2 has 3 MiB of memory more that it shares with no other.
 
 The formats are those of rtnetlink(7), netlink(7) and the kernel's linux/rtnetlink.h and linux/neighbour.h: numbers in the machine's byte
 order, addresses as on the wire, everything padded to four bytes. The functions that make requests are pure.
@@ -22,8 +23,10 @@ PERMANENT, REACHABLE = 0x80, 0x02
 """States of a neighbour: until it is deleted, or ageing as if the kernel had found it."""
 
 _NEWLINK, _DELLINK, _GETLINK, _SETLINK, _NEWADDR = 16, 17, 18, 19, 20
-_NEWROUTE, _DELROUTE, _NEWNEIGH, _DELNEIGH = 24, 25, 28, 29
-_ERROR = 2
+_DELADDR, _GETADDR = 21, 22
+_NEWROUTE, _DELROUTE, _GETROUTE, _NEWNEIGH, _DELNEIGH, _GETNEIGH = 24, 25, 26, 28, 29, 30
+_ERROR, _DONE = 2, 3
+_DUMP = 0x300
 _REQUEST, _ACK, _REPLACE, _EXCLUSIVE, _CREATE = 0x1, 0x4, 0x100, 0x200, 0x400
 _ADD, _PUT, _DELETE = _REQUEST | _ACK | _CREATE | _EXCLUSIVE, _REQUEST | _ACK | _CREATE | _REPLACE, _REQUEST | _ACK
 
@@ -37,6 +40,7 @@ _IFA_ADDRESS, _IFA_LOCAL, _IFA_BROADCAST = 1, 2, 4
 _IFLA_ADDRESS, _IFLA_IFNAME, _IFLA_MTU, _IFLA_MASTER, _IFLA_PROTINFO, _IFLA_LINKINFO = 1, 3, 4, 10, 12, 18
 _IFLA_NET_NS_FD, _IFLA_GSO_MAX_SIZE = 28, 41
 _INFO_KIND, _INFO_DATA, _VETH_PEER, _BRPORT_MODE = 1, 2, 1, 4
+_VXLAN_ID, _VXLAN_LINK, _VXLAN_LOCAL, _VXLAN_LEARNING, _VXLAN_PORT, _VXLAN_GBP = 1, 3, 4, 7, 15, 23
 _NESTED = 0x8000
 _UP = 1
 _NO_MESSAGE = 42
@@ -109,6 +113,24 @@ def add_veth(name: str, peer: str, peer_namespace: int, mac: str = "", peer_mac:
     return _message(_NEWLINK, _ADD, _INTERFACE.pack(0, 0, 0, 0, 0) + here + _attribute(_IFLA_LINKINFO, kind))
 
 
+def add_vxlan(name: str, mtu: int, vni: int, link: int, local: IPv4Address, port: int, gbp: bool) -> bytes:
+    """The request for a vxlan device, down, that learns nothing by itself.
+
+    vni     network identifier
+    link    number of the interface below it; `local` and `port`: the address and UDP port that it sends from
+    gbp     with the group based policy extension
+    """
+    data = _attribute(_VXLAN_ID, _NUMBER.pack(vni)) + _attribute(_VXLAN_LINK, _NUMBER.pack(link)) + _attribute(_VXLAN_LOCAL, local.packed)
+    data += _attribute(_VXLAN_LEARNING, b"\0") + _attribute(_VXLAN_PORT, port.to_bytes(2, "big")) + (_attribute(_VXLAN_GBP, b"") if gbp else b"")
+    kind = _attribute(_INFO_KIND, b"vxlan\0") + _attribute(_INFO_DATA, data)
+    return _message(_NEWLINK, _ADD, _INTERFACE.pack(0, 0, 0, 0, 0) + _card(name, "", mtu) + _attribute(_IFLA_LINKINFO, kind))
+
+
+def bring_up(index: int, mtu: int) -> bytes:
+    """The request to switch an interface on, with this MTU."""
+    return _message(_NEWLINK, _REQUEST | _ACK, _INTERFACE.pack(0, 0, index, _UP, _UP) + _attribute(_IFLA_MTU, _NUMBER.pack(mtu)))
+
+
 def set_up(name: str) -> bytes:
     """The request to switch an interface on."""
     return _message(_NEWLINK, _REQUEST | _ACK, _INTERFACE.pack(0, 0, 0, _UP, _UP) + _named(name))
@@ -136,6 +158,32 @@ def add_address(index: int, address: IPv4Interface) -> bytes:
     own = _attribute(_IFA_ADDRESS, address.ip.packed) + _attribute(_IFA_LOCAL, address.ip.packed)
     own += _attribute(_IFA_BROADCAST, network.broadcast_address.packed) if network.prefixlen < 31 else b""
     return _message(_NEWADDR, _ADD, _ADDRESS.pack(IPV4, network.prefixlen, 0, _UNIVERSE, index) + own)
+
+
+def delete_address(index: int, address: IPv4Interface) -> bytes:
+    """The request to take an address away."""
+    own = _attribute(_IFA_ADDRESS, address.ip.packed) + _attribute(_IFA_LOCAL, address.ip.packed)
+    return _message(_DELADDR, _DELETE, _ADDRESS.pack(IPV4, address.network.prefixlen, 0, 0, index) + own)
+
+
+def get_links() -> bytes:
+    """The question for all interfaces, as all questions here for `Channel.dump`; lab.fabric.rtnetdata reads the answers."""
+    return _message(_GETLINK, _REQUEST | _DUMP, _INTERFACE.pack(0, 0, 0, 0, 0))
+
+
+def get_addresses() -> bytes:
+    """The question for all IPv4 addresses."""
+    return _message(_GETADDR, _REQUEST | _DUMP, _ADDRESS.pack(IPV4, 0, 0, 0, 0))
+
+
+def get_routes() -> bytes:
+    """The question for all IPv4 routes of all tables."""
+    return _message(_GETROUTE, _REQUEST | _DUMP, _ROUTE.pack(IPV4, 0, 0, 0, 0, 0, 0, 0, 0))
+
+
+def get_neighbours(family: int) -> bytes:
+    """The question for all neighbours, or with BRIDGE for all forwarding entries."""
+    return _message(_GETNEIGH, _REQUEST | _DUMP, _neighbour(family, 0, 0, 0))
 
 
 class Channel:
@@ -171,6 +219,18 @@ class Channel:
             results += [found[number] for number in range(len(some))]
         return results
 
+    def dump(self, question: bytes) -> list[bytes]:
+        """All that the kernel has to answer, a body each. Raises OSError."""
+        self._socket.send(_numbered(question, 0))
+        found: list[bytes] = []
+        while True:
+            for kind, _, body in _messages(self._socket.recv(_BUFFER)):
+                if kind == _ERROR:
+                    raise refused(_verdict(body))
+                if kind == _DONE:
+                    return found
+                found.append(body)
+
     def index(self, name: str) -> int:
         """The number of an interface. Raises OSError, with ENODEV when there is none of the name.
 
@@ -190,6 +250,19 @@ def transact(requests: Sequence[bytes]) -> list[int]:
         return channel.transact(requests)
 
 
+def dump(question: bytes) -> list[bytes]:
+    """`Channel.dump` in the calling thread's network namespace."""
+    with Channel() as channel:
+        return channel.dump(question)
+
+
+def carry_out(requests: Sequence[bytes]) -> None:
+    """`transact` for what must succeed: raises OSError for the first that was refused; those after it are tried none the less."""
+    for number in transact(requests):
+        if number:
+            raise refused(number)
+
+
 def refused(number: int) -> OSError:
     """The exception for an errno."""
     return OSError(number, os.strerror(number))
@@ -197,11 +270,20 @@ def refused(number: int) -> OSError:
 
 def _answers(data: bytes) -> Iterator[tuple[int, int, bytes]]:
     """What one datagram of the kernel holds: the number of the request, an errno, 0 for none, and the body of what is no verdict."""
+    for kind, number, body in _messages(data):
+        yield (number, _verdict(body), b"") if kind == _ERROR else (number, 0, body)
+
+
+def _messages(data: bytes) -> Iterator[tuple[int, int, bytes]]:
+    """Type, number and body of each message of a datagram."""
     while data:
         length, kind, _, number, _ = _HEADER.unpack_from(data)
-        body = data[_HEADER.size : length]
-        yield (number, -struct.unpack_from("=i", body)[0], b"") if kind == _ERROR else (number, 0, body)
+        yield kind, number, data[_HEADER.size : length]
         data = data[_padded(length) :]
+
+
+def _verdict(body: bytes) -> int:
+    return -int(struct.unpack_from("=i", body)[0])
 
 
 def _named(name: str) -> bytes:

@@ -23,7 +23,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from lab.errors import MachineError
-from lab.fabric import container, kernel, process
+from lab.fabric import container, kernel, memory, process
 
 Body = Callable[[], int]
 Shared = Mapping[str, str]
@@ -58,7 +58,7 @@ def run(body: Body, shared: Shared = _NOTHING, chore: Chore = _no_chore) -> int:
     """
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _WATCHED)
     try:
-        return _attend(spawn(body, True, shared, chore=chore)) if os.geteuid() == 0 else _run_apart(body, shared, chore)
+        return _attend(spawn(body, True, shared, chore=chore)) if kernel.may_administer() else _run_apart(body, shared, chore)
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
@@ -100,7 +100,7 @@ def spawn(
     Raises MachineError when a namespace or mount is refused.
     """
     _flush(sys.stdout, sys.stderr)
-    if os.geteuid() != 0:
+    if not kernel.may_administer():
         _enter_user_namespace()
     try:
         kernel.unshare(kernel.CLONE_NEWPID)
@@ -158,7 +158,7 @@ def _exit_with(body: Body) -> None:
     except OSError as error:
         if error.errno in _EXHAUSTED:
             status = 1
-            print(f"lab: this machine gives no more: {error.strerror}; `ulimit -a` shows what this user may have", file=sys.stderr)  # noqa: T201
+            print(f"lab: this machine gives no more: {error.strerror}; `ulimit -a`, or its cgroup, says what there may be", file=sys.stderr)  # noqa: T201
         else:
             sys.excepthook(*sys.exc_info())
     except BaseException:  # the last frame of a process: the traceback is a defect's only trace
@@ -177,15 +177,20 @@ def _flush(*streams: object) -> None:
 
 
 def _enter_user_namespace() -> None:
-    """Become root of a user namespace in which only this user exists; user_namespaces(7)."""
+    """Become root of a user namespace in which only this user exists; user_namespaces(7).
+
+    A container's root without capabilities is an ordinary user in this, except that it may stand for itself only with CAP_SETFCAP.
+    """
     uid, gid = os.geteuid(), os.getegid()
+    hint = _privilege_hint(container.NAMESPACES)
     try:
         kernel.unshare(kernel.CLONE_NEWUSER)
+        hint = container.ROOT if uid == 0 else hint
         Path("/proc/self/setgroups").write_text("deny", encoding="ascii")
         Path("/proc/self/uid_map").write_text(f"0 {uid} 1", encoding="ascii")
         Path("/proc/self/gid_map").write_text(f"0 {gid} 1", encoding="ascii")
     except OSError as error:
-        raise MachineError(f"cannot make a user namespace: {error}\n{_privilege_hint(container.NAMESPACES)}") from error
+        raise MachineError(f"cannot make a user namespace: {error}\n{hint}") from error
 
 
 def _privilege_hint(in_container: str) -> str:
@@ -196,7 +201,8 @@ def _privilege_hint(in_container: str) -> str:
         own = contained if container.detect() else "run the lab with sudo."
         return f"AppArmor on this machine reserves user namespaces for root: {own}"
     if container.detect():
-        return in_container
+        masked = in_container != container.MOUNTS and container.proc_is_masked(Path("/proc/self/mountinfo").read_text(encoding="utf-8"))
+        return f"{in_container}\n{container.MASKED}" if masked else in_container
     return "Run the lab with sudo, or allow user namespaces (sysctl user.max_user_namespaces); `lab doctor` tells more."
 
 
@@ -225,6 +231,7 @@ def _init(body: Body, tell: int, dies_with_front: bool, shared: Shared, farewell
         os.close(tell)
         signal.signal(signal.SIGINT, signal.default_int_handler)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _WATCHED)
+        memory.offer(memory.LAB)
         _exit_with(body)
     _let_go(keep_terminal=dies_with_front)
     status = _reap(lab, chore)

@@ -60,6 +60,18 @@ def main(argv: Sequence[str]) -> int:
     with to_stderr("flanneld") as log:
         try:
             flags = parse(argv, os.environ)
+        except LabError as error:
+            log.error("%s", error)
+            return error.status
+        except SystemExit as end:  # argparse printed the help
+            return end.code if isinstance(end.code, int) else 0
+    return run(flags)
+
+
+def run(flags: Flags) -> int:
+    """What `main` does with flags that it has understood."""
+    with to_stderr("flanneld") as log:
+        try:
             if flags.version:
                 print(f"v0.8.0 (lab {__version__})", file=sys.stderr)  # noqa: T201 (not a log line)
                 return 0
@@ -71,8 +83,6 @@ def main(argv: Sequence[str]) -> int:
         except LabError as error:
             log.error("%s", error)
             return error.status
-        except SystemExit as end:  # argparse printed the help
-            return end.code if isinstance(end.code, int) else 0
 
 
 class Daemon:
@@ -277,7 +287,8 @@ class Daemon:
                     "A part of flanneld failed: %s", message, exc_info=None if isinstance(message, OSError) else message
                 )
                 return 1
-            elif message.kind == "removed":
+            elif message.kind == "removed" or message.lease.attrs.public_ip != own.attrs.public_ip:
+                # Another node has the subnet: the lease ran out while this one heard nothing, and somebody else was given it.
                 self._log.error("Lease has been revoked. Shutting down daemon.")
                 return 0
             elif message.lease.etcd_lease != own.etcd_lease:

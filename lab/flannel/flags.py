@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -89,6 +90,7 @@ class _Parser(argparse.ArgumentParser):
         raise UsageError(f"flanneld: {message}; `python -m lab.flannel --help` lists the flags")
 
 
+@functools.cache
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="python -m lab.flannel",

@@ -1,4 +1,4 @@
-"""The machine's interfaces, read and set through netlink. The one module of flannel that opens pyroute2's socket.
+"""The machine's interfaces, read and set through netlink. The one module of flannel that opens pyroute2's socket, for what is rare.
 
 pyroute2 is imported at the call: it costs a third of a second, and the lab's warm parent has it already.
 """
@@ -14,6 +14,13 @@ from ipaddress import IPv4Address, IPv4Network
 from socket import if_nametoindex
 from typing import Any
 
+from lab.fabric import rtnetdata, rtnetlink
+
+MAIN = 254
+"""The main table of routes."""
+
+_NOWHERE = rtnetdata.Route(IPv4Network("0.0.0.0/0"), None, 0, 0, MAIN, 1, 0)
+
 
 @dataclass(frozen=True)
 class Link:
@@ -27,27 +34,17 @@ class Link:
 
 def links() -> tuple[Link, ...]:
     """All interfaces of this network namespace, by number. Raises OSError."""
-    with netlink() as socket:
-        addresses: dict[int, list[IPv4Address]] = {}
-        for message in socket.get_addr(family=2):
-            local = message.get("local") or message.get("address")
-            addresses.setdefault(int(message["index"]), []).append(IPv4Address(local))
-        found = [
-            Link(message.get("ifname"), message["index"], message.get("mtu") or 0, tuple(addresses.get(message["index"], ())))
-            for message in socket.get_links()
-        ]
-    return tuple(sorted(found, key=lambda link: link.index))
+    addresses: dict[int, list[IPv4Address]] = {}
+    for index, address in map(rtnetdata.address, rtnetlink.dump(rtnetlink.get_addresses())):
+        addresses.setdefault(index, []).append(address.ip)
+    found = map(rtnetdata.link, rtnetlink.dump(rtnetlink.get_links()))
+    return tuple(sorted((Link(one.name, one.index, one.mtu, tuple(addresses.get(one.index, ()))) for one in found), key=lambda link: link.index))
 
 
 def default_route_link() -> int | None:
     """The number of the interface that the IPv4 default route leaves by, None without such a route. Raises OSError."""
-    with netlink() as socket:
-        routes = [
-            message for message in socket.get_routes(family=2, table=254) if message["dst_len"] == 0 and message.get("oif")
-        ]
-    if not routes:
-        return None
-    return int(min(routes, key=lambda message: message.get("priority") or 0).get("oif"))
+    routes = [one for one in map(rtnetdata.route, rtnetlink.dump(rtnetlink.get_routes())) if one.table == MAIN and one.link]
+    return min((one for one in routes if not one.network.prefixlen), key=lambda one: one.priority, default=_NOWHERE).link or None
 
 
 def set_up(name: str, address: IPv4Address, network: IPv4Network, mtu: int) -> None:

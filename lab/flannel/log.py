@@ -28,7 +28,8 @@ class GlogFormatter(logging.Formatter):
 def to_stderr(name: str) -> Iterator[logging.Logger]:
     """A logger that writes to the stderr of this moment and to nothing else, for the time of the block."""
     log = logging.getLogger(name)
-    log.setLevel(logging.INFO)
+    if log.level != logging.INFO:  # setting it makes every logger of the process forget what it knows
+        log.setLevel(logging.INFO)
     log.propagate = False
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(GlogFormatter())

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address
 from pathlib import Path
 
+from lab.fabric import rtnetdata
+
 _NEIGHBOURS_GROUP = 4
 """RTMGRP_NEIGH."""
 
@@ -24,7 +26,7 @@ _UNKNOWN_STATES = 0x01 | 0x04 | 0x08 | 0x10
 _DESTINATION, _MAC = 1, 2
 """NDA_DST and NDA_LLADDR."""
 
-_HEADER, _NEIGHBOUR, _ATTRIBUTE = struct.Struct("=IHHII"), struct.Struct("=BxxxiHBB"), struct.Struct("=HH")
+_HEADER, _NEIGHBOUR = struct.Struct("=IHHII"), struct.Struct("=BxxxiHBB")
 
 
 @dataclass(frozen=True)
@@ -53,22 +55,13 @@ def _miss(kind: int, body: bytes) -> Miss | None:
     if kind not in (_NEWNEIGH, _GETNEIGH) or len(body) < _NEIGHBOUR.size:
         return None
     family, link, state, *_ = _NEIGHBOUR.unpack_from(body)
-    attributes = dict(_attributes(body[_NEIGHBOUR.size :]))
+    attributes = dict(rtnetdata.attributes(body[_NEIGHBOUR.size :]))
     address = attributes.get(_DESTINATION, b"")
     if family != socket.AF_INET or not state & _UNKNOWN_STATES or len(address) != 4:
         return None
     if kind == _NEWNEIGH and attributes.get(_MAC):
         return None
     return Miss(link, IPv4Address(address))
-
-
-def _attributes(data: bytes) -> Iterator[tuple[int, bytes]]:
-    while len(data) >= _ATTRIBUTE.size:
-        length, kind = _ATTRIBUTE.unpack_from(data)
-        if not _ATTRIBUTE.size <= length <= len(data):
-            return
-        yield kind, data[_ATTRIBUTE.size : length]
-        data = data[_aligned(length) :]
 
 
 def _aligned(length: int) -> int:

@@ -7,13 +7,14 @@ Every function raises OSError when the kernel refuses.
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Collection
+import os
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 from typing import Any
 
-from lab.fabric import rtnetlink
-from lab.flannel.links import netlink
+from lab.fabric import rtnetdata, rtnetlink
+from lab.flannel.links import MAIN, netlink
 
 _ONLINK = 4
 """RTNH_F_ONLINK: take the gateway for a neighbour although no route leads to it."""
@@ -21,7 +22,8 @@ _ONLINK = 4
 _ABSENT = (errno.ENOENT, errno.ESRCH)
 """How the kernel says that there is nothing to delete."""
 
-_MAIN = 254
+_UNICAST = 1
+"""RTN_UNICAST: no local address, no broadcast."""
 
 
 @dataclass(frozen=True)
@@ -36,20 +38,19 @@ class Route:
 
 def routes() -> tuple[Route, ...]:
     """The unicast routes of the main table, without the default route."""
-    with netlink() as socket:
-        found = []
-        for message in socket.get_routes(family=rtnetlink.IPV4, table=_MAIN, type=1):
-            subnet = IPv4Network((message.get("dst") or "0.0.0.0", message["dst_len"]))
-            via = message.get("gateway")
-            if subnet.prefixlen and message.get("oif"):
-                onlink = bool(message["flags"] & _ONLINK)
-                found.append(Route(subnet, IPv4Address(via) if via else None, int(message.get("oif")), onlink))
-    return tuple(found)
+    found = map(rtnetdata.route, rtnetlink.dump(rtnetlink.get_routes()))
+    mine = (one for one in found if one.table == MAIN and one.kind == _UNICAST and one.network.prefixlen and one.link)
+    return tuple(Route(one.network, one.via, one.link, bool(one.flags & _ONLINK)) for one in mine)
 
 
 def set_route(route: Route) -> None:
     """Add a route, in place of another to the same subnet."""
-    _do(rtnetlink.put_route(route.subnet, route.via, route.link, route.onlink))
+    _do(put_route(route))
+
+
+def put_route(route: Route) -> bytes:
+    """The request for a route, in place of another to the same subnet."""
+    return rtnetlink.put_route(route.subnet, route.via, route.link, route.onlink)
 
 
 def add_route(route: Route) -> bool:
@@ -72,9 +73,8 @@ def way_to(address: IPv4Address) -> tuple[int, IPv4Address | None]:
 
 def neighbours(link: int) -> dict[IPv4Address, str]:
     """The permanent neighbours on an interface: IP address and MAC address."""
-    with netlink() as socket:
-        messages = tuple(socket.get_neighbours(family=rtnetlink.IPV4, ifindex=link))
-    return {IPv4Address(one.get("dst")): str(one.get("lladdr")) for one in messages if one["state"] & rtnetlink.PERMANENT}
+    found = _neighbours(rtnetlink.IPV4, link)
+    return {one.address: one.mac for one in found if one.address is not None and one.state & rtnetlink.PERMANENT}
 
 
 def set_neighbour(link: int, address: IPv4Address, mac: str, permanent: bool = True) -> None:
@@ -89,19 +89,37 @@ def delete_neighbour(link: int, address: IPv4Address) -> None:
 
 def forwards(link: int) -> dict[str, IPv4Address]:
     """The forwarding entries of a vxlan device that lead to another machine: MAC address and that machine's address."""
-    with netlink() as socket:
-        messages = tuple(socket.get_neighbours(family=rtnetlink.BRIDGE, ifindex=link))
-    return {str(one.get("lladdr")): IPv4Address(one.get("dst")) for one in messages if one.get("dst")}
+    return {one.mac: one.address for one in _neighbours(rtnetlink.BRIDGE, link) if one.address is not None}
 
 
-def set_forward(link: int, mac: str, machine: IPv4Address) -> None:
-    """Let a vxlan device send frames for a MAC address to a machine."""
-    _do(rtnetlink.put_forward(link, mac, machine))
+def _neighbours(family: int, link: int) -> list[rtnetdata.Neighbour]:
+    found = map(rtnetdata.neighbour, rtnetlink.dump(rtnetlink.get_neighbours(family)))
+    return [one for one in found if one.link == link]
 
 
 def delete_forward(link: int, mac: str, machine: IPv4Address) -> None:
     """Take a forwarding entry away; nothing happens when it is not there."""
     _do(rtnetlink.delete_forward(link, mac, machine), _ABSENT)
+
+
+@dataclass(frozen=True)
+class Wish:
+    """Something to be set in the kernel; `what`: what has failed when the kernel refuses."""
+
+    what: str
+    request: bytes
+
+
+def set_all(log: Callable[[str], None], wishes: Sequence[Wish]) -> None:
+    """Set all these at once, in their order; what the kernel refuses is logged, and the others are set nevertheless."""
+    try:
+        numbers = rtnetlink.transact([one.request for one in wishes])
+    except OSError as error:
+        log(f"{wishes[0].what}, and {len(wishes) - 1} more: {(error.strerror or str(error)).lower()}")
+        return
+    for one, number in zip(wishes, numbers, strict=True):
+        if number:
+            log(f"{one.what}: {os.strerror(number).lower()}")
 
 
 def attempt(log: Callable[[str], None], what: str, change: Callable[..., None], *arguments: Any) -> bool:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 from dataclasses import dataclass, fields
-from ipaddress import IPv4Address
-from typing import Any
+from ipaddress import IPv4Address, IPv4Interface
 
-from lab.flannel.links import netlink
+from lab.fabric import rtnetdata, rtnetlink
 
 PORT = 8472
 """UDP port of Linux' vxlan driver, older than the 4789 that RFC 7348 assigns; flannel's Port 0 means this one."""
 
-_DETAILS = {"vni": "VXLAN_ID", "link": "VXLAN_LINK", "address": "VXLAN_LOCAL", "port": "VXLAN_PORT", "gbp": "VXLAN_GBP"}
+_VNI, _LINK, _LOCAL, _PORT, _GBP = 1, 3, 4, 15, 23
+"""IFLA_VXLAN_…: the device's own attributes."""
 
 
 @dataclass(frozen=True)
@@ -59,46 +60,36 @@ def ensure(wish: Wish, mtu: int) -> Device:
     The kernel gives a new device a random MAC. It learns nothing by itself: flannel fills its tables.
     """
     unfit = ""
-    with netlink() as socket:
-        for index in socket.link_lookup(ifname=wish.name):
-            (link,) = socket.get_links(index)
-            unfit = differences(wish, _found(link))
-            if not unfit:
-                return Device(index, str(link.get("address")))
-            socket.link("del", index=index)
-        details: dict[str, Any] = {"vxlan_gbp": True} if wish.gbp else {}
-        socket.link(
-            "add",
-            ifname=wish.name,
-            kind="vxlan",
-            mtu=mtu,
-            vxlan_id=wish.vni,
-            vxlan_link=wish.link,
-            vxlan_local=str(wish.address),
-            vxlan_port=wish.port,
-            vxlan_learning=False,
-            **details,
-        )
-        index = socket.link_lookup(ifname=wish.name)[0]
-        (link,) = socket.get_links(index)
-        return Device(index, str(link.get("address")), unfit)
+    there = _named(wish.name)
+    if there is not None:
+        unfit = differences(wish, _found(there))
+        if not unfit:
+            return Device(there.index, there.mac)
+        rtnetlink.carry_out([rtnetlink.delete_link(wish.name)])
+    rtnetlink.carry_out([rtnetlink.add_vxlan(wish.name, mtu, wish.vni, wish.link, wish.address, wish.port, wish.gbp)])
+    made = _named(wish.name)
+    if made is None:
+        raise rtnetlink.refused(errno.ENODEV)
+    return Device(made.index, made.mac, unfit)
 
 
-def _found(link: Any) -> Wish:
-    info = link.get("linkinfo")
-    data = info.get("data") if info is not None and info.get("kind") == "vxlan" else None
-    if data is None:
+def _named(name: str) -> rtnetdata.Link | None:
+    found = map(rtnetdata.link, rtnetlink.dump(rtnetlink.get_links()))
+    return next((one for one in found if one.name == name), None)
+
+
+def _found(link: rtnetdata.Link) -> Wish:
+    if link.kind != "vxlan":
         return Wish(0, 0, IPv4Address(0), 0)
-    vni, lower, address, port, gbp = (data.get(name) for name in _DETAILS.values())
-    return Wish(vni or 0, lower or 0, IPv4Address(address or 0), port or 0, bool(gbp))
+    local, port = link.details.get(_LOCAL, bytes(4)), link.details.get(_PORT, b"")
+    return Wish(link.number(_VNI), link.number(_LINK), IPv4Address(local), int.from_bytes(port, "big"), _GBP in link.details)
 
 
 def configure(index: int, address: IPv4Address, mtu: int) -> None:
     """Give the device its one address, a /32, and switch it on. Raises OSError."""
-    with netlink() as socket:
-        there = {(one.get("local") or one.get("address"), one["prefixlen"]) for one in socket.get_addr(family=2, index=index)}
-        for old, length in there - {(str(address), 32)}:
-            socket.addr("del", index=index, address=old, prefixlen=length)
-        if (str(address), 32) not in there:
-            socket.addr("add", index=index, address=str(address), prefixlen=32)
-        socket.link("set", index=index, mtu=mtu, state="up")
+    own = IPv4Interface((address, 32))
+    found = map(rtnetdata.address, rtnetlink.dump(rtnetlink.get_addresses()))
+    there = {one for number, one in found if number == index}
+    requests = [rtnetlink.delete_address(index, old) for old in there - {own}]
+    requests += [] if own in there else [rtnetlink.add_address(index, own)]
+    rtnetlink.carry_out([*requests, rtnetlink.bring_up(index, mtu)])

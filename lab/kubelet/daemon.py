@@ -43,14 +43,24 @@ def main(argv: Sequence[str]) -> int:
     with to_stderr("kubelet") as log:
         try:
             flags = parse(argv)
+        except LabError as error:
+            log.error("%s", error)
+            return error.status
+        except SystemExit as end:  # argparse printed the help
+            return end.code if isinstance(end.code, int) else 0
+    return run(flags)
+
+
+def run(flags: Flags) -> int:
+    """What `main` does with flags that it has understood."""
+    with to_stderr("kubelet") as log:
+        try:
             ending: Ending = queue.SimpleQueue()
             with signals.into(lambda _: ending.put("")):
                 return Kubelet(flags, log, ending).run()
         except LabError as error:
             log.error("%s", error)
             return error.status
-        except SystemExit as end:  # argparse printed the help
-            return end.code if isinstance(end.code, int) else 0
 
 
 class Addresses:
@@ -92,7 +102,7 @@ class Kubelet:
         self._reporter = Reporter(self._client, log.warning)
         self._pods = Informer(self._client, "pods", self._pod_event, self._synced, fields=f"spec.nodeName={flags.name}", log=log.warning)
         # A container is told of the services that are there when it starts, so pods are listed after services.
-        self._services = Informer(self._client, "services", on_sync=self._start_pods, log=log.warning)
+        self._services = Informer(self._client, "services", on_sync=self._start_pods, log=log.warning, brief=servicelinks.brief)
         sources = PodSources(self._client)
         tools = Tools(
             self._runtime,

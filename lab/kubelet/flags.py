@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -46,6 +47,7 @@ def parse(arguments: Sequence[str]) -> Flags:
     return _checked(given)
 
 
+@functools.cache
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="python -m lab.kubelet", allow_abbrev=False, description="The kubelet: runs the pods that the apiserver has given to this node."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import functools
 import os
 import platform
 import socket
@@ -26,6 +27,9 @@ _GET_ADDRESS, _GET_NETMASK, _GET_MTU = 0x8915, 0x891B, 0x8921
 """SIOCGIFADDR, SIOCGIFNETMASK and SIOCGIFMTU of netdevice(7)."""
 
 FIRST_PAUSE = 0.05
+_NOT_FOUND, _CONFLICT = 404, 409
+_TRIES = 3
+"""Looks at the node within one beat, while others write to it: as with the real one, which tries five times."""
 
 
 def bridge(name: str) -> tuple[IPv4Interface, int]:
@@ -82,11 +86,13 @@ def status(flags: Flags, trouble: str, old: Mapping[str, Any], now: float) -> Js
         "allocatable": room,
         "conditions": conditions(trouble, list(old.get("conditions") or ()), now),
         "daemonEndpoints": {"kubeletEndpoint": {"Port": flags.port}},
-        "nodeInfo": _info(flags),
+        "nodeInfo": _info(flags.version),
     }
 
 
-def _info(flags: Flags) -> Json:
+@functools.cache
+def _info(version: str) -> Json:
+    """What stays as it is while the kubelet lives."""
     return {
         "machineID": _line("/etc/machine-id"),
         "systemUUID": _line("/etc/machine-id"),
@@ -94,8 +100,8 @@ def _info(flags: Flags) -> Json:
         "kernelVersion": platform.release(),
         "osImage": _os_name(),
         "containerRuntimeVersion": f"lab://{__version__}",
-        "kubeletVersion": flags.version,
-        "kubeProxyVersion": flags.version,
+        "kubeletVersion": version,
+        "kubeProxyVersion": version,
         "operatingSystem": "linux",
         "architecture": architecture(),
     }
@@ -119,12 +125,26 @@ def _memory() -> int:
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 1024
 
 
+def beat(node: Json, status: Json) -> Json:
+    """The merge patch that makes this the status of a node that is still as it was seen last: with a 409 if it is not. Pure."""
+    old = node.get("status") or {}
+    return {
+        "metadata": {"resourceVersion": node["metadata"]["resourceVersion"]},
+        "status": {key: value for key, value in status.items() if old.get(key) != value},
+    }
+
+
 class Heartbeat:
-    """Registers the node and keeps its status fresh. `trouble` says why the node is not ready, or nothing."""
+    """Registers the node and keeps its status fresh. `trouble` says why the node is not ready, or nothing.
+
+    A beat is one request: the answer to the last one says how the node was, and the next one holds only if it still is so. Whoever has
+    written to the node meanwhile makes the kubelet look first.
+    """
 
     def __init__(self, client: ApiClient, flags: Flags, trouble: Callable[[], str], log: Callable[[str], None]) -> None:
         self._client, self._flags, self._trouble, self._log = client, flags, trouble, log
         self._now = threading.Event()
+        self._node: Json | None = None
 
     def start(self) -> None:
         """Begin."""
@@ -152,18 +172,31 @@ class Heartbeat:
             self._now.clear()
 
     def _beat(self) -> str:
-        name, trouble = self._flags.name, self._trouble()
+        trouble = self._trouble()
+        for _ in range(_TRIES):
+            node = self._node or self._found()
+            now = status(self._flags, trouble, node.get("status") or {}, time.time())
+            try:
+                self._node = self._client.patch("nodes", self._flags.name, "", beat(node, now), subresource="status")
+                break
+            except ApiError as error:
+                self._node = None
+                if error.code not in (_NOT_FOUND, _CONFLICT):
+                    raise
+        return trouble
+
+    def _found(self) -> Json:
+        """The node as the apiserver has it, registered if it is not there."""
+        name = self._flags.name
         node = self._client.find("nodes", name)
         if node is None:
             try:
                 node = self._client.create(node_object(self._flags))
             except ApiError as error:
-                if error.code != 409:
+                if error.code != _CONFLICT:
                     raise
                 node = self._client.get("nodes", name)
             self._log(f"Successfully registered node {name}")
         if self._flags.pod_cidr and not (node.get("spec") or {}).get("podCIDR"):
-            self._client.patch("nodes", name, "", {"spec": {"podCIDR": self._flags.pod_cidr}})
-        now = status(self._flags, trouble, node.get("status") or {}, time.time())
-        self._client.patch("nodes", name, "", {"status": now}, subresource="status")
-        return trouble
+            node = self._client.patch("nodes", name, "", {"spec": {"podCIDR": self._flags.pod_cidr}})
+        return node

@@ -66,7 +66,9 @@ def send(connection: socket.socket, message: Message, descriptors: tuple[int, ..
 
 def receive(connection: socket.socket) -> tuple[Message, list[int]] | None:
     """The next message and its descriptors, None at the end. Raises OSError, and ValueError for what is no JSON object."""
-    raw, descriptors, _, _ = socket.recv_fds(connection, LIMIT, MOST_DESCRIPTORS)
+    # Room for the largest message would be made, and given back, for each.
+    size = connection.recv_into(bytearray(1), 1, socket.MSG_PEEK | socket.MSG_TRUNC)
+    raw, descriptors, _, _ = socket.recv_fds(connection, min(size, LIMIT) or 1, MOST_DESCRIPTORS)
     for descriptor in descriptors:
         os.set_inheritable(descriptor, False)
     if not raw:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 from lab.workloads.echo import Port
@@ -33,7 +33,7 @@ class Sandbox:
 
     def as_json(self) -> dict[str, Any]:
         """For a message."""
-        return asdict(self)
+        return dict(vars(self))
 
     @classmethod
     def of(cls, item: dict[str, Any]) -> Sandbox:
@@ -71,7 +71,7 @@ class Program:
 
     def as_json(self) -> dict[str, Any]:
         """For a message."""
-        return asdict(self)
+        return dict(vars(self))
 
     @classmethod
     def of(cls, item: dict[str, Any]) -> Program:
@@ -113,7 +113,8 @@ class PodRecord:
 
     def as_json(self) -> dict[str, Any]:
         """For a message."""
-        return asdict(self)
+        runs = {name: [dict(vars(one)) for one in lives] for name, lives in self.runs.items()}
+        return {"sandbox": self.sandbox.as_json(), "runs": runs, "stopped": self.stopped, "version": self.version}
 
     def running(self) -> list[str]:
         """The containers that live."""

@@ -5,8 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from lab.master import informer
+
 MASTER = "kubernetes"
 """The service of `default` that every pod is told of."""
+
+
+def brief(service: dict[str, Any]) -> dict[str, Any]:
+    """What `variables` needs of a service, which a kubelet keeps of all there are."""
+    spec = service.get("spec") or {}
+    return informer.only_metadata(service) | {"spec": {name: spec[name] for name in ("clusterIP", "ports") if name in spec}}
 
 
 def variables(pod: Mapping[str, Any], services: Iterable[Mapping[str, Any]]) -> dict[str, str]:

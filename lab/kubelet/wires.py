@@ -10,7 +10,7 @@ from pyroute2.netlink.exceptions import NetlinkError
 
 from lab.errors import BootError
 from lab.fabric import kernel, netlink
-from lab.fabric.namespace import Namespace
+from lab.fabric.namespace import Namespace, write_here
 from lab.kubelet.records import Sandbox
 from lab.plan import operations as op
 from lab.plan.build import ANYWHERE, mac_of, veth_of
@@ -41,11 +41,16 @@ def make(sandbox: Sandbox, node: Namespace, sockets: netlink.Sockets) -> Namespa
         raise BootError(f"pod {sandbox.name}: cannot make its namespaces: {error}") from error
     made.name = sandbox.key
     try:
-        if sandbox.bridge:
-            for operation in plan(sandbox, node.name):
+        operations = list(plan(sandbox, node.name)) if sandbox.bridge else []
+        with made.entered():  # once for all: each time costs a dozen system calls
+            for operation in operations:
+                if isinstance(operation, op.SetSysctl):
+                    netlink.write_sysctl(operation)
+            for path, text in sandbox.files:
+                write_here(path, text)
+        for operation in operations:
+            if not isinstance(operation, op.SetSysctl):
                 _apply(operation, {made.name: made, node.name: node}, sockets)
-        for path, text in sandbox.files:
-            made.write_text(path, text)
     except BaseException as error:
         unmake(sandbox, made, node, sockets)
         if isinstance(error, OSError):
@@ -81,7 +86,6 @@ def _apply(operation: op.Operation, where: dict[str, Namespace], sockets: netlin
 
 
 _HANDLERS: dict[type[op.Operation], Callable[[netlink.Sockets, Any, dict[str, Namespace]], None]] = {
-    op.SetSysctl: lambda sockets, one, where: netlink.set_sysctl(one, where[one.host]),
     op.AddWire: lambda sockets, one, where: netlink.add_wire(sockets, one, where[one.a.host], where[one.b.host]),
     op.AddPort: lambda sockets, one, where: netlink.add_port(sockets, one, where[one.interface.host]),
     op.SetAddress: lambda sockets, one, where: netlink.set_address(sockets, one, where[one.interface.host]),

@@ -21,11 +21,12 @@ from lab.errors import CommandError, LabError
 from lab.fabric import process, signals
 from lab.flannel.log import to_stderr
 from lab.kubeproxy import beta, leftovers, modes, sysctls, web
+from lab.kubeproxy.answering import Server
 from lab.kubeproxy.flags import Flags, parse
 from lab.kubeproxy.iptables_v17 import ProxyConfig
 from lab.kubeproxy.pace import Pace
 from lab.master.client import ApiClient
-from lab.master.informer import Digest, Informer, Key, key_of
+from lab.master.informer import Digest, Informer, Key, key_of, only_metadata
 from lab.model import fromapi
 
 COMMAND_TIMEOUT = 120.0
@@ -51,6 +52,18 @@ def main(argv: Sequence[str]) -> int:
     with to_stderr("lab.kubeproxy") as log:
         try:
             flags = parse(argv)
+        except LabError as error:
+            log.error("%s", error)
+            return error.status
+        except SystemExit as end:  # argparse printed the help
+            return process.status_of(end)
+    return run(flags)
+
+
+def run(flags: Flags) -> int:
+    """What `main` does with flags that it has understood."""
+    with to_stderr("lab.kubeproxy") as log:
+        try:
             if flags.cleanup:
                 leftovers.remove(run_command)
                 return 0
@@ -60,8 +73,6 @@ def main(argv: Sequence[str]) -> int:
         except LabError as error:
             log.error("%s", error)
             return error.status
-        except SystemExit as end:  # argparse printed the help
-            return process.status_of(end)
 
 
 class Kept:
@@ -107,6 +118,7 @@ class Daemon:
 
     def __init__(self, flags: Flags, log: logging.Logger, inbox: Inbox) -> None:
         self._flags, self._log, self._inbox = flags, log, inbox
+        self._told = False
         self._hostname = flags.hostname_override or socket.gethostname()
         self._mode = _mode(flags, log)
         self._state = web.State(flags.proxy_mode, 2 * flags.sync_period, flags.modern)
@@ -122,12 +134,12 @@ class Daemon:
         for (host, port), answer in ((self._flags.healthz, self._state.healthz), (self._flags.metrics, self._state.metrics)):
             if port:
                 try:
-                    web.serve(host, port, answer)
+                    Server(host, port, answer)
                 except OSError as error:
                     self._log.error("cannot serve on %s:%d: %s", host, port, error.strerror)
         client = ApiClient(self._flags.master, agent="kube-proxy")
         kept = (("services", self._services), ("endpoints", self._endpoints))
-        informers = [Informer(client, name, one.handle, self._change, log=self._log.warning).start() for name, one in kept]
+        informers = [Informer(client, name, one.handle, self._change, log=self._log.warning, brief=only_metadata).start() for name, one in kept]
         try:
             self._follow(informers)
         finally:
@@ -138,7 +150,10 @@ class Daemon:
         return 0
 
     def _change(self) -> None:
-        self._inbox.put(None)
+        """Told by the informers' threads. The main thread is woken for the first change only: it will see the others, too, when it syncs."""
+        if not self._told:
+            self._told = True
+            self._inbox.put(None)
 
     def _follow(self, informers: Sequence[Informer]) -> None:
         flags, said = self._flags, False
@@ -158,6 +173,7 @@ class Daemon:
             now = time.monotonic()
             if pace.wait(now) > 0 and (retry is None or now < retry):
                 continue
+            self._told = False  # before looking at anything: what changes from here on asks for another look
             if not all(informer.synced.is_set() for informer in informers):
                 if not said:
                     self._log.info(NOT_YET)

@@ -6,6 +6,7 @@ Today's kube-proxy has no flag for the service network either: it watches the ap
 from __future__ import annotations
 
 import argparse
+import functools
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -111,6 +112,7 @@ class _Parser(argparse.ArgumentParser):
         raise _wrong(f"{message}; `python -m lab.kubeproxy --help` lists the flags")
 
 
+@functools.cache
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="python -m lab.kubeproxy", allow_abbrev=False, description="kube-proxy, which leads a node's packets to services.")
     add = parser.add_argument

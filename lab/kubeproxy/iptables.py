@@ -13,7 +13,7 @@ from lab.kubeproxy.incremental import Chain, Change, Lines, Part
 from lab.kubeproxy.modes import ModeConfig
 from lab.kubeproxy.ports import HeldPorts, LocalPort
 from lab.kubeproxy.seen import Name, Seen
-from lab.kubeproxy.tables import Jump, Saved, Table
+from lab.kubeproxy.tables import Saved, Table
 from lab.model.objects import Endpoints, Service
 
 PORTION = 4000
@@ -28,11 +28,14 @@ LARGE = 1000
 
 @dataclass(frozen=True)
 class _Known:
-    """A service as it was at the last sync, and what came of it."""
+    """A service as it was at the last sync, and what came of it.
+
+    udp   its ports of that protocol, for conntrack's sake; the others are in `part`, and are many
+    """
 
     service: Service
     endpoints: Endpoints | None
-    views: tuple[ServicePortView, ...]
+    udp: tuple[ServicePortView, ...]
     ports: frozenset[LocalPort]
     failed: frozenset[LocalPort]
     part: Part
@@ -46,7 +49,8 @@ class IptablesProxy:
         self._held = HeldPorts(config.log)
         self._known: dict[Name, _Known] = {}
         self._chains: dict[Chain, Lines] = {}
-        self._seen: dict[Chain, tuple[Lines, Lines]] = {}
+        self._seen: dict[Chain, tuple[Lines, int]] = {}
+        """By chain: the rules of a chain that was found intact, and the hash of how iptables-save prints them, which is as long again."""
         self._owners: dict[Chain, Name] = {}
         self._whole = True
         self._large = False
@@ -78,7 +82,7 @@ class IptablesProxy:
         self._known = known
         self._failing = {name for name in self._failing.union(changed) if name in known and known[name].failed}
         self._objects.forget_changes()
-        udp = [conntrack.state_of([view for one in some for view in one.views]) for some in (before, after)]
+        udp = [conntrack.state_of([view for one in some for view in one.udp]) for some in (before, after)]
         for command in conntrack.deletions(*udp):
             self._delete_entries(command)
 
@@ -111,7 +115,7 @@ class IptablesProxy:
                 known[name] = replace(old, service=service, endpoints=ends)
             else:
                 known[name] = self._read(service, ends)
-                if old is None or old.part != known[name].part or old.views != known[name].views:
+                if old is None or old.part != known[name].part or old.udp != known[name].udp:
                     changed.append(name)
         return known, changed
 
@@ -121,7 +125,7 @@ class IptablesProxy:
         ports = frozenset(_ports(views)) if self.config.hold_ports and self.config.rules_version == "1.7" else frozenset()
         failed = self._held.take(ports) if ports else ports
         part = incremental.part_of(self._added(views, failed))
-        return _Known(service, endpoints, views, ports, failed, part)
+        return _Known(service, endpoints, tuple(one for one in views if one.protocol == "udp"), ports, failed, part)
 
     def _write_changes(self, known: Mapping[Name, _Known], changed: Sequence[Name]) -> None:
         """Write the chains of services that changed, and what they add to the shared ones."""
@@ -146,7 +150,7 @@ class IptablesProxy:
                 change.edits.setdefault(key[0], []).extend(edits[0])
                 after[key] = edits[1]
         if change:
-            self._apply(change, {}, {})
+            self._apply(change, {}, {}, [known[name].part for name in changed if name in known])
         self._chains.update(change.written)
         self._chains.update(after)
         for key in change.gone:
@@ -161,22 +165,28 @@ class IptablesProxy:
         The first sync writes everything unseen, as the real one's; unless that is much: comparing costs less than writing.
         """
         text = self.run(SAVE, "")
-        found, saved = incremental.by_chain(text), tables.parse_saved(text)
         parts = _parts(known)
         wanted: dict[Chain, Lines] = {key: lines for part in parts for key, lines in part.own.items()}
         wanted |= {key: self._shared_chain(key, parts) for key in self._skeleton.first}
         change = Change()
         unseen = not self._chains and sum(len(lines) + 1 for lines in wanted.values()) <= self.portion
-        seen: dict[Chain, tuple[Lines, Lines]] = {}
-        for key, lines in wanted.items():
-            if not unseen and self._intact(key, lines, found.get(key)):
-                seen[key] = (lines, found[key])
-            else:
-                change.written[key] = lines
-        change.gone = sorted(key for key in found if key not in wanted and key[1].startswith(leftovers.SERVICE_CHAINS))
-        jumps = {table.name: _missing(table.jumps, saved.get(table.name, Saved())) for table in self._base}
-        if change or any(jumps.values()):
-            self._apply(change, jumps, saved)
+        seen: dict[Chain, tuple[Lines, int]] = {}
+        missing = {(table.name, jump.saved): f"-I {jump.chain} 1 {jump.rule}" for table in self._base for jump in table.jumps}
+        hooks = {(table.name, jump.chain) for table in self._base for jump in table.jumps}
+        for key, found in incremental.chains_of(text):
+            if key in hooks:
+                for line in found:
+                    missing.pop((key[0], line), None)
+            if key in wanted:
+                if not unseen and self._intact(key, wanted[key], found):
+                    seen[key] = (wanted[key], hash(found))
+            elif key[1].startswith(leftovers.SERVICE_CHAINS):
+                change.gone.append(key)
+        change.written = {key: lines for key, lines in wanted.items() if key not in seen}
+        change.gone.sort()
+        if change or missing:
+            jumps = {table.name: [rule for (name, _), rule in missing.items() if name == table.name] for table in self._base}
+            self._apply(change, jumps, tables.parse_saved(text), parts)
         self._chains, self._seen, self._whole = wanted, seen, False
         self._owners = {key: name for name, one in known.items() for key in one.part.own}
 
@@ -186,20 +196,21 @@ class IptablesProxy:
         written = self._chains.get(key)
         return written if written is not None and sorted(written) == sorted(lines) else lines
 
-    def _intact(self, key: Chain, lines: Lines, found: Lines | None) -> bool:
+    def _intact(self, key: Chain, lines: Lines, found: Lines) -> bool:
         """Whether the kernel has a chain as it should be."""
-        if found is None or len(found) != len(lines):
+        if len(found) != len(lines):
             return False
         seen = self._seen.get(key)
-        return (seen is not None and seen[0] == lines and seen[1] == found) or incremental.as_saved(lines) == found
+        return (seen is not None and seen[0] == lines and seen[1] == hash(found)) or incremental.as_saved(lines) == found
 
-    def _apply(self, change: Change, jumps: Mapping[str, Sequence[str]], saved: Mapping[str, Saved]) -> None:
+    def _apply(self, change: Change, jumps: Mapping[str, Sequence[str]], saved: Mapping[str, Saved], parts: Iterable[Part]) -> None:
         portion = self.portion
         if change.size > portion:
             if self._in_portions is None:
                 self._in_portions = "nf_tables" in self.run(VERSION, "")
             portion = portion if self._in_portions else change.size
-        for text in incremental.texts(change, jumps, saved, frozenset(self._skeleton.first), portion):
+        own = (part.own.keys() for part in parts)
+        for text in incremental.texts(change, jumps, saved, frozenset(self._skeleton.first), own, portion):
             if text:
                 self.run(RESTORE, text)
 
@@ -214,10 +225,6 @@ class IptablesProxy:
 
 def _parts(known: Mapping[Name, _Known]) -> list[Part]:
     return [known[name].part for name in sorted(known, key=lambda name: f"{name[0]}/{name[1]}:")]
-
-
-def _missing(jumps: Sequence[Jump], saved: Saved) -> list[str]:
-    return [f"-I {jump.chain} 1 {jump.rule}" for jump in jumps if jump.saved not in saved.rules]
 
 
 def _ports(views: Iterable[ServicePortView]) -> Iterable[LocalPort]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import functools
 import hashlib
 
 SERVICE = "KUBE-SVC-"
@@ -19,7 +18,6 @@ def port_name(namespace: str, service: str, port: str) -> str:
     return f"{namespace}/{service}:{port}"
 
 
-@functools.lru_cache(maxsize=1 << 16)
 def chain(prefix: str, name: str, protocol: str, endpoint: str = "") -> str:
     """A chain's name: the prefix and the first 16 characters of base32(sha256(name + protocol + endpoint)).
 

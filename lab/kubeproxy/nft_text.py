@@ -1,9 +1,14 @@
-"""From one state of the nftables table to the next: the text of one transaction for `nft -f -`. Pure."""
+"""From one state of the nftables table to the next: transactions for `nft -f -`. Pure.
+
+Rules of a chain that comes or changes are written inside the `add chain` that names it. For an `add rule` nft asks the kernel for all chains
+and all sets first, which among 10,000 services takes longer than the change itself; for an `add chain` it asks for the tables only. What
+such rules refer to has to be named before them, also sets that exist.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from lab.kubeproxy import nft_names as names
@@ -11,7 +16,7 @@ from lab.kubeproxy.nft_rules import BASE_CHAINS, CONTAINERS, Ruleset
 
 TABLE = "ip kube-proxy"
 
-_CHAIN = re.compile(r"^\s*chain (\S+) \{", re.MULTILINE)
+_CHAIN = re.compile(r"^\s*chain (\S+) \{\n((?:.*[^\s}].*\n)*)", re.MULTILINE)
 _SET = re.compile(r"^\s*set (\S+) \{([^}]*)", re.MULTILINE)
 _TIMEOUT = re.compile(r"^\s*timeout (\S+)", re.MULTILINE)
 _UNITS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
@@ -19,9 +24,9 @@ _UNITS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
 
 @dataclass(frozen=True)
 class Leftovers:
-    """What an earlier kube-proxy left in the table: chains of services, and affinity sets with their timeouts in seconds."""
+    """What an earlier kube-proxy left in the table: chains of services with their rules, and affinity sets with their timeouts in seconds."""
 
-    chains: frozenset[str] = frozenset()
+    chains: Mapping[str, Sequence[str]] = field(default_factory=dict)
     affinity: Mapping[str, int] = field(default_factory=dict)
 
 
@@ -31,7 +36,11 @@ NOTHING = Leftovers()
 def parse_list(text: str) -> Leftovers:
     """The leftovers in the output of `nft -t list table ip kube-proxy`."""
     sets = {name: _seconds(body) for name, body in _SET.findall(text) if name.startswith(names.AFFINITY)}
-    return Leftovers(frozenset(chain for chain in _CHAIN.findall(text) if names.is_of_service(chain)), sets)
+    return Leftovers({chain: _rules(body) for chain, body in _CHAIN.findall(text) if names.is_of_service(chain)}, sets)
+
+
+def _rules(body: str) -> list[str]:
+    return [line for one in body.splitlines() if (line := one.strip())]
 
 
 def _seconds(declaration: str) -> int:
@@ -53,12 +62,82 @@ def whole(wanted: Ruleset, left: Leftovers = NOTHING) -> str:
         lines += [f"add {declaration.format(f'{TABLE} {name}')}", f"flush {declaration.split()[0]} {TABLE} {name}"]
     for chain in wanted.chains:
         lines += [_add_chain(chain), f"flush chain {TABLE} {chain}"]
-    lines += [f"flush chain {TABLE} {chain}" for chain in sorted(left.chains - wanted.chains.keys())]
+    lines += [f"flush chain {TABLE} {chain}" for chain in sorted(left.chains.keys() - wanted.chains.keys())]
     lines += [f"delete set {TABLE} {name}" for name, seconds in left.affinity.items() if wanted.affinity.get(name) != seconds]
     lines += [_add_set(name, seconds) for name, seconds in wanted.affinity.items()]
     lines += [f"add rule {TABLE} {chain} {rule}" for chain, rules in wanted.chains.items() for rule in rules]
     lines += _added_elements(Ruleset(), wanted)
     return "\n".join(lines) + "\n"
+
+
+def portions(wanted: Ruleset, parts: Iterable[Ruleset], left: Leftovers, portion: int) -> Iterator[str]:
+    """The same as `whole` in several transactions, to be run in this order; each has about `portion` chains.
+
+    parts   what each service makes of it; the chains of one refer to each other and to those that are no service's
+
+    A service's chains come in one transaction, and what leads to them in the last: packets meet all of them or none. Chains that are in the
+    kernel as they should be are not written.
+    """
+    yield _first_portion(wanted)
+    piece = Ruleset()
+    for part in parts:
+        piece.affinity |= part.affinity
+        piece.chains |= {chain: rules for chain, rules in part.chains.items() if not _intact(rules, left.chains.get(chain))}
+        if len(piece.chains) >= portion:
+            yield _filled(piece, left)
+            piece = Ruleset()
+    if piece.chains:
+        yield _filled(piece, left)
+    yield _last_portion(wanted, left)
+
+
+def _intact(rules: Sequence[str], found: Sequence[str] | None) -> bool:
+    """Whether the kernel has a chain as it should be. nft prints some rules in other words than they were given in: those seem changed.
+
+    So do rules that speak of affinity sets, because such a set may have to be made anew.
+    """
+    return found is not None and list(found) == list(rules) and not any(f"@{names.AFFINITY}" in rule for rule in rules)
+
+
+def _first_portion(wanted: Ruleset) -> str:
+    """The table with its sets, and the chains that services' chains jump to."""
+    lines = [f'add table {TABLE} {{ comment "rules for kube-proxy" ; }}']
+    lines += [f"add {declaration.format(f'{TABLE} {name}')}" for name, declaration in CONTAINERS.items()]
+    helpers = {chain: rules for chain, rules in wanted.chains.items() if chain not in BASE_CHAINS and not names.is_of_service(chain)}
+    for chain in helpers:
+        lines += [f"add chain {TABLE} {chain}", f"flush chain {TABLE} {chain}"]
+    lines += _written(helpers)
+    return "\n".join(lines) + "\n"
+
+
+def _filled(piece: Ruleset, left: Leftovers) -> str:
+    """Chains of some services, with the affinity sets that they use."""
+    lines = [f"flush chain {TABLE} {chain}" for chain in piece.chains if chain in left.chains]
+    lines += [f"delete set {TABLE} {name}" for name, seconds in piece.affinity.items() if left.affinity.get(name, seconds) != seconds]
+    lines += [_add_set(name, seconds) for name, seconds in piece.affinity.items()]
+    return "\n".join([*lines, *_written(piece.chains)]) + "\n"
+
+
+def _last_portion(wanted: Ruleset, left: Leftovers) -> str:
+    """Hooks and elements of everything; what nobody needs any longer is emptied."""
+    lines = []
+    for chain in BASE_CHAINS:
+        lines += [f"add chain {TABLE} {chain}", f"delete chain {TABLE} {chain}"]
+    lines += [f"flush {declaration.split()[0]} {TABLE} {name}" for name, declaration in CONTAINERS.items()]
+    lines += [f"add chain {TABLE} {chain} {{ {hook} }}" for chain, hook in BASE_CHAINS.items()]
+    lines += [f"add rule {TABLE} {chain} {rule}" for chain in BASE_CHAINS for rule in wanted.chains[chain]]
+    lines += [f"flush chain {TABLE} {chain}" for chain in sorted(left.chains.keys() - wanted.chains.keys())]
+    lines += [f"delete set {TABLE} {name}" for name in left.affinity if name not in wanted.affinity]
+    return "\n".join([*lines, *_added_elements(Ruleset(), wanted)]) + "\n"
+
+
+def _written(chains: Mapping[str, Sequence[str]]) -> Iterator[str]:
+    """The lines that give empty or new chains these rules. They are declared first, because rules may jump to any of them."""
+    for chain in chains:
+        yield f"add chain {TABLE} {chain}"
+    for chain, rules in chains.items():
+        if rules:
+            yield f"add chain {TABLE} {chain} {{ {' ; '.join(rules)} ; }}"
 
 
 def anew(wanted: Ruleset) -> str:
@@ -75,12 +154,11 @@ def changes(old: Ruleset, new: Ruleset) -> str:
         if old.chains.get(chain) != rules or any(f"@{name} " in rule for name in timeouts for rule in rules)
     ]
     lines = list(_deleted_elements(old, new))
-    for chain in touched:
-        lines += [_add_chain(chain), f"flush chain {TABLE} {chain}"]
-    lines += [f"flush chain {TABLE} {chain}" for chain in gone(old, new)]
+    lines += [f"flush chain {TABLE} {chain}" for chain in (*touched, *gone(old, new)) if chain in old.chains]
     lines += [f"delete set {TABLE} {name}" for name in old.affinity if name not in new.affinity or name in timeouts]
-    lines += [_add_set(name, seconds) for name, seconds in new.affinity.items() if name not in old.affinity or name in timeouts]
-    lines += [f"add rule {TABLE} {chain} {rule}" for chain in touched for rule in new.chains[chain]]
+    if touched:
+        lines += [_add_set(name, seconds) for name, seconds in new.affinity.items()]
+    lines += _written({chain: new.chains[chain] for chain in touched})
     lines += _added_elements(old, new)
     return "\n".join(lines) + "\n" if lines else ""
 

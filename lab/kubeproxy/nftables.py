@@ -1,4 +1,4 @@
-"""The nftables mode of kube-proxy on one node: one transaction with everything at the start, afterwards only what changed."""
+"""The nftables mode of kube-proxy on one node: everything at the start, in portions if that is much, afterwards only what changed."""
 
 from __future__ import annotations
 
@@ -16,6 +16,12 @@ from lab.kubeproxy.seen import Name, Seen
 from lab.model.objects import Endpoints, Service
 
 LOAD = ("nft", "-f", "-")
+
+PORTION = 600
+"""Chains that one transaction writes: the kernel's time for it grows with the square of the maps in it, and every start of nft costs, too."""
+
+KEPT = 100
+"""Emptied chains stay until there is one of them for so many services: nft asks the kernel for all chains before it deletes one."""
 
 
 @dataclass(frozen=True)
@@ -37,9 +43,10 @@ class NftablesProxy:
     the next sync of everything.
     """
 
-    def __init__(self, run: Runner, config: ProxyConfig, service_cidr: IPv4Network | None = None) -> None:
+    def __init__(self, run: Runner, config: ProxyConfig, service_cidr: IPv4Network | None = None, portion: int = PORTION) -> None:
         self.run = run
         self.config = config
+        self.portion = portion
         self.service_cidr = service_cidr
         self._known: dict[Name, _Known] = {}
         self._objects = Seen()
@@ -47,7 +54,11 @@ class NftablesProxy:
         self._stale: frozenset[str] = frozenset()
 
     def sync(self, services: Sequence[Service], endpoints: Sequence[Endpoints]) -> None:
-        """Make the table that of the services. Raises CommandError; the table is then as it was, and the next sync writes all of it."""
+        """Make the table that of the services.
+
+        Raises CommandError. The table is then as it was, unless it is large and was to be written as a whole: then some services may be as
+        wanted and others as they were. The next sync writes all of it.
+        """
         self._objects.look(services, endpoints)
         known, names = self._changed()
         before = [self._known[name] for name in names if name in self._known]
@@ -55,7 +66,7 @@ class NftablesProxy:
         self._delete_stale()
         try:
             if self._whole:
-                self._write_whole(nft_rules.generate(services, endpoints, self.config, self.service_cidr))
+                self._write_whole([known[name].part for name in sorted(known, key=_in_order)])
             elif names:
                 self._write_changes(_together(before), _together(after))
         except CommandError:
@@ -92,18 +103,25 @@ class NftablesProxy:
     def close(self) -> None:
         """Nothing to let go of: the rules stay, as with the real one."""
 
-    def _write_whole(self, wanted: Ruleset) -> None:
+    def _write_whole(self, parts: Sequence[Ruleset]) -> None:
         """Keep what clients are remembered for, unless what is in the table does not fit."""
+        wanted = nft_rules.generate((), (), self.config, self.service_cidr)
+        for part in parts:
+            wanted.add(part)
         listed = self._listed()
         left = nft_text.parse_list(listed or "")
         try:
-            self.run(LOAD, nft_text.whole(wanted, left))
+            if len(wanted.chains) > self.portion:
+                for text in nft_text.portions(wanted, parts, left, self.portion):
+                    self.run(LOAD, text)
+            else:
+                self.run(LOAD, nft_text.whole(wanted, left))
         except CommandError:
             if listed is None:
                 raise
             self.run(LOAD, nft_text.anew(wanted))
             left = nft_text.NOTHING
-        self._stale = left.chains - wanted.chains.keys()
+        self._stale = frozenset(left.chains.keys() - wanted.chains.keys())
 
     def _listed(self) -> str | None:
         try:
@@ -115,13 +133,17 @@ class NftablesProxy:
 
     def _delete_stale(self) -> None:
         """Chains that an earlier sync emptied. A kernel that still believes them in use gets another try at the next sync."""
-        if not self._stale:
+        if not self._stale or (len(self._stale) * KEPT < len(self._known) and not self._whole):
             return
         try:
             self.run(LOAD, nft_text.deletion(self._stale))
         except CommandError:
             return
         self._stale = frozenset()
+
+
+def _in_order(name: Name) -> str:
+    return f"{name[0]}/{name[1]}:"
 
 
 def _together(known: Iterable[_Known]) -> Ruleset:

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import bisect
 import json
-import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timezone
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+from lab.kubeproxy.answering import Answer, Server
 from lab.model.objects import Endpoints, Service
-
-Answer = tuple[int, str, str]
-"""Status, content type, text."""
 
 BUCKETS = tuple(0.001 * 2**power for power in range(15))
 _TEXT = "text/plain; version=0.0.4"
@@ -98,30 +94,6 @@ def _time(moment: float) -> str:
     return datetime.fromtimestamp(moment, timezone.utc).strftime("%Y-%m-%d %H:%M:%S.%f +0000 UTC")
 
 
-def serve(host: str, port: int, answer: Callable[[str], Answer]) -> ThreadingHTTPServer:
-    """A server that runs in a thread until `shutdown`. Raises OSError."""
-
-    class Handler(BaseHTTPRequestHandler):
-        timeout = 5
-
-        def do_GET(self) -> None:
-            """Answer one request."""
-            status, kind, text = answer(self.path.partition("?")[0])
-            self.send_response(status)
-            self.send_header("Content-Type", kind)
-            self.send_header("Content-Length", str(len(text.encode())))
-            self.end_headers()
-            self.wfile.write(text.encode())
-
-        def log_message(self, format: str, *args: object) -> None:
-            """Probes come every few seconds; they are no news."""
-
-    server = ThreadingHTTPServer((host, port), Handler)
-    server.daemon_threads = True
-    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.1}, name=f"http {port}", daemon=True).start()
-    return server
-
-
 def local_ends(services: Iterable[Service], endpoints: Iterable[Endpoints], hostname: str) -> dict[int, tuple[str, str, int]]:
     """Health check port -> namespace, name, and number of back ends on this node, of the services that have such a port. Pure."""
     by_name = {(one.namespace, one.name): one for one in endpoints}
@@ -140,16 +112,16 @@ class ServiceHealth:
     def __init__(self, log: Callable[[str], None]) -> None:
         self._log = log
         self._counts: dict[int, tuple[str, str, int]] = {}
-        self._servers: dict[int, ThreadingHTTPServer] = {}
+        self._servers: dict[int, Server] = {}
 
     def sync(self, wanted: Mapping[int, tuple[str, str, int]]) -> None:
         """Open and close servers until they are those of `wanted`."""
         self._counts = dict(wanted)
         for port in self._servers.keys() - wanted.keys():
-            _close(self._servers.pop(port))
+            self._servers.pop(port).close()
         for port in sorted(wanted.keys() - self._servers.keys()):
             try:
-                self._servers[port] = serve("0.0.0.0", port, lambda _, port=port: self._answer(port))  # type: ignore[misc]
+                self._servers[port] = Server("0.0.0.0", port, lambda _, port=port: self._answer(port))  # type: ignore[misc]
             except OSError as error:
                 self._log(f'Failed to start healthcheck for "{wanted[port][0]}/{wanted[port][1]}" on port {port}: {error.strerror}')
 
@@ -161,8 +133,3 @@ class ServiceHealth:
         namespace, name, count = self._counts.get(port, ("", "", 0))
         text = json.dumps({"service": {"namespace": namespace, "name": name}, "localEndpoints": count}, indent="\t")
         return 200 if count else 503, "application/json", text
-
-
-def _close(server: ThreadingHTTPServer) -> None:
-    server.shutdown()
-    server.server_close()

@@ -1,21 +1,20 @@
-"""A client of the apiserver with nothing but http.client: what the lab's own daemons speak to it with.
+"""A client of the apiserver: what the lab's own daemons speak to it with.
 
-Objects are Kubernetes JSON as dicts. A watch holds its connection; every other call makes one and closes it, so a client may serve several
+Objects are Kubernetes JSON as dicts. A watch holds its connection; every other call takes one for itself, so a client may serve several
 threads. Cut off from the apiserver a call fails within its timeout, and a watch ends when nothing has come for longer than bookmarks take.
 """
 
 from __future__ import annotations
 
 import contextlib
-import http.client
 import json
-import socket
 from collections.abc import Generator
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 from lab.errors import LabError, UsageError
 from lab.master import connections
+from lab.master.plainhttp import Answer, Connection
 from lab.master.resources import by_kind, by_plural
 
 Object = dict[str, Any]
@@ -131,7 +130,7 @@ class ApiClient:
         try:
             answer = self._send(connection, method, path, body, query, content_type, accept)
             text = answer.read()
-        except (OSError, http.client.HTTPException) as error:
+        except OSError as error:
             connection.close()
             raise self._unreachable(error) from error
         self._idle.put(connection)
@@ -154,50 +153,37 @@ class ApiClient:
                 _judged(answer.status, answer.read(), f"watch {path}")
             if connection.sock is not None:
                 connection.sock.settimeout(silence)
-            while line := answer.readline():
-                event = json.loads(line)
+            for line in answer.lines():
+                event = json.loads(line.decode())
                 if event["type"] == "ERROR":
                     raise _refusal(int(event["object"].get("code", 500)), event["object"], f"watch {path}")
                 yield event["type"], event["object"]
-        except (OSError, http.client.HTTPException, ValueError) as error:
+        except (OSError, ValueError) as error:
             raise self._unreachable(error) from error
         finally:
             connection.close()
 
-    def _connection(self, timeout: float) -> http.client.HTTPConnection:
-        if self._unix:
-            return _UnixConnection(self._unix, timeout)
-        return http.client.HTTPConnection(self._host, self._port, timeout=timeout)
+    def _connection(self, timeout: float) -> Connection:
+        return Connection(self._host, self._port, timeout, self._unix)
 
     def _send(
         self,
-        connection: http.client.HTTPConnection,
+        connection: Connection,
         method: str,
         path: str,
         body: Any,
         query: dict[str, str] | None,
         content_type: str,
         accept: str = "application/json",
-    ) -> http.client.HTTPResponse:
+    ) -> Answer:
         headers = {"Accept": accept, "User-Agent": self.agent}
         if body is not None:
             headers["Content-Type"] = content_type
-        connection.request(method, f"{path}?{urlencode(query)}" if query else path, None if body is None else json.dumps(body), headers)
-        return connection.getresponse()
+        text = None if body is None else json.dumps(body).encode()
+        return connection.ask(method, f"{path}?{urlencode(query)}" if query else path, text, headers)
 
     def _unreachable(self, error: Exception) -> Unreachable:
         return Unreachable(f"the apiserver at {self.server} does not answer: {error}")
-
-
-class _UnixConnection(http.client.HTTPConnection):
-    def __init__(self, path: str, timeout: float) -> None:
-        super().__init__("localhost", timeout=timeout)
-        self._path = path
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(self._path)
 
 
 def _selectors(labels: str, fields: str) -> dict[str, str]:
@@ -208,7 +194,7 @@ def _selectors(labels: str, fields: str) -> dict[str, str]:
 def _judged(code: int, raw: bytes, what: str) -> Object:
     answer: Object = {}
     with contextlib.suppress(ValueError):
-        read = json.loads(raw or b"{}")
+        read = json.loads(raw.decode() or "{}")
         answer = read if isinstance(read, dict) else {}
     if 200 <= code < 300:
         return answer

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import http.client
 import select
 import threading
 import time
+
+from lab.master.plainhttp import Connection
 
 LONGEST = 30.0
 """Seconds that a connection is kept without a request. The servers here wait longer before they close one."""
@@ -19,9 +20,9 @@ class Idle:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._waiting: list[tuple[float, http.client.HTTPConnection]] = []
+        self._waiting: list[tuple[float, Connection]] = []
 
-    def take(self, host: str, port: int) -> http.client.HTTPConnection | None:
+    def take(self, host: str, port: int) -> Connection | None:
         """One to this server, the last that was put here; None when there is none whose other end is still there."""
         with self._lock:
             some, self._waiting = self._waiting, []
@@ -37,7 +38,7 @@ class Idle:
             self._waiting = some + self._waiting
             return found
 
-    def put(self, connection: http.client.HTTPConnection) -> None:
+    def put(self, connection: Connection) -> None:
         """Keep one whose answer has been read to its end. One that the server wants closed has no socket any more, and is dropped."""
         if connection.sock is None:
             return
@@ -53,7 +54,7 @@ class Idle:
             one.close()
 
 
-def _is_quiet(connection: http.client.HTTPConnection) -> bool:
+def _is_quiet(connection: Connection) -> bool:
     """Whether nothing has come since the last answer. What comes unasked is the server's goodbye: it closed, or has been restarted."""
     if connection.sock is None:
         return False

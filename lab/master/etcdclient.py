@@ -1,4 +1,4 @@
-"""A client of etcd v3 over its JSON gateway: keys, transactions, leases and watches with nothing but http.client.
+"""A client of etcd v3 over its JSON gateway: keys, transactions, leases and watches.
 
 Debian's etcd 3.4 and 3.5 serve the gateway under /v3, Ubuntu 22.04's 3.3 under /v3beta; the client finds out by itself. Keys and values are
 text here and base64 on the wire; bytes that are no UTF-8 survive a round trip as surrogate escapes. Every call has a timeout. Several
@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import http.client
 import json
 import socket
 from collections.abc import Iterator, Sequence
@@ -19,10 +18,12 @@ from urllib.parse import urlsplit
 
 from lab.errors import LabError, UsageError
 from lab.master import connections
+from lab.master.plainhttp import Answer, Connection
 
 TIMEOUT = 5.0
 """Seconds that one endpoint may take to connect, and to answer."""
 
+_OK, _NOT_FOUND, _SERVICE_UNAVAILABLE = 200, 404, 503
 _API_VERSIONS = ("/v3", "/v3beta")
 _GONE = 5
 """gRPC status NotFound: of a lease that etcd does not know."""
@@ -93,7 +94,7 @@ class EtcdClient:
             raise UsageError("no etcd endpoint given; name at least one, such as http://127.0.0.1:2379")
         self.endpoints = tuple(endpoints)
         self.timeout = timeout
-        self._addresses = [_address(endpoint) for endpoint in endpoints]
+        self._addresses = [address_of(endpoint) for endpoint in endpoints]
         self._api = _API_VERSIONS[0]
         self._idle = connections.Idle()
 
@@ -178,19 +179,19 @@ class EtcdClient:
         connection, response = self._open(path, body)
         try:
             text = response.read()
-        except (OSError, http.client.HTTPException) as error:
+        except OSError as error:
             connection.close()
             raise EtcdUnreachable(f"etcd's answer to {path} broke off: {error or type(error).__name__}") from error
         self._idle.put(connection)
         return _message(text)
 
-    def _open(self, path: str, body: dict[str, Any]) -> tuple[http.client.HTTPConnection, http.client.HTTPResponse]:
+    def _open(self, path: str, body: dict[str, Any]) -> tuple[Connection, Answer]:
         """Post a request to the first endpoint that answers; the caller reads the body and closes the connection."""
         failures = []
         for number, address in enumerate(list(self._addresses)):
             try:
                 opened = self._post(address, path, body)
-            except (OSError, http.client.HTTPException) as error:
+            except OSError as error:
                 failures.append(f"{address[0]}:{address[1]}: {error or type(error).__name__}")
                 continue
             if number:
@@ -200,22 +201,21 @@ class EtcdClient:
 
     def _post(
         self, address: tuple[str, int], path: str, body: dict[str, Any]
-    ) -> tuple[http.client.HTTPConnection, http.client.HTTPResponse]:
-        connection = self._idle.take(*address) or http.client.HTTPConnection(*address, timeout=self.timeout)
+    ) -> tuple[Connection, Answer]:
+        connection = self._idle.take(*address) or Connection(*address, self.timeout)
         try:
-            connection.request("POST", self._api + path, json.dumps(body), {"Content-Type": "application/json"})
-            response = connection.getresponse()
-            if response.status == http.client.OK:
+            response = connection.ask("POST", self._api + path, json.dumps(body).encode(), {"Content-Type": "application/json"})
+            if response.status == _OK:
                 return connection, response
             text = response.read()
         except BaseException:
             connection.close()
             raise
         connection.close()
-        if response.status == http.client.NOT_FOUND and not text.startswith(b"{") and self._api == _API_VERSIONS[0]:
+        if response.status == _NOT_FOUND and not text.startswith(b"{") and self._api == _API_VERSIONS[0]:
             self._api = _API_VERSIONS[1]
             return self._post(address, path, body)
-        if response.status == http.client.SERVICE_UNAVAILABLE:
+        if response.status == _SERVICE_UNAVAILABLE:
             raise ConnectionError(_trouble(text).args[0])
         raise _trouble(text)
 
@@ -223,9 +223,10 @@ class EtcdClient:
 class Watch(Iterator[Changes]):
     """A running watch: iterate to get Changes, in order. When etcd, the network or `close` ends it, it closes itself."""
 
-    def __init__(self, connection: http.client.HTTPConnection, response: http.client.HTTPResponse) -> None:
+    def __init__(self, connection: Connection, response: Answer) -> None:
         self._connection = connection
         self._response = response
+        assert connection.sock is not None
         self._socket = connection.sock
         self._text = b""
 
@@ -243,8 +244,8 @@ class Watch(Iterator[Changes]):
     def _line(self) -> bytes:
         while b"\n" not in self._text:
             try:
-                piece = self._response.read1(65536)
-            except (OSError, ValueError, AttributeError, http.client.HTTPException) as error:
+                piece = self._response.piece()
+            except (OSError, ValueError, AttributeError) as error:
                 raise EtcdUnreachable(f"the watch broke off: {error or type(error).__name__}") from error
             if not piece:
                 raise StopIteration
@@ -267,7 +268,8 @@ class Watch(Iterator[Changes]):
         self._connection.close()
 
 
-def _address(endpoint: str) -> tuple[str, int]:
+def address_of(endpoint: str) -> tuple[str, int]:
+    """Host and port of an endpoint. Raises UsageError when it is no http URL."""
     try:
         url = urlsplit(endpoint.strip())
         host, port = url.hostname, url.port

@@ -22,12 +22,19 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.05, 2.0
 """Seconds between tries while the apiserver does not answer: doubled each time. The real ones go up to 30 s."""
 
 _GONE = 410
+_KEPT = ("namespace", "name", "resourceVersion")
 
 
 def key_of(item: Object) -> Key:
     """Where an object belongs."""
     metadata = item["metadata"]
     return metadata.get("namespace", ""), metadata["name"]
+
+
+def only_metadata(item: Object) -> Object:
+    """The least that an informer has to keep of an object."""
+    metadata = item["metadata"]
+    return {"metadata": {name: metadata[name] for name in _KEPT if name in metadata}}
 
 
 class Digest:
@@ -72,6 +79,8 @@ class Informer:
     on_sync   called after the first list has come in; `synced` is set then
     fields    a field selector, such as spec.nodeName=zenlinnode1
     log       told when the apiserver is lost, and when it is back
+    brief     what of an object is kept: its metadata's namespace, name and resourceVersion must be. The handler is told of whole objects,
+              except of one that is found gone after the apiserver was lost. Must not change what it is given
     """
 
     def __init__(
@@ -82,10 +91,11 @@ class Informer:
         on_sync: Callable[[], None] | None = None,
         fields: str = "",
         log: Callable[[str], None] = lambda text: None,
+        brief: Callable[[Object], Object] = lambda item: item,
     ) -> None:
         self.client, self.plural, self.fields = client, plural, fields
         self.synced = threading.Event()
-        self._handler, self._on_sync, self._log = handler, on_sync, log
+        self._handler, self._on_sync, self._log, self._brief = handler, on_sync, log, brief
         self._items: dict[Key, Object] = {}
         self._lock = threading.Lock()
         self._stopped = threading.Event()
@@ -144,7 +154,7 @@ class Informer:
         kind = answer.get("kind", "").removesuffix("List")
         now = {key_of(item): {"kind": kind, "apiVersion": answer.get("apiVersion", "")} | item for item in answer["items"]}
         with self._lock:
-            before, self._items = self._items, now
+            before, self._items = self._items, {key: self._brief(item) for key, item in now.items()}
         for key, item in before.items():
             if key not in now:
                 self._tell("DELETED", item)
@@ -173,7 +183,7 @@ class Informer:
                 if what == "DELETED":
                     self._items.pop(key_of(item), None)
                 else:
-                    self._items[key_of(item)] = item
+                    self._items[key_of(item)] = self._brief(item)
             self._tell(what, item)
         self._found()
         return told

@@ -6,6 +6,7 @@ part that makes no sense is left out. Manifests, which nobody has checked, are r
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Mapping
 from ipaddress import IPv4Address, IPv4Network
 from typing import Any, Literal, cast
@@ -55,7 +56,7 @@ def endpoints_of(item: Json) -> Endpoints:
     metadata = item["metadata"]
     subsets = []
     for subset in item.get("subsets") or ():
-        addresses = tuple(_endpoint_address(one) for one in subset.get("addresses") or () if _address(one.get("ip", "")))
+        addresses = tuple(_endpoint_address(one, ip) for one in subset.get("addresses") or () if (ip := _address(one.get("ip", ""))))
         ports = tuple(EndpointPort(port["port"], port.get("name", ""), port.get("protocol") or "TCP") for port in subset.get("ports") or ())
         if addresses and ports:
             subsets.append(EndpointSubset(addresses, ports))
@@ -94,8 +95,9 @@ def _service_port(port: Json) -> ServicePort:
     return ServicePort(port["port"], port.get("name", ""), port.get("protocol") or "TCP", target, port.get("nodePort") or 0)
 
 
-def _endpoint_address(item: Json) -> EndpointAddress:
-    return EndpointAddress(IPv4Address(item["ip"]), item.get("nodeName") or "", (item.get("targetRef") or {}).get("name", ""))
+def _endpoint_address(item: Json, ip: IPv4Address) -> EndpointAddress:
+    """The names of nodes are the same few for thousands of addresses, so each is kept once."""
+    return EndpointAddress(ip, sys.intern(item.get("nodeName") or ""), (item.get("targetRef") or {}).get("name", ""))
 
 
 def _pairs(labels: Mapping[str, str] | None) -> tuple[tuple[str, str], ...]:

@@ -18,7 +18,7 @@ AFFINITY_SECONDS = 10800
 """How long ClientIP affinity remembers a client unless the service says so: 180 minutes; v1.7 knows nothing else."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ContainerPort:
     """One entry of a container's `ports`."""
 
@@ -27,7 +27,7 @@ class ContainerPort:
     protocol: Protocol = "TCP"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Container:
     """What a pod runs. `command` and `args` as in the API: command replaces the image's entrypoint, args its arguments."""
 
@@ -39,7 +39,7 @@ class Container:
     env: tuple[tuple[str, str], ...] = ()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Pod:
     """A pod. `node_name` and `pod_ip` are empty until it is scheduled and its address is allocated (or pinned by a scenario)."""
 
@@ -52,7 +52,7 @@ class Pod:
     owner: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Deployment:
     """A deployment: `replicas` pods made from one template."""
 
@@ -64,7 +64,7 @@ class Deployment:
     containers: tuple[Container, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ServicePort:
     """One entry of a service's `ports`. `target_port` may be the name of a container port."""
 
@@ -75,7 +75,7 @@ class ServicePort:
     node_port: int = 0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Service:
     """A service. `cluster_ip` is None for a headless one, and until the apiserver has chosen one; `headless` tells them apart."""
 
@@ -95,7 +95,7 @@ class Service:
     health_check_node_port: int = 0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class EndpointAddress:
     """One back end: its address, and the node it is on (empty when unknown)."""
 
@@ -104,7 +104,7 @@ class EndpointAddress:
     target: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class EndpointPort:
     """The number that one service port has on the back ends of a subset."""
 
@@ -113,7 +113,7 @@ class EndpointPort:
     protocol: Protocol = "TCP"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class EndpointSubset:
     """Addresses that share their ports; every address carries every port."""
 
@@ -121,7 +121,7 @@ class EndpointSubset:
     ports: tuple[EndpointPort, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Endpoints:
     """The back ends of the service of the same name and namespace, ready ones only, in the controller's order."""
 

@@ -11,13 +11,15 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import functools
 import os
 import selectors
 import socket
 import struct
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import TracebackType
+from typing import Generic, TypeVar
 
 from lab.errors import MachineError, UsageError
 from lab.fabric.namespace import Namespace
@@ -54,11 +56,13 @@ class Capture:
     def __init__(self, places: Sequence[tuple[Place, Namespace]], tunnels: Mapping[int, Tunnel] = TUNNELS) -> None:
         self._places = places
         self._tunnels = tunnels
-        self._sockets: dict[socket.socket, int] = {}
-        self._selector = selectors.DefaultSelector()
-        self._pilot: socket.socket | None = None
+        self._ears: Ears[int] = Ears()
         self._seen: list[Sighting] = []
-        self.dropped = 0
+
+    @property
+    def dropped(self) -> int:
+        """How many packets found the buffer full; known at the end of the block."""
+        return self._ears.dropped
 
     @property
     def sightings(self) -> tuple[Sighting, ...]:
@@ -67,26 +71,16 @@ class Capture:
 
     def __enter__(self) -> Capture:
         """Begin to listen."""
-        try:
-            if self._places:
-                self._pilot = pilot(self._places[0][1])
-                settle(self._pilot)
-            for number, (place, namespace) in enumerate(self._places):
-                opened = _open(place, namespace)
-                self._sockets[opened] = number
-                self._selector.register(opened, selectors.EVENT_READ)
-        except BaseException:
-            self._close()
-            raise
+        self._ears.open((number, namespace, functools.partial(_open, place, namespace)) for number, (place, namespace) in enumerate(self._places))
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        """Read what has arrived, and stop to listen. `dropped` says how many packets found the buffer full."""
+        """Read what has arrived, and stop to listen."""
         try:
             if kind is None:
                 self._drain()
         finally:
-            self._close()
+            self._ears.close()
 
     def until(self, enough: Callable[[tuple[Sighting, ...]], bool], timeout: float = 2.0) -> bool:
         """Read until `enough(sightings)` or until `timeout` seconds have passed; whether it was enough."""
@@ -98,11 +92,11 @@ class Capture:
             left = deadline - time.monotonic()
             if left <= 0:
                 return False
-            self._selector.select(left)
+            self._ears.selector.select(left)
 
     def _drain(self) -> None:
         deadline = time.monotonic() + _DRAINING
-        waiting = set(self._sockets)
+        waiting = set(self._ears.sockets)
         while waiting and time.monotonic() < deadline:
             waiting = {one for one in waiting if self._read(one)}
 
@@ -112,21 +106,56 @@ class Capture:
             data, extra, _, address = opened.recvmsg(LARGEST, 128, socket.MSG_DONTWAIT)
         except OSError:  # EAGAIN; or ENETDOWN, once, when the interface has gone away
             return False
-        number = self._sockets[opened]
+        number = self._ears.sockets[opened]
         link: Link = "ethernet" if address[3] in ETHERNET_TYPES else "ip"
         direction: Direction = "out" if address[2] == OUTGOING else "in"
         self._seen.append(Sighting(stamp(extra), self._places[number][0], direction, decode(data, link, self._tunnels)))
         return True
 
-    def _close(self) -> None:
-        for opened in self._sockets:
+
+Name = TypeVar("Name")
+
+
+class Ears(Generic[Name]):
+    """Packet sockets that are opened and closed together, behind a pilot, so that all of them stamp from the first packet on.
+
+    sockets   each with the name under which it was opened
+    dropped   how many packets found a buffer full; known when they are closed
+    """
+
+    def __init__(self) -> None:
+        self.sockets: dict[socket.socket, Name] = {}
+        self.selector = selectors.DefaultSelector()
+        self.dropped = 0
+        self._pilot: socket.socket | None = None
+
+    def open(self, wanted: Iterable[tuple[Name, Namespace, Callable[[], socket.socket]]]) -> None:
+        """Open them one after the other: a name, the machine's namespace, and what opens the socket. When one cannot be had, none is left open.
+
+        Raises MachineError as `settle` does, and what the openers raise.
+        """
+        try:
+            for name, namespace, opener in wanted:
+                if self._pilot is None:
+                    self._pilot = pilot(namespace)
+                    settle(self._pilot)
+                opened = opener()
+                self.sockets[opened] = name
+                self.selector.register(opened, selectors.EVENT_READ)
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Close them."""
+        for opened in self.sockets:
             with contextlib.suppress(OSError):
                 self.dropped += dropped(opened)
             opened.close()
-        self._sockets.clear()
+        self.sockets.clear()
         if self._pilot is not None:
             self._pilot.close()
-        self._selector.close()
+        self.selector.close()
 
 
 def pilot(namespace: Namespace) -> socket.socket:

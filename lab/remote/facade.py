@@ -27,6 +27,7 @@ LAB_ONLY = {
     "capture": ("it needs to capture packets on the cluster's machines", "需要在集群的机器上抓包"),
     "apply": ("it changes the cluster by the lab's own means", "它用实验环境自己的手段改变集群"),
     "daemon": ("it needs the cluster's daemons", "需要集群的守护进程"),
+    "fault": ("it breaks links or stops machines", "要弄坏链路，或让机器停住"),
 }
 _DAEMONS = (
     "daemons",
@@ -44,6 +45,7 @@ _DAEMONS = (
     "network",
 )
 _CHANGES = ("delete_pod", "delete_service")
+_FAULTS = ("clear_faults", "faults")
 
 MOST_NODES = 5
 """Of a large cluster the first few nodes, by name, stand for all: a step that goes through them is to end."""
@@ -73,7 +75,7 @@ class RemoteCluster:
         self._node_pods: dict[str, str] = {}
 
     def __getattr__(self, name: str) -> object:
-        known = "daemon" if name in _DAEMONS else "apply" if name in _CHANGES else name
+        known = "daemon" if name in _DAEMONS else "apply" if name in _CHANGES else "fault" if name in _FAULTS else name
         if known in LAB_ONLY:
             raise NotHere(*LAB_ONLY[known])
         raise AttributeError(f"a cluster elsewhere has no {name!r}")

@@ -32,6 +32,7 @@ from lab.scenario.events import (
     BootProgress,
     Checked,
     CommandRan,
+    CommandSaid,
     CommandStarted,
     Event,
     Evidence,
@@ -77,7 +78,7 @@ class Document:
             self._step_ended(event)
         elif isinstance(event, RunEnded):
             self._run_ended(event)
-        else:
+        elif not isinstance(event, CommandSaid):
             self._in_step(event)
 
     @property

@@ -15,6 +15,7 @@ from lab.scenario.events import (
     BootProgress,
     Checked,
     CommandRan,
+    CommandSaid,
     CommandStarted,
     Event,
     Evidence,
@@ -67,6 +68,7 @@ class TerminalWriter:
         self._live = live
         self._verbose = verbose
         self._booting: list[str] = []
+        self._said = 0
         self._titles: dict[str, str] = {}
         self._ended: dict[str, StepEnded] = {}
         self._handlers: dict[type, Callable[[Any], None]] = {
@@ -77,6 +79,7 @@ class TerminalWriter:
             Pictured: lambda event: None,
             StepStarted: self._step_started,
             CommandStarted: self._command_started,
+            CommandSaid: self._command_said,
             CommandRan: self._command_ran,
             Noted: self._noted,
             Shown: self._shown,
@@ -155,12 +158,22 @@ class TerminalWriter:
         self._prose(self._pick(event.why))
 
     def _command_started(self, event: CommandStarted) -> None:
+        self._said = 0
         self._line()
         self._line(f"{self._style('green', event.prompt)} {self._style('bold', visible(event.command))}")
 
+    def _command_said(self, event: CommandSaid) -> None:
+        """The beginning of an output while it grows; what comes after that waits for the end, which may fold it."""
+        lines = visible(event.text).removesuffix("\n").split("\n")
+        if event.line != self._said:  # the terminal has as many as it shows, or not all that were told have come
+            return
+        for line in lines if self._verbose else lines[: HEAD - self._said]:
+            self._line(line)
+            self._said += 1
+
     def _command_ran(self, event: CommandRan) -> None:
-        for text in (event.stdout, event.stderr):
-            self._output(visible(text))
+        self._output(visible(event.stdout), self._said)
+        self._output(visible(event.stderr))
         if event.attempts > 1:
             self._line(self._style("dim", f"({self._say('attempts', n=event.attempts)})"))
         if event.status < 0:
@@ -168,10 +181,11 @@ class TerminalWriter:
         elif event.status:
             self._line(self._style("dim", f"({self._say('status', status=event.status)})"))
 
-    def _output(self, text: str) -> None:
+    def _output(self, text: str, said: int = 0) -> None:
+        """`said`: how many of its first lines are there already."""
         lines = text.rstrip("\n").split("\n") if text.rstrip("\n") else []
         head, hidden, tail = (lines, 0, []) if self._verbose else fold(lines, HEAD, TAIL)
-        for line in head:
+        for line in head[said:]:
             self._line(line)
         if hidden:
             self._line(self._style("dim", self._say("folded", n=hidden)))

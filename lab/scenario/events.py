@@ -1,7 +1,8 @@
 """What happens during a run, as frozen data. The runner emits these; writers (lab.report) turn them into what people read.
 
 The order in one run: RunStarted, BootProgress... (and Pictured where a report wants it, StageChanged in step mode), Booted, then per step
-StepStarted, (CommandStarted, CommandRan | Noted | Shown | Travelled | Checked)..., Evidence... if it failed, StepEnded, and RunEnded last.
+StepStarted, (CommandStarted, CommandSaid..., CommandRan | Noted | Shown | Travelled | Checked)..., Evidence... if it failed, StepEnded, and
+RunEnded last.
 A step that the learner repeats starts and ends again; its last end counts.
 """
 
@@ -90,6 +91,18 @@ class CommandStarted:
     where: str
     prompt: str
     command: str
+
+
+@dataclass(frozen=True)
+class CommandSaid:
+    """More whole lines of what a command prints that takes its time, after `line` lines that were told before.
+
+    CommandRan has all of it, these lines included.
+    """
+
+    number: int
+    line: int
+    text: str
 
 
 @dataclass(frozen=True)
@@ -218,6 +231,7 @@ Event = (
     | Pictured
     | StepStarted
     | CommandStarted
+    | CommandSaid
     | CommandRan
     | Noted
     | Shown

@@ -6,6 +6,7 @@ step at its end. What cannot be run at all raises CommandError and ends the step
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -19,7 +20,7 @@ from lab.observe.sighting import Sighting
 from lab.observe.sighting import lines as sighting_lines
 from lab.scenario import checks, thennow
 from lab.scenario.checks import Judge, Name, Verdict
-from lab.scenario.events import Checked, CommandRan, CommandStarted, Emit, Noted, Shown, Travelled
+from lab.scenario.events import Checked, CommandRan, CommandSaid, CommandStarted, Emit, Noted, Shown, Travelled
 from lab.scenario.logs import POLL_SECONDS, Log
 from lab.scenario.thennow import Difference, Row
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from lab.observe.trace.journey import Journey
 
 Value = TypeVar("Value")
+_NOT_FOUND = re.compile(r"^bash: line \d+: (\S+): command not found$", re.MULTILINE)
 
 
 class ResultLike(Protocol):
@@ -55,8 +57,8 @@ class HostLike(Protocol):
     name: str
     prompt: str
 
-    def run(self, command: str | Sequence[str], timeout: float = ...) -> Any:
-        """Run a command; CommandError if it cannot be run or takes too long."""
+    def run(self, command: str | Sequence[str], timeout: float = ..., **options: Any) -> Any:
+        """Run a command; CommandError if it cannot be run or takes too long. A host with `streams` takes `heard` as lab.fabric.process.run does."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,7 @@ class Recorder:
         self.aliases = aliases
         self.left_out: list[Text] = []
         self.commands = 0
+        self.lines_said = 0
         self.checks = 0
         self.failed = 0
         self.places: dict[str, HostLike] = {}
@@ -84,14 +87,24 @@ class Recorder:
         self.commands += 1
         self.places[host.name] = host
         typed = command if isinstance(command, str) else shlex.join(command)
+        self.lines_said = 0
         started = CommandStarted(self.commands, host.name, host.prompt, typed)
         self.emit(started)
         return started
+
+    def said(self, started: CommandStarted, text: str) -> None:
+        """Tell what the announced command has printed since it was last told."""
+        self.emit(CommandSaid(started.number, self.lines_said, text))
+        self.lines_said += text.count("\n")
 
     def end(self, started: CommandStarted, result: ResultLike, attempts: int = 1) -> None:
         """Record what the announced command gave back."""
         head = (started.number, started.where, started.prompt, started.command)
         self.emit(CommandRan(*head, result.status, result.stdout, result.stderr, result.seconds, attempts))
+        missing = _NOT_FOUND.search(result.stderr)
+        if missing:
+            name = missing[1]
+            self.note(Text(f"{name} is not on this machine; `lab doctor` tells how to get it", f"本机没有 {name}；`lab doctor` 会说明怎样安装"))
 
     def check(self, verdict: Verdict, command: int = 0) -> bool:
         """Record a verdict; whether it held."""
@@ -194,7 +207,8 @@ class Machine:
         """
         command = self._admitted(command)
         started = self._recorder.begin(self._host, command)
-        result = self._host.run(command, timeout=timeout)
+        aloud = {"heard": lambda text: self._recorder.said(started, text)} if getattr(self._host, "streams", False) else {}
+        result = self._host.run(command, timeout=timeout, **aloud)
         self._recorder.end(started, result)
         return Outcome(self._recorder, started.number, result)
 
@@ -303,6 +317,16 @@ class View:
     def show(self, lines: Iterable[str], *, en: str, zh: str) -> None:
         """Show what no command printed, such as the packets of a capture, under a title that says what it is."""
         self.recorder.show(Text(en, zh), lines)
+
+    def fault(self, who: str, words: str, way: str = "both", interface: str = "") -> None:
+        """Break something on purpose, or mend it, and show it as a learner would type it: `lab.fault("zenlinnode1", "loss 30 delay 50")`.
+
+        All arguments as those of `lab fault`. Raises UsageError for wrong words and names, MachineError for what this kernel cannot do.
+        """
+        self.cluster.fault(who, words, way=way, interface=interface)
+        options = [*(["--way", way] if way != "both" else []), *(["-i", interface] if interface else [])]
+        typed = shlex.join(["lab", "fault", *options, who, *shlex.split(words)])
+        self.say(en=f"`{typed}`", zh=f"`{typed}`")
 
     def log(self, machine: str, daemon: str = "flanneld", whole: bool = False) -> Log:
         """What a daemon says from now on, also after a restart of it, or with `whole` ever since the lab is up.

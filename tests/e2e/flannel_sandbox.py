@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
+from lab.cluster import standstill
 from lab.flannel.lease import reservation
 from lab.flannel.subnetfile import SubnetFile, parse
 from lab.plan.build import mac_of
@@ -59,6 +60,15 @@ class Process:
 
     def signal(self, number: int) -> None:
         os.kill(self.pid, number)
+
+    def stand_still(self) -> None:
+        """SIGSTOP. nsenter, which has started it, stops then, too."""
+        self.signal(signal.SIGSTOP)
+        until(lambda: standstill.state(self.popen.pid) == "T", "the stop")
+
+    def go_on(self) -> None:
+        """SIGCONT, which nsenter passes on."""
+        self.popen.send_signal(signal.SIGCONT)
 
     def wait(self) -> int:
         return self.popen.wait(PATIENCE)
@@ -173,6 +183,7 @@ class Sandbox:
         os.kill(self.pid, signal.SIGKILL)
         self._popen.communicate()
         for process in self._processes:
+            process.send_signal(signal.SIGCONT)  # nsenter stops with what it has started
             process.wait()
 
     def run(self, command: str | Sequence[str], where: int = 0, check: bool = True) -> str:

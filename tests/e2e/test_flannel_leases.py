@@ -17,12 +17,15 @@ from tests.waiting import PATIENCE, until
 pytestmark = pytest.mark.e2e
 
 SUBNETS = "/coreos.com/network/subnets/"
+REVOKED = "Lease has been revoked. Shutting down daemon."
 
 
 SHORT_LIVED = """
-import sys
+import itertools, sys, time
 from lab.flannel import daemon
 daemon.TTL = 61  # a minute is the smallest margin, so it renews after a second
+wall, jumps = time.time, itertools.cycle([0, 86400, -86400])
+time.time = lambda: wall() + next(jumps)  # the node's clock jumps by a day, to and fro; a lease knows the monotonic one only
 sys.exit(daemon.main(sys.argv[1:]))
 """
 
@@ -51,6 +54,58 @@ def test_a_lease_is_renewed_before_it_runs_out(sandbox: Sandbox) -> None:
     until(lambda: flanneld.log.read_text().count("Lease renewed, new expiration: ") >= 3, "three renewals")
     assert remaining(sandbox, node) >= 58, "without renewal three seconds would be gone by now"
     assert flanneld.popen.poll() is None
+
+
+def stopped_beyond_its_lease(sandbox: Sandbox, one: Node, two: Node) -> str:
+    """Let both nodes' flannelds start, and the second's stand still while its lease ends: etcd takes it back now instead of in a day. The key."""
+    for node in (one, two):
+        node.start_flanneld()
+    for node in (one, two):
+        node.ready()
+    one.knows(two)
+    two.flanneld.stand_still()
+    key = f"{SUBNETS}{two.subnet.network_address}-24"
+    number = re.search(r'"lease":(\d+)', sandbox.etcdctl(f"get {key} -w json"))
+    assert number
+    sandbox.etcdctl(f"lease revoke {int(number[1]):x}")
+    until(lambda: one.flanneld.said(f"Subnet removed: {two.subnet}"), "the end of the route")
+    return key
+
+
+def test_a_flanneld_that_stood_still_when_its_lease_ran_out_ends_and_gets_the_same_subnet(sandbox: Sandbox) -> None:
+    """As flannel, it ends when its lease is gone, for its supervisor to start it anew; the other nodes follow both."""
+    sandbox.configure('{"Network":"10.244.0.0/16","Backend":{"Type":"host-gw"}}')
+    one, two = sandbox.add_node(1), sandbox.add_node(2)
+    stopped_beyond_its_lease(sandbox, one, two)
+    before, flanneld = two.subnet, two.flanneld
+    flanneld.go_on()
+    assert flanneld.wait() == 0 and flanneld.said(REVOKED)
+    two.start_flanneld()
+    two.ready()
+    assert two.subnet == before and two.flanneld.said(f"Found previously leased subnet ({before}), reusing")
+    until(lambda: f"{before} via {two.address}" in one.run("ip route"), "the way to it")
+
+
+def test_a_subnet_that_another_node_took_meanwhile_is_not_taken_for_ones_own(sandbox: Sandbox) -> None:
+    """Its watch broke, and etcd has forgotten what happened: all that flanneld finds under its subnet is another node's lease."""
+    sandbox.configure('{"Network":"10.244.0.0/16","Backend":{"Type":"host-gw"}}')
+    one, two = sandbox.add_node(1), sandbox.add_node(2)
+    key = stopped_beyond_its_lease(sandbox, one, two)
+    before, flanneld = two.subnet, two.flanneld
+    value = sandbox.etcdctl(f"get --print-value-only {SUBNETS}{one.subnet.network_address}-24").strip()
+    sandbox.etcdctl(f"put {key} '{value.replace(one.address, '192.168.1.3')}'")
+    revision = re.search(r'"revision":(\d+)', sandbox.etcdctl("get / -w json"))
+    assert revision
+    sandbox.etcdctl(f"compact {revision[1]}")
+    sandbox.stop_etcd()
+    sandbox.start_etcd()
+    flanneld.go_on()
+    assert flanneld.wait() == 0 and flanneld.said(REVOKED)
+    two.start_flanneld()
+    two.ready()
+    assert two.subnet != before
+    until(lambda: f"{two.subnet} via {two.address}" in one.run("ip route"), "the way to it")
+    assert f"{before} via 192.168.1.3" in one.run("ip route")
 
 
 def test_a_renewal_that_fails_is_logged_and_the_daemon_goes_on(sandbox: Sandbox) -> None:

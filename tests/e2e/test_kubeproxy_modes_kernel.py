@@ -9,7 +9,7 @@ import socket
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
-from ipaddress import IPv4Network
+from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +89,42 @@ def test_nftables_reaches_every_state_by_changes_as_from_nothing() -> None:
             NftablesProxy(fresh.run, CONFIG, SERVICE_CIDR).sync(services, endpoints)
             assert changing.table() == fresh.table()
             fresh.namespace.close()
+
+    sandboxed(body)
+
+
+def test_nftables_in_portions_comes_to_the_same_table_and_finds_it_again() -> None:
+    def body() -> None:
+        node = Node()
+        services = [replace(STICKY, name=f"s{number}", cluster_ip=IPv4Address("10.96.1.0") + number) for number in range(9)]
+        plain = [replace(one, name=f"p{one.name}", session_affinity="None", cluster_ip=one.cluster_ip + 99) for one in services]
+        ends = [replace(TWO, name=one.name) for one in (*services, *plain)]
+        services += plain
+
+        def sync(*, by: Node, portion: int = 10) -> int:
+            by.ran.clear()
+            NftablesProxy(by.run, CONFIG, SERVICE_CIDR, portion).sync(services, ends)
+            return sum(len(re.findall(r"^add chain \S+ \S+ endpoint-\S+ \{", text, re.MULTILINE)) for _, text in by.ran)
+
+        def expected() -> Any:
+            fresh = Node()
+            sync(by=fresh, portion=1000)
+            table = fresh.table()
+            fresh.namespace.close()
+            return table
+
+        assert sync(by=node) == 36 and len(node.ran) > 5 and node.table() == expected()
+        assert sync(by=node) == 18, "those of services without affinity are intact"
+        assert node.table() == expected()
+        (lost, *_) = re.findall(r"chain (endpoint-\S+/ps3/\S+) \{", node.run(["nft", "list", "table", "ip", "kube-proxy"], ""))
+        node.run(["nft", "flush", "chain", "ip", "kube-proxy", lost], "")
+        services[0] = replace(services[0], affinity_seconds=5)
+        ends[-1] = replace(_endpoints("10.244.1.53"), name=plain[-1].name)
+        sync(by=node)
+        last = NftablesProxy(node.run, CONFIG, SERVICE_CIDR, 10)
+        last.sync(services, ends)
+        last.sync(services, ends)
+        assert node.table() == expected()
 
     sandboxed(body)
 

@@ -129,7 +129,7 @@ def udp(lab: Any) -> None:
 def pods_are_masqueraded_to_the_world_and_only_to_it(lab: Any) -> None:
     client = lab.client()
     running = daemon.fork(client.namespace, "echo", partial(echo.serve, "client", [("TCP", 8080)]))
-    running.wait_until(lambda: client.run("ss -Hltn 'sport = :8080'").stdout != "", 5.0, "listening")
+    running.wait_until(lambda: client.run("ss -Hltn 'sport = :8080'").stdout != "", "listening")
     assert _seen(_curl(lab.pod("e1"), "192.168.88.10:8080")) == {"client": {"10.229.53.146"}}
     assert _seen(_curl(lab.pod("e1"), f"{lab.pod_object('e2').pod_ip}:9090")) == {"e2": {str(lab.pod_object("e1").pod_ip)}}
 

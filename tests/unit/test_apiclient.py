@@ -12,7 +12,7 @@ import pytest
 
 from lab.errors import UsageError
 from lab.master.client import ApiClient, ApiError, Unreachable
-from lab.master.informer import Informer, key_of
+from lab.master.informer import Informer, key_of, only_metadata
 from lab.master.resources import by_kind, by_plural, served
 from tests.waiting import POLLING, until
 
@@ -168,3 +168,18 @@ def test_an_informer_survives_what_happens_to_apiservers(server: Server) -> None
     assert told == [("ADDED", "a"), ("ADDED", "b"), ("DELETED", "a"), ("MODIFIED", "b"), ("ADDED", "c")]
     assert informer.items[0]["kind"] == "Pod"
     assert lines[0].startswith("pods: ") and lines[1] == "pods: the apiserver answers again"
+
+
+def test_an_informer_keeps_what_it_is_told_to(server: Server) -> None:
+    """The handler hears of whole objects; kept is the brief of one, by which a later list still tells what has changed."""
+    told: list[tuple[str, dict[str, Any]]] = []
+    whole = pod("a", 3) | {"spec": {"nodeName": "n"}}
+    lists = iter([pods(5, whole, pod("b", 4)), pods(9, whole)])
+    gone = {"type": "ERROR", "object": {"code": 410, "message": "too old resource version"}}
+    server.script = lambda _, path: (200, next(lists)) if "watch" not in path else (200, [gone] if "resourceVersion=5&" in path else [])
+    informer = Informer(ApiClient(server.url), "pods", lambda what, item: told.append((what, item)), brief=only_metadata).start()
+    until(lambda: any("resourceVersion=9&" in path for _, path, _, _ in list(server.asked)), "watch from version 9")
+    informer.stop()
+    assert [(what, key_of(item)[1]) for what, item in told] == [("ADDED", "a"), ("ADDED", "b"), ("DELETED", "b")]
+    assert told[0][1]["spec"] == {"nodeName": "n"}
+    assert informer.items == [{"metadata": {"namespace": "default", "name": "a", "resourceVersion": "3"}}]

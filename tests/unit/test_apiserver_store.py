@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+import contextlib
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
 from lab.master.apiserver import store
 from lab.master.apiserver.cache import Cache
-from lab.master.etcdclient import EtcdCompacted, EtcdUnreachable, Snapshot
+from lab.master.etcdclient import EtcdCompacted, EtcdUnreachable, KeyValue, Snapshot
+
+
+class _Over(Exception):
+    """The test has seen enough."""
 
 
 class _Stream:
     """A watch that breaks off."""
 
-    def __iter__(self) -> Iterator[Any]:
+    async def news(self) -> list[Any]:
         raise EtcdUnreachable("the watch broke off")
 
     def close(self) -> None:
@@ -24,18 +29,18 @@ class _Stream:
 
 
 class _Etcd:
-    """Answers to watches, one after another: an error, or a watch; then the process ends."""
+    """Answers to watches, one after another: an error, or a watch; then the test is over."""
 
     def __init__(self, answers: list[Exception | _Stream]) -> None:
         self.answers, self.listings = answers, 0
 
-    def range(self, key: str, prefix: bool) -> Snapshot:
+    async def below(self, prefix: str) -> Snapshot:
         self.listings += 1
         return Snapshot(7, ())
 
-    def watch(self, key: str, prefix: bool, start: int) -> _Stream:
+    async def watch(self, prefix: str, start: int) -> _Stream:
         if not self.answers:
-            raise RuntimeError("Event loop is closed")
+            raise _Over
         answer = self.answers.pop(0)
         if isinstance(answer, Exception):
             raise answer
@@ -45,12 +50,13 @@ class _Etcd:
 def _followed(monkeypatch: pytest.MonkeyPatch, *answers: Exception | _Stream) -> tuple[list[str], _Etcd]:
     """The log of a store that gets these answers, and the etcd that gave them."""
     etcd, said = _Etcd(list(answers)), list[str]()
-    monkeypatch.setattr(store, "EtcdClient", lambda endpoints: etcd)
+    monkeypatch.setattr(store, "AsyncEtcd", lambda endpoints: etcd)
     monkeypatch.setattr(store, "PAUSE", 0.0)
 
     async def follow() -> None:
         one = store.Store(["http://127.0.0.1:1"], Cache(10), said.append)
-        await asyncio.get_running_loop().run_in_executor(None, one._follow)
+        with contextlib.suppress(_Over):
+            await one.follow()
 
     asyncio.run(follow())
     return said, etcd
@@ -74,21 +80,13 @@ class _Writes:
     def __init__(self, cache: Cache, *taken: str) -> None:
         self.cache, self.keys, self.groups, self.revision = cache, set(taken), list[int](), 0
 
-    def create_all(self, pairs: list[tuple[str, str]]) -> int:
+    async def create(self, pairs: Sequence[tuple[str, str]]) -> int:
         if any(key in self.keys for key, _ in pairs):
             return 0
         self.revision += 1
         self.keys |= {key for key, _ in pairs}
         self.groups.append(len(pairs))
-        self._loop.call_soon_threadsafe(self._tell, [key for key, _ in pairs], self.revision)
-        return self.revision
-
-    def create(self, key: str, text: str) -> int:
-        if key in self.keys:
-            return 0
-        self.revision += 1
-        self.keys.add(key)
-        self._loop.call_soon_threadsafe(self._tell, [key], self.revision)
+        self._loop.call_soon(self._tell, [key for key, _ in pairs], self.revision)
         return self.revision
 
     def _tell(self, keys: list[str], at: int) -> None:
@@ -102,7 +100,7 @@ class _Writes:
 def _written_together(monkeypatch: pytest.MonkeyPatch, keys: list[str], *taken: str) -> tuple[list[Any], _Writes]:
     cache = Cache(10)
     etcd = _Writes(cache, *taken)
-    monkeypatch.setattr(store, "EtcdClient", lambda endpoints: etcd)
+    monkeypatch.setattr(store, "AsyncEtcd", lambda endpoints: etcd)
 
     async def write() -> list[Any]:
         etcd.begin()
@@ -129,3 +127,26 @@ def test_one_that_is_there_already_does_not_spoil_the_others(monkeypatch: pytest
 def test_of_two_writes_of_one_key_one_succeeds(monkeypatch: pytest.MonkeyPatch) -> None:
     found, _ = _written_together(monkeypatch, ["/registry/events/a", "/registry/events/a"])
     assert sorted(isinstance(one, store.Conflict) for one in found) == [False, True]
+
+
+def test_what_was_written_here_is_taken_as_it_was_and_what_a_stranger_wrote_is_read() -> None:
+    """The watch brings back one's own text: it need not be read again, but for another key it counts for nothing."""
+    said: list[str] = []
+    pod = {"kind": "Pod", "apiVersion": "v1", "metadata": {"name": "a", "namespace": "default", "resourceVersion": "3"}, "spec": {"x": [1]}}
+
+    async def write() -> None:
+        one = store.Store(["http://127.0.0.1:1"], Cache(10), said.append)
+        key = "/registry/pods/default/a"
+        text = one._text(key, pod)
+        found = one._object(KeyValue(key, text, 7))
+        assert found == pod | {"metadata": pod["metadata"] | {"resourceVersion": "7"}} and found["spec"] is pod["spec"]
+        again = one._object(KeyValue(key, text, 8))
+        assert again is not None and again["spec"] == pod["spec"] and again["spec"] is not pod["spec"], "it is remembered once"
+        one._text(key, pod)
+        assert one._object(KeyValue("/registry/pods/default/b", text, 9)) is None
+        for number in range(2 * store._SENT):
+            one._text(f"{key}{number}", pod)
+        assert len(one._sent) == store._SENT
+
+    asyncio.run(write())
+    assert "not what the key says" in said[0] and len(said) == 1

@@ -34,6 +34,12 @@ def test_a_container_is_known_as_one(tmp_path: Path, mark: str, environ: dict[st
     assert container.detect(tmp_path, environ) == engine
 
 
+@pytest.mark.parametrize("place, masked", [("/proc/kcore", True), ("/proc/sys", True), ("/proc", False), ("/process", False)])
+def test_a_masked_proc_is_seen_in_the_list_of_mounts(place: str, masked: bool) -> None:
+    lines = f"22 1 0:21 / / rw - ext4 /dev/vda rw\n25 22 0:5 /null {place} rw,nosuid - devtmpfs udev rw\n\n"
+    assert container.proc_is_masked(lines) is masked
+
+
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
 def test_a_workflow_asks_for_little_ends_and_names_versions(path: Path) -> None:
     text = path.read_text(encoding="utf-8")

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import copy
+import itertools
+import time
 from dataclasses import replace
 from ipaddress import IPv4Interface
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -10,6 +13,8 @@ from lab.errors import UsageError
 from lab.kubelet import flags, node, podspec, servicelinks, variables
 from lab.kubelet.records import PodRecord, Program, Run, Sandbox
 from lab.kubelet.variables import Network
+from lab.master.client import ApiClient, ApiError
+from tests.kubelet_apiserver import merged
 
 NETWORK = Network("node1", "10.9.0.1", "cni0", IPv4Interface("10.244.1.1/24"), 1450, 0, ("10.244.0.0/16",), ("10.96.0.10",))
 
@@ -185,6 +190,57 @@ def test_a_nodes_conditions_keep_their_times_and_those_of_others() -> None:
     assert "NetworkUnavailable" in again
     ready = {one["type"]: one for one in node.conditions("", first, 60.0)}
     assert ready["Ready"]["lastTransitionTime"] == "1970-01-01T00:01:00Z"
+
+
+class _Nodes:
+    """As much of ApiClient as a heartbeat uses: one node, with a version. `asked`: what was asked for."""
+
+    def __init__(self) -> None:
+        self.node: dict[str, Any] | None = None
+        self.asked: list[str] = []
+
+    def find(self, plural: str, name: str) -> dict[str, Any] | None:
+        self.asked.append("get")
+        return copy.deepcopy(self.node)
+
+    def create(self, item: dict[str, Any]) -> dict[str, Any]:
+        self.asked.append("create")
+        return self.write(item)
+
+    def patch(self, plural: str, name: str, namespace: str, patch: dict[str, Any], subresource: str = "") -> dict[str, Any]:
+        self.asked.append(f"patch {subresource}: {' '.join(patch['status'])}")
+        if self.node is None:
+            raise ApiError(404, "gone")
+        if self.node["metadata"]["resourceVersion"] != patch["metadata"]["resourceVersion"]:
+            raise ApiError(409, "it has been changed")
+        return self.write(merged(self.node, {"status": patch["status"]}))
+
+    def write(self, item: dict[str, Any]) -> dict[str, Any]:
+        version = str(int((self.node or {"metadata": {"resourceVersion": "0"}})["metadata"]["resourceVersion"]) + 1)
+        self.node = merged(item, {"metadata": {"resourceVersion": version}})
+        return copy.deepcopy(self.node)
+
+
+def test_a_beat_is_one_request_unless_somebody_has_written_to_the_node(monkeypatch: pytest.MonkeyPatch) -> None:
+    nodes, clock = _Nodes(), itertools.count(1_500_000_000.0, 3.0)
+    monkeypatch.setattr(time, "time", lambda: next(clock))
+    heart = node.Heartbeat(cast(ApiClient, nodes), flags.parse(BASE), lambda: "", lambda line: None)
+    heart._beat()
+    heart._beat()
+    whole = "patch status: addresses capacity allocatable conditions daemonEndpoints nodeInfo"
+    assert nodes.asked == ["get", "create", whole, "patch status: conditions"]
+    assert nodes.node is not None
+    unknown = [{"type": "Ready", "status": "Unknown", "lastTransitionTime": "2017-07-11T10:00:00Z"}, {"type": "Other", "status": "True"}]
+    nodes.write(merged(nodes.node, {"spec": {"unschedulable": True}, "status": {"conditions": unknown}}))
+    nodes.asked.clear()
+    heart._beat()
+    assert nodes.asked == ["patch status: conditions", "get", "patch status: conditions"]
+    ready = {one["type"]: one for one in nodes.node["status"]["conditions"]}
+    assert ready["Ready"]["status"] == "True" and ready["Ready"]["lastTransitionTime"] != "2017-07-11T10:00:00Z" and "Other" in ready
+    assert nodes.node["spec"]["unschedulable"], "what others said stays"
+    nodes.node = None
+    heart._beat()
+    assert nodes.node is not None, "a node that was deleted is registered again"
 
 
 def test_no_bridge_no_network() -> None:

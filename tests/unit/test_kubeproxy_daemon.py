@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
+import queue
 from typing import Any
 
 import pytest
 
 from lab.errors import UsageError
-from lab.kubeproxy.daemon import Kept
+from lab.kubeproxy.daemon import Daemon, Inbox, Kept
 from lab.kubeproxy.flags import parse
 from lab.kubeproxy.pace import Pace
 from lab.master.informer import digest
@@ -74,3 +75,11 @@ def test_what_is_kept_has_the_digest_of_all_its_versions_whatever_came_before() 
     kept.handle("DELETED", _item("nobody", "6"))
     kept.all()
     assert kept.digest == digest({("default", "a"): "3", ("default", "c"): "5"}) != digest({("default", "a"): "3"})
+
+
+def test_many_changes_are_one_message_until_they_are_looked_at() -> None:
+    inbox: Inbox = queue.SimpleQueue()
+    kube_proxy = Daemon(parse(["--master", "http://127.0.0.1:1", "--hostname-override", "n"]), logging.getLogger("test"), inbox)
+    for _ in range(3):
+        kube_proxy._change()
+    assert inbox.get_nowait() is None and inbox.empty()

@@ -43,7 +43,8 @@ def test_one_more_back_end_touches_its_service_only() -> None:
     before = nft_rules.generate([_service(), other], [_endpoints("10.244.1.53")], CONFIG)
     after = nft_rules.generate([_service(), other], [TWO], CONFIG)
     lines = nft_text.changes(before, after).splitlines()
-    assert [line.split()[0:2] for line in lines] == [["add", "chain"], ["flush", "chain"]] * 2 + [["add", "rule"]] * 4
+    assert [line.split()[0:2] for line in lines] == [["flush", "chain"], *[["add", "chain"]] * 4]
+    assert [line.count(" ; ") for line in lines[-2:]] == [2, 2], "two rules each"
     assert all("nginx-service" in line for line in lines)
 
 
@@ -61,7 +62,7 @@ def test_another_timeout_makes_the_affinity_sets_anew() -> None:
     deleted = [line.split()[-1] for line in lines if line.startswith("delete set")]
     assert sorted(deleted) == sorted(before.affinity) and len(deleted) == 2
     assert sum("timeout 20s" in line for line in lines) == 2
-    assert sum(line.startswith("add rule") and "@affinity-" in line for line in lines) == 4, "all rules that speak of them"
+    assert sum(line.count("@affinity-") for line in lines if line.startswith("add chain")) == 4, "all rules that speak of them"
 
 
 def test_what_nft_lists_is_understood() -> None:
@@ -79,9 +80,13 @@ def test_what_nft_lists_is_understood() -> None:
     chain endpoint-AAAAAAAA-default/x/tcp/__10.0.0.1/80 {
         update @affinity-AAAAAAAA-default/x/tcp/__10.0.0.1/80 { ip saddr timeout 3h }
     }
+
+    chain service-BBBBBBBB-a/b/tcp/ {
+    }
 }"""
     left = nft_text.parse_list(text)
-    assert left.chains == {"endpoint-AAAAAAAA-default/x/tcp/__10.0.0.1/80"}
+    end = "endpoint-AAAAAAAA-default/x/tcp/__10.0.0.1/80"
+    assert left.chains == {end: ["update @affinity-AAAAAAAA-default/x/tcp/__10.0.0.1/80 { ip saddr timeout 3h }"], "service-BBBBBBBB-a/b/tcp/": []}
     assert left.affinity == {"affinity-AAAAAAAA-default/x/tcp/__10.0.0.1/80": 10800}
 
 
@@ -104,7 +109,6 @@ def test_transactions_refer_only_to_what_is_there(one: list[str], two: list[str]
         if (verb, kind) == ("add", "chain"):
             chains.add(name)
         elif (verb, kind) == ("add", "set"):
-            assert name not in sets
             sets.add(name)
         elif (verb, kind) == ("delete", "set"):
             sets.remove(name)
@@ -114,6 +118,54 @@ def test_transactions_refer_only_to_what_is_there(one: list[str], two: list[str]
             assert not word.startswith("@affinity-") or word[1:] in sets
             assert not word.startswith(("service-5", "endpoint-")) or word.rstrip(",") in chains
     assert sets == set(after.affinity)
+
+
+MANY = [
+    nft_rules.part_of(replace(STICKY, name=f"s{number}", cluster_ip=IPv4Address("10.96.1.0") + number), replace(TWO, name=f"s{number}"), CONFIG)
+    for number in range(9)
+]
+
+
+def _table(parts: Sequence[nft_rules.Ruleset]) -> nft_rules.Ruleset:
+    table = nft_rules.generate([], [], CONFIG)
+    for part in parts:
+        table.add(part)
+    return table
+
+
+def test_in_portions_a_service_is_whole_before_anything_leads_to_it() -> None:
+    texts = list(nft_text.portions(_table(MANY), MANY, nft_text.NOTHING, 6))
+    filled = [{line.split()[4] for line in text.splitlines() if line.endswith(" ; }") and line.startswith("add chain")} for text in texts]
+    assert len(texts) == 7
+    for part in MANY:
+        assert [len(part.chains.keys() & chains) for chains in filled if part.chains.keys() & chains] == [3]
+        assert all(any(f"add set ip kube-proxy {name} " in text for text in texts) for name in part.affinity)
+    assert [text.count("goto service-") for text in texts] == [0] * 6 + [9], "elements come last"
+    assert [text.count("hook") for text in texts] == [0] * 6 + [8]
+
+
+def test_in_portions_only_what_the_kernel_lacks_is_written() -> None:
+    parts = [replace(part, affinity={}, chains={chain: ["counter"] for chain in part.chains}) for part in MANY]
+    found = {chain: list(rules) for part in parts for chain, rules in part.chains.items()}
+    left = nft_text.Leftovers({**found, "service-AAAAAAAA-a/gone/tcp/": ["counter"]}, {"affinity-AAAAAAAA-a/gone/tcp/": 10800})
+    first, last = nft_text.portions(_table(parts), parts, left, 6)
+    assert "default/s" not in first and "flush chain ip kube-proxy service-AAAAAAAA-a/gone/tcp/" in last
+    assert "delete set ip kube-proxy affinity-AAAAAAAA-a/gone/tcp/" in last
+    lost = next(iter(parts[4].chains))
+    found[lost].clear()
+    _, piece, _ = nft_text.portions(_table(parts), parts, left, 6)
+    assert piece.splitlines() == [
+        f"flush chain ip kube-proxy {lost}", f"add chain ip kube-proxy {lost}", f"add chain ip kube-proxy {lost} {{ counter ; }}"
+    ]  # fmt: skip
+
+
+def test_in_portions_another_timeout_makes_the_sets_anew_together_with_their_rules() -> None:
+    left = nft_text.Leftovers(_table(MANY).chains, {name: 5 for part in MANY for name in part.affinity})
+    for text in list(nft_text.portions(_table(MANY), MANY, left, 6))[1:-1]:
+        lines = text.splitlines()
+        kinds = [" ".join(line.split()[:2]) for line in lines]
+        assert sorted(set(kinds), key=kinds.index) == ["flush chain", "delete set", "add set", "add chain"]
+        assert 2 * kinds.count("flush chain") == 3 * kinds.count("delete set"), "three chains and two sets a service"
 
 
 class _Nft:
@@ -154,6 +206,19 @@ def test_emptied_chains_go_with_the_next_sync() -> None:
     assert len(nft.fed) == 3 and nft.fed[-1].count("delete chain") == 3
     proxy.sync([], [])
     assert len(nft.fed) == 3
+
+
+def test_in_a_large_cluster_emptied_chains_gather() -> None:
+    nft = _Nft()
+    proxy = NftablesProxy(nft, CONFIG)
+    services = [replace(_service(), name=f"s{number}", cluster_ip=IPv4Address("10.96.1.0") + number) for number in range(150)]
+    ends = [replace(TWO, name=one.name) for one in services]
+    for count in range(0, 4):
+        proxy.sync(services, [replace(one, subsets=()) for one in ends[:count]] + ends[count:])
+    assert sum("delete chain ip kube-proxy endpoint" in text for text in nft.fed) == 2
+    proxy.refresh()
+    proxy.sync(services, ends[4:])
+    assert any("delete chain ip kube-proxy endpoint" in text for text in nft.fed[-2:])
 
 
 def test_without_an_address_node_ports_are_open_on_all_but_localhost() -> None:

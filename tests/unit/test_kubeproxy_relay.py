@@ -17,9 +17,9 @@ import pytest
 from lab.kubeproxy import relay
 from lab.kubeproxy.backends import Backend
 from lab.kubeproxy.relay import DatagramProxy, StreamProxy
+from tests.waiting import PATIENCE
 
 LOCAL = "127.0.0.1"
-PATIENCE = 20.0
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 

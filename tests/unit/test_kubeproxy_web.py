@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import json
+import socket
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
 from dataclasses import replace
 from ipaddress import IPv4Address
 
+import pytest
+
+from lab.kubeproxy.answering import Answer, Server
 from lab.kubeproxy.web import State, local_ends
 from lab.model.objects import EndpointAddress, EndpointPort, Endpoints, EndpointSubset, Service, ServicePort
 
@@ -75,3 +82,59 @@ def test_its_mode_and_nothing_else() -> None:
     state = State("nftables", 60)
     assert state.metrics("/proxyMode") == (200, "text/plain", "nftables")
     assert state.metrics("/secrets")[0] == state.healthz("/metrics")[0] == 404
+
+
+ASKED = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+
+
+@pytest.fixture
+def port() -> Iterator[int]:
+    """Of a server that answers with the path it was asked for."""
+    server = Server("127.0.0.1", 0, _echo)
+    yield server.port
+    server.close()
+
+
+def _echo(path: str) -> Answer:
+    return (200 if path != "/no" else 503), "text/plain", f"{path} 你好\n"
+
+
+def _said(port: int, words: bytes) -> bytes:
+    """All that comes back for these bytes."""
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
+        connection.sendall(words)
+        connection.shutdown(socket.SHUT_WR)
+        return b"".join(iter(lambda: connection.recv(65536), b""))
+
+
+def test_a_path_is_answered_without_its_query(port: int) -> None:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics?a=b", timeout=60) as answer:
+        assert (answer.status, answer.headers["Content-Type"], answer.read().decode()) == (200, "text/plain", "/metrics 你好\n")
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(f"http://127.0.0.1:{port}/no", timeout=60)
+    with refused.value as answer:
+        assert answer.status == 503
+
+
+@pytest.mark.parametrize(
+    ("words", "status"),
+    [
+        (ASKED, b"200"),
+        (b"POST / HTTP/1.1\r\n\r\n", b"501"),
+        (b"GET / HTTP/x\r\n\r\n", b"400"),
+        (bytes(range(256)) * 4 + b"\n\n", b"400"),
+    ],
+)
+def test_whatever_is_asked_is_answered(port: int, words: bytes, status: bytes) -> None:
+    assert status in _said(port, words)
+
+
+def test_a_closed_server_lets_its_port_go() -> None:
+    first = Server("127.0.0.1", 0, _echo)
+    number = first.port
+    first.close()
+    with pytest.raises(OSError):
+        _said(number, ASKED)
+    second = Server("127.0.0.1", number, _echo)
+    assert b"200 OK" in _said(number, ASKED)
+    second.close()

@@ -9,7 +9,7 @@ from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lab.fabric import rtnetlink
+from lab.fabric import rtnetdata, rtnetlink
 
 MACS = st.binary(min_size=6, max_size=6).map(lambda raw: ":".join(f"{byte:02x}" for byte in raw))
 NAMES = st.text("abcdefghijklmnop0123456789.-", min_size=1, max_size=15)
@@ -80,3 +80,52 @@ def test_an_address_has_a_broadcast_address_where_there_is_room_for_one(link: in
     found = dict(attributes(rtnetlink.add_address(link, interface)[24:]))
     assert found[1] == found[2] == address.packed
     assert found.get(4) == (interface.network.broadcast_address.packed if length < 31 else None)
+
+
+@given(NUMBERS, ADDRESSES, st.integers(0, 32))
+def test_taking_an_address_away_names_it_and_its_length(link: int, address: IPv4Address, length: int) -> None:
+    message = rtnetlink.delete_address(link, IPv4Interface((address, length)))
+    assert header(message) == (len(message), 21, 0x005) and message[16:24] == struct.pack("=BBBBI", 2, length, 0, 0, link)
+    assert dict(attributes(message[24:])) == {1: address.packed, 2: address.packed}
+
+
+@given(NAMES, st.integers(68, 65535), st.integers(0, (1 << 24) - 1), NUMBERS, ADDRESSES, st.integers(1, 65535), st.booleans())
+def test_a_vxlan_device_is_read_as_it_is_asked_for(
+    name: str, mtu: int, vni: int, link: int, local: IPv4Address, port: int, gbp: bool
+) -> None:
+    """The kernel describes a device in the attributes by which it is made; it adds more."""
+    message = rtnetlink.add_vxlan(name, mtu, vni, link, local, port, gbp)
+    assert header(message) == (len(message), 16, 0x605)
+    found = rtnetdata.link(message[16:])
+    assert (found.name, found.mtu, found.kind, found.number(1), found.number(3)) == (name, mtu, "vxlan", vni, link)
+    assert found.details[4] == local.packed and found.details[7] == b"\0" and found.details[15] == struct.pack(">H", port)
+    assert (23 in found.details) == gbp
+
+
+@given(ADDRESSES, st.integers(0, 32), st.none() | ADDRESSES, NUMBERS, st.booleans())
+def test_a_route_is_read_as_it_was_written(address: IPv4Address, length: int, via: IPv4Address | None, link: int, onlink: bool) -> None:
+    subnet = IPv4Network((address, length), strict=False)
+    found = rtnetdata.route(rtnetlink.put_route(subnet, via, link, onlink)[16:])
+    assert found == rtnetdata.Route(subnet, via, link, 0, 254, 1, 4 if onlink else 0)
+
+
+@given(NUMBERS, ADDRESSES, MACS)
+def test_a_neighbour_is_read_as_it_was_written(link: int, address: IPv4Address, mac: str) -> None:
+    assert rtnetdata.neighbour(rtnetlink.put_neighbour(link, address, mac)[16:]) == rtnetdata.Neighbour(link, 0x80, address, mac)
+    assert rtnetdata.neighbour(rtnetlink.delete_forward(link, mac, address)[16:]).address == address
+
+
+@given(NUMBERS, ADDRESSES, st.integers(0, 32))
+def test_an_address_is_read_as_it_was_written(link: int, address: IPv4Address, length: int) -> None:
+    interface = IPv4Interface((address, length))
+    assert rtnetdata.address(rtnetlink.add_address(link, interface)[16:]) == (link, interface)
+
+
+@given(st.binary(max_size=80))
+def test_attributes_that_are_none_are_passed_over(data: bytes) -> None:
+    assert all(len(value) <= len(data) for _, value in rtnetdata.attributes(data))
+
+
+def test_questions_are_dumps() -> None:
+    kinds = {18: rtnetlink.get_links(), 22: rtnetlink.get_addresses(), 26: rtnetlink.get_routes(), 30: rtnetlink.get_neighbours(rtnetlink.BRIDGE)}
+    assert all(header(message) == (len(message), kind, 0x301) for kind, message in kinds.items())

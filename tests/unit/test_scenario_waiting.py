@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
 
-from test_scenario_runner import FakeResult, FakeTime, cluster, only, statuses
+from fake_cluster import FakeResult, FakeTime, cluster, only, statuses
 
 from lab.errors import CommandError
 from lab.scenario import Scenario, checks

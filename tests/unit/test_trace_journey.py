@@ -140,6 +140,32 @@ def test_a_recording_without_half_of_its_sightings_ends_where_the_last_one_is() 
     assert loss is not None and (loss.kind, loss.machine, loss.interface) == ("unknown", NODE1, "eth0")
 
 
+def with_faults(whole: Recording, **faults: tuple[tuple[str, str, str], ...]) -> Recording:
+    return replace(whole, machines=tuple(replace(one, faults=faults.get(one.name, ())) for one in whole.machines))
+
+
+def test_a_link_that_was_broken_on_purpose_is_the_reason_where_the_packets_way_leads_over_it() -> None:
+    whole = recording("service-udp")
+    kept = tuple(frame for frame in whole.frames if frame.place.machine not in (POD2, NODE2))[:4]
+    assert kept[-1].place.interface == "flannel0"
+    lost = replace(whole, outcome="silence", frames=kept)
+    loss = correlate(with_faults(lost, zenlinnode1=(("eth0", "out", "loss 30 %"),))).loss
+    assert loss is not None and (loss.kind, loss.machine, loss.interface) == ("fault", NODE1, "eth0")
+    assert "loses what zenlinnode1 sends" in loss.text.en and "30 %" in loss.text.zh
+    for innocent in ((("eth0", "in", "loss 30 %"),), (("eth0", "out", "loss 1 %"), ("eth1", "out", "loss 1 %"))):
+        loss = correlate(with_faults(lost, zenlinnode1=innocent)).loss
+        assert loss is not None and loss.kind == "unknown"
+
+
+def test_a_cable_that_was_pulled_is_the_reason_behind_a_missing_route_and_a_silent_neighbour() -> None:
+    loss = correlate(with_faults(recording("unreachable"), zenlinnode1=(("eth0", "out", "down"),))).loss
+    assert loss is not None and loss.kind == "fault" and "cable at zenlinnode1 eth0 is pulled" in loss.text.en and "no route" in loss.text.en
+    whole = recording("no-neighbour")
+    card = next(line.split()[-1] for line in whole.machine(NODE1).neighbours if line.startswith("10.244.1.99 "))
+    loss = correlate(with_faults(whole, zenlinnode1=((card, "in", "loss 100 %"),))).loss
+    assert loss is not None and loss.kind == "fault" and "loses what zenlinnode1 is sent" in loss.text.en and "10.244.1.99" in loss.text.en
+
+
 def test_a_full_buffer_is_the_reason_where_the_flanneld_lives() -> None:
     whole = recording("dead-flanneld")
     alive = tuple(replace(one, daemons=(("flanneld", "running"),), lost=17) for one in whole.machines)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import copy
 from typing import Any
 
-from lab.master.api.lenient import obj, objs, text
+from lab.master.api.lenient import copied, obj, objs, text
 
 Object = dict[str, Any]
 
@@ -43,11 +42,11 @@ def admitted(pod: Object, account: Object, suffix: str, with_token: bool) -> Obj
 
     suffix   five letters for the volume's name; with_token: false where there is no HTTPS that a token would be for
     """
-    made = copy.deepcopy(pod)
+    made = copied(pod)
     spec = made["spec"]
     spec["serviceAccountName"] = spec["serviceAccount"] = account["metadata"]["name"]
     if not objs(spec, "imagePullSecrets") and objs(account, "imagePullSecrets"):
-        spec["imagePullSecrets"] = copy.deepcopy(account["imagePullSecrets"])
+        spec["imagePullSecrets"] = copied(account["imagePullSecrets"])
     wanted = spec.get("automountServiceAccountToken", account.get("automountServiceAccountToken"))
     containers = [*objs(spec, "initContainers"), *objs(spec, "containers")]
     without = [one for one in containers if all(text(mount, "mountPath") != MOUNT for mount in objs(one, "volumeMounts"))]

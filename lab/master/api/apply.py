@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import copy
 import json
 from typing import Any
 
 from lab.errors import LabError
-from lab.master.api.lenient import obj
+from lab.master.api.lenient import copied, obj
 from lab.master.api.mergekeys import Schema, schema_of
 
 Object = dict[str, Any]
@@ -43,7 +42,7 @@ def apply(live: Object | None, applied: Object, manager: str, force: bool, now: 
         raise ApplyConflict(sorted({(_shown(path), f"conflict with {_named(one)}") for one, path in taken}))
     mine = {path for one in entries if _is_mine(one, manager) for path in _owned(one)}
     kept = {path for one in others for path in _owned(one)}
-    made = copy.deepcopy({key: value for key, value in base.items()})
+    made = copied({key: value for key, value in base.items()})
     made = _merge(made, applied, schema)
     for path in sorted(mine - wanted.keys() - kept, key=lambda one: (one[-1] != ".", -len(one))):
         if path[-1] != "." or not any(other[: len(path) - 1] == path[:-1] for other in kept):
@@ -141,12 +140,12 @@ def _merge(made: Object, applied: Object, schema: Schema) -> Object:
             for one in value:
                 number = places.get(_key_of(one, key))
                 if number is None:
-                    entries.append(copy.deepcopy(one))
+                    entries.append(copied(one))
                 else:
                     entries[number] = _merge(entries[number], one, schema.child(name))
             made[name] = entries
         else:
-            made[name] = copy.deepcopy(value)
+            made[name] = copied(value)
     return made
 
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import base64
-import copy
 from typing import Any
 
-from lab.master.api.lenient import obj, text
+from lab.master.api.lenient import copied, obj, text
 
 Object = dict[str, Any]
 _EVENT = {"regarding": "involvedObject", "note": "message", "deprecatedCount": "count", "deprecatedSource": "source"} | {
@@ -19,9 +18,9 @@ _EVENT = {"regarding": "involvedObject", "note": "message", "deprecatedCount": "
 def stored(item: Object, version: str, target: str) -> Object:
     """An object that came in an API version, in the one it is stored in; extensions/v1beta1 has defaults of its own, filled in here.
 
-    A Secret's stringData becomes part of its data.
+    A Secret's stringData becomes part of its data. What is the same in both is not copied.
     """
-    made = copy.deepcopy(item) | {"apiVersion": target}
+    made = item | {"apiVersion": target}
     if version == "events.k8s.io/v1":
         return {_EVENT.get(key, key): value for key, value in made.items()}
     if made.get("kind") == "Secret" and "stringData" in made:
@@ -29,7 +28,7 @@ def stored(item: Object, version: str, target: str) -> Object:
         del made["stringData"]
         return made | {"data": obj(made, "data") | plain}
     if version == "extensions/v1beta1" and isinstance(made.get("spec"), dict):
-        spec = made["spec"]
+        spec = made["spec"] = copied(made["spec"])
         labels = obj(spec, "template", "metadata", "labels")
         if spec.get("selector") is None and labels:
             spec["selector"] = {"matchLabels": dict(labels)}
@@ -48,7 +47,7 @@ def served(item: Object, version: str) -> Object:
     """A stored object in an API version that serves it."""
     if item.get("apiVersion") == version:
         return item
-    made = copy.deepcopy(item) | {"apiVersion": version}
+    made = item | {"apiVersion": version}
     if version == "events.k8s.io/v1":
         back = {value: key for key, value in _EVENT.items()}
         return {back.get(key, key): value for key, value in made.items()}

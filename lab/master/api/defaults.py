@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 from typing import Any
 
-from lab.master.api.lenient import at, number, obj, objs, text
+from lab.master.api.lenient import at, copied, number, obj, objs, text
 
 Object = dict[str, Any]
 
 
 def with_defaults(item: Object, kind: str) -> Object:
     """The object with today's defaults of its kind."""
-    made = copy.deepcopy(item)
+    made = copied(item)
     fill = _FILLS.get(kind)
     if fill:
         fill(made)

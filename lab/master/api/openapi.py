@@ -5,6 +5,7 @@ kubectl reads v3 as JSON: for `explain`, and to see that the server itself refus
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import re
 from typing import Any
@@ -39,9 +40,14 @@ def strict_error(item: Any, kind: str, api_version: str) -> str:
     return f'{kind} in version "{version}" cannot be handled as a {kind}: strict decoding error: {said}'
 
 
-def type_error(item: Any, kind: str, api_version: str) -> str:
-    """The refusal of a field whose value is of the wrong type as the apiserver says it; empty when there is none. It names the first."""
-    found = _mistyped(item, kind, "") if kind in TYPES else ""
+def type_error(item: Any, kind: str, api_version: str, known: Any = None) -> str:
+    """The refusal of a field whose value is of the wrong type as the apiserver says it; empty when there is none. It names the first.
+
+    known   an object of the kind without errors: what the item shares with it is not looked at again
+    """
+    if kind not in TYPES or (isinstance(item, dict) and _is_typed(item, kind, known)):
+        return ""
+    found = _mistyped(item, kind, "")
     version = api_version.rpartition("/")[2]
     return f'{kind} in version "{version}" cannot be handled as a {kind}: json: cannot unmarshal {found}' if found else ""
 
@@ -93,6 +99,38 @@ def _broken_at(text: str) -> int:
     if plain[good:] == "=" * padding and padding < 3:
         return -1
     return good if good < len(plain) else good - good % 4
+
+
+@functools.cache
+def _plan(name: str) -> dict[str, tuple[str, bool]]:
+    """Field -> its type, or that of its entries, and whether it is a list, of an object type."""
+    return {field: (kind.removeprefix("[]"), kind.startswith("[]")) for field, kind in fields_of(name).items()}
+
+
+def _is_typed(item: Object, name: str, known: Any) -> bool:
+    """Whether `_mistyped` would find nothing; it says no in some cases of doubt. Asked for every object that comes or goes."""
+    plan = _plan(name)
+    old = known if isinstance(known, dict) else {}
+    for key, value in item.items():
+        if key not in plan or value is None or (known is not None and value is old.get(key)):
+            continue
+        kind, is_list = plan[key]
+        if is_list:
+            if not isinstance(value, list):
+                return False
+            if not all(one is None or _is_one(one, kind, None) for one in value):
+                return False
+        elif not _is_one(value, kind, old.get(key)):
+            return False
+    return True
+
+
+def _is_one(value: Any, kind: str, known: Any) -> bool:
+    if kind == "s":
+        return isinstance(value, str)
+    if kind in TYPES:
+        return isinstance(value, dict) and _is_typed(value, kind, known)
+    return _fits(value, kind)
 
 
 def _mistyped(item: Any, name: str, path: str) -> str:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import copy
 import json
 import re
 from typing import Any
 
 from lab.errors import UsageError
+from lab.master.api.lenient import copied
 from lab.master.api.mergekeys import Schema, schema_of
 
 Object = dict[str, Any]
@@ -26,7 +26,7 @@ def json_patch(item: Any, operations: Any) -> Any:
         raise PatchError("json: cannot unmarshal object into Go value of type jsonpatch.Patch")
     if len(operations) > MAX_OPERATIONS:
         raise PatchError(f"The allowed maximum operations in a JSON patch is {MAX_OPERATIONS}, got {len(operations)}")
-    made = copy.deepcopy(item)
+    made = copied(item)
     for operation in operations:
         if not isinstance(operation, dict):
             raise PatchError("json: cannot unmarshal a patch operation that is no object")
@@ -38,15 +38,15 @@ def _operate(item: Any, operation: Object) -> Any:
     name = operation.get("op")
     path = _pointer(operation, "path")
     if name == "add":
-        return _add(item, path, copy.deepcopy(_value(operation)))
+        return _add(item, path, copied(_value(operation)))
     if name == "remove":
         return _remove(item, path)
     if name == "replace":
         _get(item, path)
         if path and isinstance(_get(item, path[:-1]), list):
-            _get(item, path[:-1])[_index(path[-1], path, len(_get(item, path[:-1])) - 1)] = copy.deepcopy(_value(operation))
+            _get(item, path[:-1])[_index(path[-1], path, len(_get(item, path[:-1])) - 1)] = copied(_value(operation))
             return item
-        return _add(item, path, copy.deepcopy(_value(operation)))
+        return _add(item, path, copied(_value(operation)))
     if name == "test":
         if not _equal(_get(item, path), _value(operation)):
             raise PatchError(f"testing value {operation['path']} failed: test failed")
@@ -55,7 +55,7 @@ def _operate(item: Any, operation: Object) -> Any:
         source = _pointer(operation, "from")
         if name == "move" and len(path) > len(source) and path[: len(source)] == source:
             raise PatchError(f"cannot move {operation['from']} into itself")
-        moved = copy.deepcopy(_get(item, source))
+        moved = copied(_get(item, source))
         return _add(_remove(item, source) if name == "move" else item, path, moved)
     raise PatchError(f"Unexpected kind: {name if isinstance(name, str) else json.dumps(name)}")
 
@@ -132,10 +132,13 @@ def _equal(one: Any, other: Any) -> bool:
 
 
 def merge_patch(item: Any, patch: Any) -> Any:
-    """What a merge patch makes of an object: null deletes, objects merge, everything else replaces."""
+    """What a merge patch makes of an object: null deletes, objects merge, everything else replaces.
+
+    What the patch does not name is the object's own, not a copy of it: whoever compares the two finds that nothing has changed there.
+    """
     if not isinstance(patch, dict):
-        return copy.deepcopy(patch)
-    made = copy.deepcopy(item) if isinstance(item, dict) else {}
+        return patch
+    made = dict(item) if isinstance(item, dict) else {}
     for key, value in patch.items():
         if value is None:
             made.pop(key, None)
@@ -164,7 +167,7 @@ def _merge(item: Any, patch: Object, schema: Schema) -> Object:
         return {}
     if directive != "merge":
         raise PatchError(f"Unknown patch type found: {json.dumps(directive)}")
-    made = copy.deepcopy(item) if isinstance(item, dict) else {}
+    made = copied(item) if isinstance(item, dict) else {}
     if "$retainKeys" in patch:
         _retain(made, patch)
     orders: Object = {}
@@ -212,7 +215,7 @@ def _merge_list(items: Any, patch: list[Any], merge_key: str | None, schema: Sch
     plain = [one for one in patch if not (isinstance(one, dict) and one.get("$patch") == "replace")]
     if merge_key is None or len(plain) < len(patch):
         return [_clean(one) for one in plain]
-    made: list[Any] = copy.deepcopy(items) if isinstance(items, list) else []
+    made: list[Any] = copied(items) if isinstance(items, list) else []
     if merge_key == "":
         return made + [one for number, one in enumerate(patch) if not _among(one, made) and not _among(one, patch[:number])]
     for one in patch:
@@ -235,7 +238,7 @@ def _among(value: Any, values: list[Any]) -> bool:
 def _clean(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _clean(one) for key, one in value.items() if not key.startswith("$") and one is not None}
-    return [_clean(one) for one in value] if isinstance(value, list) else copy.deepcopy(value)
+    return [_clean(one) for one in value] if isinstance(value, list) else copied(value)
 
 
 def _listed(value: Any, name: str) -> list[Any]:

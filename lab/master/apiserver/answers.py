@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +17,7 @@ from lab.master.apiserver.watchers import Object
 JSON = "application/json"
 _AS = ("Table", "PartialObjectMetadata", "PartialObjectMetadataList")
 BROWSERS = ("curl", "Wget", "Mozilla/5.0")
+_ENCODER = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)
 _MEDIA = (JSON, "application/*", "*/*")
 
 
@@ -36,7 +38,8 @@ class Form:
     pretty: bool = False
 
 
-def accepted(header: str) -> list[tuple[str, dict[str, str]]]:
+@functools.lru_cache(maxsize=256)
+def accepted(header: str) -> Sequence[tuple[str, Mapping[str, str]]]:
     """The media types of an Accept header with their parameters, in the client's order."""
     found = []
     for part in header.split(","):
@@ -67,7 +70,7 @@ def document(item: Any, pretty: bool = False) -> bytes:
     """An object as JSON text."""
     if pretty:
         return (json.dumps(item, indent=2, ensure_ascii=False) + "\n").encode("utf-8", "replace")
-    return json.dumps(item, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "replace")
+    return _ENCODER.encode(item).encode("utf-8", "replace")
 
 
 def one(item: Object, target: Target, form: Form) -> Object:

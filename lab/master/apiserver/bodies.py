@@ -39,6 +39,11 @@ async def read(request: web.BaseRequest) -> bytes:
     """The body. Raises Refused for one that is too large or does not come."""
     if (request.content_length or 0) > LIMIT:
         raise Refused(status.too_large(LIMIT))
+    if request.content.is_eof():  # most come with their header, and need no clock
+        raw = request.content.read_nowait()
+        if len(raw) > LIMIT:
+            raise Refused(status.too_large(LIMIT))
+        return raw
     try:
         return await asyncio.wait_for(_limited(request), PATIENCE)
     except asyncio.TimeoutError:
@@ -66,7 +71,7 @@ def parse(raw: bytes, media: str) -> Any:
     except UnicodeDecodeError:
         raise Refused(status.bad_request("the body of the request is not UTF-8")) from None
     try:
-        document = _yaml(text) if media in _YAML and not text.lstrip().startswith(("{", "[")) else json.loads(text, parse_constant=_no_constant)
+        document = _yaml(text) if media in _YAML and not text.lstrip().startswith(("{", "[")) else _DECODER.decode(text)
     except (ValueError, RecursionError) as error:
         raise Refused(status.bad_request(f"the body of the request could not be read: {error or 'too deep'}")) from None
     if _too_deep(document):
@@ -111,9 +116,9 @@ def item_of(document: Any, resource: Resource, version: str) -> Object:
     return {key: value for key, value in document.items() if value is not None} | {"metadata": metadata}
 
 
-def check(item: Object, kind: str, version: str, how: str) -> None:
-    """Refuse fields of a wrong type, and with `Strict` fields that the kind does not have. Raises Refused."""
-    said = openapi.type_error(item, kind, version) or openapi.base64_error(item, kind, version) or openapi.quantity_error(item, kind, version)
+def check(item: Object, kind: str, version: str, how: str, old: Object | None = None) -> None:
+    """Refuse fields of a wrong type, and with `Strict` fields that the kind does not have. old: the object as it is stored. Raises Refused."""
+    said = openapi.type_error(item, kind, version, old) or openapi.base64_error(item, kind, version) or openapi.quantity_error(item, kind, version)
     if not said and how == "Strict":
         said = openapi.strict_error(item, kind, version)
     if said:
@@ -126,6 +131,9 @@ def _mistyped(resource: Resource, field: str, wanted: str) -> Object:
 
 def _no_constant(name: str) -> None:
     raise ValueError(f"{name} is no JSON")
+
+
+_DECODER = json.JSONDecoder(parse_constant=_no_constant)
 
 
 def _yaml(text: str) -> Any:

@@ -80,7 +80,7 @@ async def _run(args: Flags) -> None:
     for task in tasks:
         task.cancel()
     await server.shutdown(1.0)
-    # The pool's threads may wait for an etcd that does not answer; nothing of theirs has been acknowledged.
+    # Some may still wait for an etcd that does not answer; nothing of theirs has been acknowledged.
     log("apiserver: ended")
     os._exit(0)
 

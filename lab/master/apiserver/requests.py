@@ -26,7 +26,7 @@ class Requests:
 
     async def serve(self, request: web.BaseRequest, target: Target) -> web.StreamResponse:
         """Answer a request. Raises Refused."""
-        query = dict(request.query)
+        query = dict(request.query) if "?" in request.raw_path else {}
         form = answers.form_of(request.headers.get("Accept", ""), query, request.headers.get("User-Agent", ""), self.columns)
         verb = self._verb(request.method, target)
         if verb is None:
@@ -132,11 +132,12 @@ class Requests:
             return 200, await self._scaled(target, patched, query, _manager(request, query))
 
         def change(old: Object) -> Object:
-            made = patched(convert.served(old, target.version))
+            shown = convert.served(old, target.version)
+            made = patched(shown)
             if not isinstance(made.get("metadata"), dict):
                 raise Refused(status.bad_request("the patch leaves the object without metadata"))
             new = bodies.item_of(made, target.resource, target.version)
-            bodies.check(new, target.resource.kind, target.version, query.get("fieldValidation", ""))
+            bodies.check(new, target.resource.kind, target.version, query.get("fieldValidation", ""), shown)
             metadata = new["metadata"]
             if metadata.get("resourceVersion") not in (None, "", old["metadata"]["resourceVersion"]):
                 raise Refused(status.conflict(target.resource.plural, target.name, target.resource.group))

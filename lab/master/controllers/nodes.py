@@ -115,7 +115,7 @@ def _not_ready(pod: Object, now: float) -> Action:
 
 
 def _pods_on(name: str, world: World) -> list[Object]:
-    return [pod for pod in world.all("pods") if pod["spec"].get("nodeName") == name]
+    return world.pods.on(name)
 
 
 def _network(node: Object) -> IPv4Network | None:

@@ -6,10 +6,12 @@ import json
 import random
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timezone
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lab.master.client import Object
-from lab.master.controllers.world import World
+
+if TYPE_CHECKING:  # the world asks this module about the pods that it sorts
+    from lab.master.controllers.world import World
 
 ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
 """The letters of generated names: no vowels, so no words; nothing that looks like another."""
@@ -136,9 +138,14 @@ def with_condition(item: Object, new: Object, now: float, touch: str = "") -> li
     return [complete if one is old else one for one in conditions]
 
 
+def has_ended(pod: Object) -> bool:
+    """Whether a pod has done its work, or failed at it: it takes no place on its node."""
+    return (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed")
+
+
 def is_active(pod: Object) -> bool:
     """Whether a pod counts as a replica: it has not ended and is not being deleted."""
-    return (pod.get("status") or {}).get("phase") not in ("Succeeded", "Failed") and not going(pod)
+    return not has_ended(pod) and not going(pod)
 
 
 def available_in(pod: Object, min_ready: int, now: float) -> float | None:
@@ -151,7 +158,7 @@ def available_in(pod: Object, min_ready: int, now: float) -> float | None:
 
 def pods_of(owner: Object, world: World) -> list[Object]:
     """The pods whose controller is `owner`."""
-    return [pod for pod in world.all("pods", owner["metadata"].get("namespace", "")) if is_owned(pod, owner)]
+    return world.pods.of(owner["metadata"].get("uid", ""), owner["metadata"].get("namespace", ""))
 
 
 def changed(old: Mapping[str, Any], new: Mapping[str, Any], names: Iterable[str] = ()) -> Object:

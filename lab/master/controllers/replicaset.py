@@ -25,7 +25,7 @@ from lab.master.controllers.objects import (
     seconds,
 )
 from lab.master.controllers.world import Controller, World, itself
-from lab.master.informer import Key
+from lab.master.informer import Key, key_of
 
 BURST = 10
 """Pods made or deleted in one go; then other work has its turn. The changes themselves bring the ReplicaSet back."""
@@ -102,10 +102,9 @@ def _claimed(owner: Object, world: World) -> tuple[list[Action], list[Object]]:
     """The owner's pods; those of its labels that nobody owns are adopted, its own that have lost their labels are let go."""
     actions: list[Action] = []
     owned = []
-    for pod in world.all("pods", owner["metadata"]["namespace"]):
+    namespace, uid = owner["metadata"]["namespace"], str(owner["metadata"].get("uid") or "")
+    for pod in sorted([*(world.pods.of(uid, namespace) if uid else ()), *world.pods.of("", namespace)], key=key_of):
         is_mine = is_owned(pod, owner)
-        if not is_mine and controller_of(pod) is not None:
-            continue  # another's, as most are in a large cluster: its labels need not be looked at
         fits = matches(owner["spec"].get("selector"), labels_of(pod))
         others = pod["metadata"].get("ownerReferences") or []
         if is_mine:
@@ -122,8 +121,7 @@ def _claimed(owner: Object, world: World) -> tuple[list[Action], list[Object]]:
 
 def _creations(owner: Object, count: int, world: World) -> Iterable[Action]:
     namespace = owner["metadata"]["namespace"]
-    taken = {pod["metadata"]["name"] for pod in world.all("pods", namespace)}
-    free = [pin for pin in pins_of(owner) if pin["name"] not in taken]
+    free = [pin for pin in pins_of(owner) if world.get("pods", pin["name"], namespace) is None]
     for number in range(count):
         pin = free[number] if number < len(free) else {}
         name = pin.get("name") or generated(f"{owner['metadata']['name']}-", world.dice)

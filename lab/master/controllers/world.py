@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from lab.master.client import Object
 from lab.master.controllers.actions import Action
+from lab.master.controllers.podindex import PodIndex
 from lab.master.informer import Key, key_of
 
 _REMEMBERED = 20_000
@@ -25,12 +26,14 @@ class World:
 
     now           set by the loop before each call of a core
     cut_off_at    when the apiserver was last found away: nobody can be blamed for not having reported until then
+    pods          the pods by node and by controller
     memory        per controller and object, what is not in objects: when a node's last heartbeat was seen
     """
 
     def __init__(self, items: Iterable[tuple[str, Object]] = (), now: float = 0.0, dice: random.Random | None = None) -> None:
         self.now, self.cut_off_at = now, 0.0
         self.dice = dice or random.Random()
+        self.pods = PodIndex()
         self.memory: dict[tuple[str, Key], tuple[object, float]] = {}
         self._items: dict[str, dict[str, dict[str, Object]]] = {}
         self._names: dict[tuple[str, str], list[str]] = {}
@@ -75,14 +78,20 @@ class World:
             self._uids.pop(_uid(known), None)
         else:
             self._names.pop((plural, namespace), None)
-        self._items.setdefault(plural, {}).setdefault(namespace, {})[name] = item
+        self._set(plural, namespace, name, item)
         self._uids[uid] = (plural, key)
         return True
 
     def assume(self, plural: str, item: Object) -> None:
         """Take a known object for what it will be, until the watch tells of it."""
         namespace, name = key_of(item)
-        self._items[plural][namespace][name] = item
+        self._set(plural, namespace, name, item)
+
+    def _set(self, plural: str, namespace: str, name: str, item: Object) -> None:
+        items = self._items.setdefault(plural, {}).setdefault(namespace, {})
+        if plural == "pods":
+            self.pods.change(items.get(name), item)
+        items[name] = item
 
     def remove(self, plural: str, item: Object) -> bool:
         """Take in that an object is gone; False when that was known."""
@@ -95,6 +104,8 @@ class World:
         if known is None or _uid(known) != uid:
             return False
         del self._items[plural][namespace][name]
+        if plural == "pods":
+            self.pods.change(known, None)
         self._names.pop((plural, namespace), None)
         self._uids.pop(uid, None)
         return True

@@ -10,6 +10,7 @@ from fractions import Fraction
 from lab.master.client import Object
 from lab.master.controllers.actions import Action, Bind, Tell, patch_of
 from lab.master.controllers.objects import condition, controller_of, holds, is_active, is_true, labels_of, with_condition
+from lab.master.controllers.podindex import PodIndex
 from lab.master.controllers.world import Controller, World
 from lab.master.informer import Key, key_of
 from lab.master.scheduler.quantities import amount
@@ -42,12 +43,8 @@ def reconcile(key: Key, world: World, name: str = NAME) -> list[Action]:
 def sorted_out(pod: Object, world: World) -> tuple[list[Object], list[str]]:
     """The nodes that can take a pod, and for each other node the first reason against it."""
     fitting, reasons = [], []
-    there: dict[str, list[Object]] = {}
-    for one in world.all("pods"):
-        if (where := one["spec"].get("nodeName")) and _holds_room(one):
-            there.setdefault(where, []).append(one)
     for node in world.all("nodes"):
-        reason = objection(pod, node, there.get(node["metadata"]["name"], []))
+        reason = objection(pod, node, world.pods)
         if reason:
             reasons.append(reason)
         else:
@@ -55,8 +52,8 @@ def sorted_out(pod: Object, world: World) -> tuple[list[Object], list[str]]:
     return fitting, reasons
 
 
-def objection(pod: Object, node: Object, there: list[Object]) -> str:
-    """Why a node cannot take a pod; empty when it can. there: the pods that the node has."""
+def objection(pod: Object, node: Object, pods: PodIndex) -> str:
+    """Why a node cannot take a pod; empty when it can. pods: those that all nodes have."""
     spec, offer = pod["spec"], node.get("spec") or {}
     if not is_true(node, "Ready"):
         return "node(s) were not ready"
@@ -70,27 +67,19 @@ def objection(pod: Object, node: Object, there: list[Object]) -> str:
     if not wanted or not _has_affinity(pod, node):
         return "node(s) didn't match Pod's node affinity/selector"
     ports = _host_ports(pod)
-    if ports and ports & frozenset(port for one in there for port in _host_ports(one)):
+    if ports and ports & frozenset(port for one in pods.holding(node["metadata"]["name"]) for port in _host_ports(one)):
         return "node(s) didn't have free ports for the requested pod ports"
-    return _shortage(pod, node, there)
+    return _shortage(pod, node, pods)
 
 
 def best(pod: Object, nodes: list[Object], world: World) -> str:
     """Of the nodes that fit the one with the fewest pods of the same owner, then the fewest pods, then the first by name."""
     owner = (controller_of(pod) or {}).get("uid")
-    all_pods: Counter[str] = Counter()
-    same: Counter[str] = Counter()
-    for one in world.all("pods"):
-        where = one["spec"].get("nodeName")
-        if not where:
-            continue
-        # One that is about to go does not count, as with the real one: its successor may come back to where it was.
-        if is_active(one):
-            all_pods[where] += 1
-            if owner is not None and (controller_of(one) or {}).get("uid") == owner:
-                same[where] += 1
+    siblings = world.pods.of(owner, pod["metadata"].get("namespace", "")) if owner else []
+    # One that is about to go does not count, as with the real one: its successor may come back to where it was.
+    same = Counter(one["spec"].get("nodeName") for one in siblings if is_active(one))
     names = [str(node["metadata"]["name"]) for node in nodes]
-    return min(names, key=lambda name: (same[name], all_pods[name], name))
+    return min(names, key=lambda name: (same[name], world.pods.active[name], name))
 
 
 def complaint(reasons: list[str]) -> str:
@@ -119,8 +108,7 @@ def scheduler(name: str = NAME) -> Controller:
     """The scheduler of this name: it looks at pods whose `spec.schedulerName` it is."""
 
     def waiting(world: World, item: Object) -> Iterable[Key]:
-        # Every heartbeat of every node comes here, and most pods have their node.
-        return [key_of(pod) for pod in world.all("pods") if not pod["spec"].get("nodeName") and _waits(pod, name)]
+        return [key_of(pod) for pod in world.pods.on("") if _waits(pod, name)]
 
     def of_pod(world: World, pod: Object) -> Iterable[Key]:
         if _waits(pod, name):
@@ -134,10 +122,6 @@ def scheduler(name: str = NAME) -> Controller:
 def _waits(pod: Object, name: str) -> bool:
     spec = pod["spec"]
     return not spec.get("nodeName") and (spec.get("schedulerName") or NAME) == name and is_active(pod)
-
-
-def _holds_room(pod: Object) -> bool:
-    return (pod.get("status") or {}).get("phase") not in ("Succeeded", "Failed")
 
 
 def _has_affinity(pod: Object, node: Object) -> bool:
@@ -160,15 +144,16 @@ def _host_ports(pod: Object) -> frozenset[tuple[str, int]]:
     return frozenset((port.get("protocol") or "TCP", int(port["hostPort"])) for port in ports)
 
 
-def _shortage(pod: Object, node: Object, there: list[Object]) -> str:
+def _shortage(pod: Object, node: Object, pods: PodIndex) -> str:
     """What of the pod's requests the node has too little of; a resource that the node says nothing about is not counted."""
     status = node.get("status") or {}
     offer = status.get("allocatable") or status.get("capacity") or {}
-    if len(there) >= amount(offer.get("pods", _PODS_OF_A_NODE)):
+    node_name = node["metadata"]["name"]
+    if pods.room(node_name) >= amount(offer.get("pods", _PODS_OF_A_NODE)):
         return "Too many pods"
     for name in ("cpu", "memory"):
         wanted = _request(pod, name)
-        if wanted and name in offer and wanted + sum((_request(one, name) for one in there), Fraction(0)) > amount(offer[name]):
+        if wanted and name in offer and wanted + sum((_request(one, name) for one in pods.holding(node_name)), Fraction(0)) > amount(offer[name]):
             return f"Insufficient {name}"
     return ""
 

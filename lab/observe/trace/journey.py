@@ -86,7 +86,8 @@ class Leg:
 class Loss:
     """Where a journey ended too early, and why.
 
-    kind   rule, reject, no-endpoints, no-route, no-listener, mtu, ttl, flanneld, buffer, forwarding, arp, no-answer, unknown
+    kind   rule, reject, no-endpoints, no-route, no-listener, mtu, ttl, flanneld, buffer, fault, forwarding, arp, no-answer,
+           unknown
     rule   the one that did it
     """
 

@@ -33,7 +33,13 @@ def loss(recording: Recording, journey: Journey) -> Loss | None:
 
 def _root(recording: Recording, journey: Journey, found: Loss) -> Loss:
     """A missing route is what a dead flanneld leaves behind: with it goes its device, and with that the route to the pods' network."""
-    if found.kind != "no-route":
+    if found.kind not in ("no-route", "arp"):
+        return found
+    for interface, way, how in recording.machine(found.machine).faults:
+        if (found.kind, interface) == ("arp", found.interface) or how == "down":
+            broken = _broken(found.machine, interface, way, how)
+            return Loss("fault", found.machine, interface, Text(f"{broken.en}; so {found.text.en}", f"{broken.zh}；于是 {found.text.zh}"))
+    if found.kind == "arp":
         return found
     passed = [hop.machine for hop in journey.leg("there")]
     for name in dict.fromkeys(passed):
@@ -213,6 +219,33 @@ def _flanneld_loss(machine: str, state: str) -> Loss:
                                                       f"{machine} 上的 flanneld {zh}：没有人继续运送这个包"))  # fmt: skip
 
 
+def _by_fault(recording: Recording, journey: Journey, last: Hop) -> Loss | None:
+    """The way out of the machine that had it is broken on purpose. An interface that it was seen to leave by has let it pass."""
+    machine = recording.machine(last.machine)
+    faults = {interface: how for interface, way, how in machine.faults if way == "out"}
+    if last.direction == "out" and last.interface in faults:
+        return None
+    words = last.route.split()
+    device = next((word for before, word in zip(words, words[1:], strict=False) if before == "dev"), "")
+    device = device or (last.interface if last.direction == "out" else "")
+    ways = [device, *(card.name for card in machine.cards if device and card.master == device)]
+    local = words[:1] == ["local"] or device == "lo"
+    if local or not device or machine.card(device).kind in ("tun", "vxlan"):  # what it answers, or its tunnel wraps, leaves by one of these
+        ways = list(faults)
+    broken = [way for way in ways if way in faults]
+    if len(broken) != 1:
+        return None
+    return Loss("fault", last.machine, broken[0], _broken(last.machine, broken[0], "out", faults[broken[0]]))
+
+
+def _broken(machine: str, interface: str, way: str, how: str) -> Text:
+    if how == "down":
+        return Text(f"the cable at {machine} {interface} is pulled (`lab fault`)", f"{machine} {interface} 的网线被拔掉了（`lab fault`）")
+    en, zh = {"out": ("sends", "发出"), "in": ("is sent", "收到")}[way]
+    return Text(f"the link at {machine} {interface} loses what {machine} {en}, by `lab fault` ({how})",
+                f"{machine} {interface} 的链路会丢失 {machine} {zh}的包，这是 `lab fault` 设置的（{how}）")  # fmt: skip
+
+
 def _by_routing(recording: Recording, journey: Journey, last: Hop) -> Loss | None:
     """The machine had it, and did not know where to, or does not forward."""
     if last.packet is None or last.direction != "in" or last.packet.innermost.ip is None:
@@ -271,4 +304,4 @@ def _unknown(recording: Recording, last: Hop, answered: bool) -> Loss:
 
 
 Reason = Callable[[Recording, Journey, Hop], "Loss | None"]
-_REASONS: tuple[Reason, ...] = (_rejecting, _by_error, _by_kernel, _by_flanneld, _by_routing, _by_owner, _by_neighbour)
+_REASONS: tuple[Reason, ...] = (_rejecting, _by_error, _by_kernel, _by_flanneld, _by_fault, _by_routing, _by_owner, _by_neighbour)

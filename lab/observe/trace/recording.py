@@ -47,6 +47,7 @@ class Machine:
     lost        datagrams that found the buffer of a flanneld's socket full while the trace was taken
     conntrack   lines of `conntrack -L`
     neighbours  lines of `ip neigh` that tell of an address nobody answers for
+    faults      links that lose packets on purpose: the interface here, the way (`out` of the machine or `in`), and `down` or `loss 30 %`
     """
 
     name: str
@@ -59,6 +60,7 @@ class Machine:
     untraced: str = ""
     conntrack: tuple[str, ...] = ()
     neighbours: tuple[str, ...] = ()
+    faults: tuple[tuple[str, str, str], ...] = ()
 
     def card(self, name: str) -> Card:
         """The interface of that name, with nothing known of it if it is not there."""
@@ -151,7 +153,8 @@ def _machine(found: dict[str, Any]) -> Machine:
     cards = tuple(Card(**(card | {"addresses": tuple(card["addresses"])})) for card in found["cards"])
     lists = {name: tuple(found[name]) for name in ("conntrack", "neighbours")}
     passes = tuple(_pass(one) for one in found["passes"])
-    return Machine(**(found | lists | {"passes": passes, "cards": cards, "daemons": tuple((name, state) for name, state in found["daemons"])}))
+    pairs = {name: tuple(tuple(one) for one in found.get(name, ())) for name in ("daemons", "faults")}
+    return Machine(**(found | lists | pairs | {"passes": passes, "cards": cards}))
 
 
 def _pass(found: dict[str, Any]) -> Pass:

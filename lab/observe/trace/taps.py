@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
-import selectors
+import functools
 import socket
 import struct
 import time
@@ -34,36 +33,29 @@ class Taps:
         self._machines = machines
         self._program = program
         self._marks = marks
-        self._sockets: dict[socket.socket, str] = {}
-        self._selector = selectors.DefaultSelector()
-        self._pilot: socket.socket | None = None
+        self._ears: capture.Ears[str] = capture.Ears()
         self.frames: list[Frame] = []
-        self.missed = 0
+
+    @property
+    def missed(self) -> int:
+        """How many packets found a buffer full; known at the end of the block."""
+        return self._ears.dropped
 
     def __enter__(self) -> Taps:
         """Begin to listen."""
-        try:
-            self._pilot = capture.pilot(next(iter(self._machines.values())))
-            capture.settle(self._pilot)
-            for name, namespace in self._machines.items():
-                opened = _open(namespace, self._program)
-                self._sockets[opened] = name
-                self._selector.register(opened, selectors.EVENT_READ)
-        except BaseException:
-            self._close()
-            raise
+        self._ears.open((name, namespace, functools.partial(_open, namespace, self._program)) for name, namespace in self._machines.items())
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        """Stop to listen; `missed` says how many packets found a buffer full."""
-        self._close()
+        """Stop to listen."""
+        self._ears.close()
 
     def until(self, sender: Sender, timeout: float) -> bool:
         """Read until the sender has heard something or until `timeout` seconds have passed; whether it has."""
         deadline = time.monotonic() + timeout
-        answer = self._selector.register(sender.channel, sender.events)
+        answer = self._ears.selector.register(sender.channel, sender.events)
         while (left := deadline - time.monotonic()) > 0:
-            for ready, _ in self._selector.select(left):
+            for ready, _ in self._ears.selector.select(left):
                 if ready is not answer:
                     self._read(ready.fileobj)  # type: ignore[arg-type]
                 elif sender.heard():
@@ -72,7 +64,7 @@ class Taps:
 
     def drain(self) -> None:
         """Read what has arrived until now."""
-        for opened in self._sockets:
+        for opened in self._ears.sockets:
             self._read(opened)
 
     def _read(self, opened: socket.socket) -> None:
@@ -84,19 +76,9 @@ class Taps:
                 return
             link: Link = "ethernet" if address[3] in capture.ETHERNET_TYPES else "ip"
             direction: Direction = "out" if address[2] == capture.OUTGOING else "in"
-            frame = Frame(capture.stamp(extra), Place(self._sockets[opened], address[0]), direction, link, data)
+            frame = Frame(capture.stamp(extra), Place(self._ears.sockets[opened], address[0]), direction, link, data)
             if bundles.worth_keeping(frame, self._marks):
                 self.frames.append(frame)
-
-    def _close(self) -> None:
-        for opened in self._sockets:
-            with contextlib.suppress(OSError):
-                self.missed += capture.dropped(opened)
-            opened.close()
-        self._sockets.clear()
-        if self._pilot is not None:
-            self._pilot.close()
-        self._selector.close()
 
 
 def _open(namespace: Namespace, program: bytes) -> socket.socket:
