@@ -64,6 +64,8 @@ def _cycles(warm: int, cycles: int, account: growth.Account | None) -> tuple[Siz
     """The maker's work, in a process of its own: labs one after the other, and its sizes after the first ones and after the last."""
     for _ in range(warm):
         _cycle()
+    if account is not None:
+        account.join()  # now, because the first labs leave files in the kernel's caches: bytecode, and programs
     before, begun = Sizes.now(), time.monotonic()
     for number in range(1, cycles + 1):
         _cycle()
@@ -92,8 +94,6 @@ def _one_after_the_other(warm: int, cycles: int, account: growth.Account | None,
     if not child:
         status = 1
         try:
-            if account is not None:
-                account.join()
             file.write_text(json.dumps([asdict(one) for one in _cycles(warm, cycles, account)]))
             status = 0
         except BaseException:
