@@ -157,3 +157,8 @@ def test_a_mark_in_a_log_leads_to_what_came_after_it_also_when_it_has_begun_anew
     _append(path, b"x\n")
     assert logfiles.since(path, 4) == (b"new\nx\n", 2)
     assert logfiles.since(tmp_path / "missing.log", 4) == (b"", 0)
+
+
+def test_logs_in_a_folder_of_the_users_stay_whole() -> None:
+    assert logfiles.chore("/home/me/logs") is not logfiles.bound
+    assert logfiles.chore("") is logfiles.chore(None) is logfiles.bound
