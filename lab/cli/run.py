@@ -125,7 +125,7 @@ def _run_one(scenario: Scenario, what: wanted.Wanted, args: argparse.Namespace, 
     events = recording.Recording()
     shared = logfiles.shared(logfiles.kept_in(args.keep_logs, scenario.name)) if args.keep_logs else {}
     before = memory.kills()
-    status = sandbox.run(lambda: _inside(scenario, what, args, events), shared)
+    status = sandbox.run(lambda: _inside(scenario, what, args, events), shared, logfiles.chore(args.keep_logs))
     if status == 128 + signal.SIGKILL:
         print(KILLED, file=sys.stderr)
     if status and (words := memory.told(before)):

@@ -35,8 +35,9 @@ from lab.kubelet.worker import Worker
 PROTOCOLS = ("v5.channel.k8s.io", "v4.channel.k8s.io")
 STDIN, STDOUT, STDERR, ERROR, RESIZE, CLOSE = 0, 1, 2, 3, 4, 255
 
-LAST_WORDS = 0.3
-"""Seconds that a process's output is waited for after its end: one that it left behind may hold its streams open."""
+LAST_WORDS, LONGEST_WORDS = 0.3, 10.0
+"""Seconds that a process's output is waited for after its end, since the last of it came and in all: one that it left behind may hold its
+streams open, and even write to them."""
 
 NOT_FOUND = 127
 
@@ -73,12 +74,17 @@ def trouble(text: str) -> Json:
 
 @dataclass
 class Streams:
-    """Our ends of the process's streams. Descriptors; -1: none. `said`: by channel what can be read. `at_end`: when input has ended."""
+    """Our ends of the process's streams. Descriptors; -1: none. `said`: by channel what can be read. `at_end`: when input has ended.
+
+    carried   bytes that the client has taken; sending: pieces that it is about to take
+    """
 
     said: dict[int, int]
     stdin: int = -1
     terminal: int = -1
     at_end: Callable[[], None] = lambda: None
+    carried: int = 0
+    sending: int = 0
 
     def close(self) -> None:
         """Let go of them."""
@@ -184,13 +190,13 @@ async def _converse(ws: web.WebSocketResponse, child: subprocess.Popen[bytes], s
     ended = asyncio.Event()
     loop, handle = asyncio.get_running_loop(), os.pidfd_open(child.pid)
     loop.add_reader(handle, ended.set)
-    pumps = [asyncio.create_task(_pump(ws, channel, descriptor)) for channel, descriptor in streams.said.items()]
+    pumps = [asyncio.create_task(_pump(ws, channel, descriptor, streams)) for channel, descriptor in streams.said.items()]
     listening = asyncio.create_task(_listen(ws, streams))
     waiting = asyncio.create_task(ended.wait())
     try:
         await asyncio.wait({listening, waiting}, return_when=asyncio.FIRST_COMPLETED)
         if ended.is_set():
-            await asyncio.wait(pumps, timeout=LAST_WORDS)
+            await _drained(pumps, streams)
             status = child.wait()
             await _finish(ws, success() if status == 0 else failure(status))
     finally:
@@ -201,10 +207,22 @@ async def _converse(ws: web.WebSocketResponse, child: subprocess.Popen[bytes], s
         await asyncio.gather(*pumps, listening, waiting, return_exceptions=True)
 
 
-async def _pump(ws: web.WebSocketResponse, channel: int, descriptor: int) -> None:
+async def _drained(pumps: list[asyncio.Task[None]], streams: Streams) -> None:
+    """Until nothing more comes from a process that has ended. A client on a busy machine takes its time for what has come."""
+    loop = asyncio.get_running_loop()
+    end, before, pending = loop.time() + LONGEST_WORDS, -1, set(pumps)
+    while pending and (streams.sending or streams.carried != before) and loop.time() < end:
+        before = streams.carried
+        _, pending = await asyncio.wait(pending, timeout=LAST_WORDS)
+
+
+async def _pump(ws: web.WebSocketResponse, channel: int, descriptor: int, streams: Streams) -> None:
     """What the process says, to the client."""
     async for data in _chunks(descriptor):
+        streams.sending += 1
         await ws.send_bytes(bytes([channel]) + data)
+        streams.sending -= 1
+        streams.carried += len(data)
 
 
 async def _chunks(descriptor: int) -> AsyncIterator[bytes]:

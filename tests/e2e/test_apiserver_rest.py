@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from itertools import count
 
@@ -90,6 +91,19 @@ def test_create_update_and_every_refusal(rest: Rest, space: str) -> None:
     assert code == 422 and "`selector` does not match template `labels`" in said["message"]
     code, said = rest("POST", "/api/v1/namespaces/nowhere/configmaps", a_configmap("a"))
     assert (code, said["message"]) == (404, 'namespaces "nowhere" not found')
+
+
+def test_a_large_object_goes_to_etcd_and_back(rest: Rest, space: str) -> None:
+    """Larger than what HTTP/2 lets anybody send without having been told that there is room, in both directions, and several at a time."""
+    maps = f"{space}/configmaps"
+    names = [f"large-{number}" for number in range(4)]
+    with ThreadPoolExecutor(len(names)) as pool:
+        made = list(pool.map(lambda name: rest.fine("POST", maps, a_configmap(name, x=name * 100_000)), names))
+    assert [one["data"]["x"] for one in made] == [name * 100_000 for name in names]
+    assert rest.fine("GET", f"{maps}/large-2") == made[2]
+    code, said = rest("POST", maps, a_configmap("too-large", x="y" * 2_000_000))
+    assert code >= 400 and said["kind"] == "Status", "etcd takes no more than 1.5 MB"
+    assert rest.fine("PUT", f"{maps}/large-3", made[3] | {"data": {"x": "2"}})["data"] == {"x": "2"}, "and the connection is as good as before"
 
 
 def test_pages_to_the_end_and_an_exact_version(rest: Rest, space: str) -> None:
