@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,7 +36,6 @@ def add_parser(subparsers: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     """Ask the lab to walk, and show what happened. 0 when every step held, 1 otherwise."""
     from lab.cluster import control
-    from lab.scenario import events
 
     entry = registry.pick(args.name)
     if args.step is None:
@@ -48,12 +47,40 @@ def run(args: argparse.Namespace) -> int:
     if args.fresh:
         entry = _anew(entry)
     request = {"verb": "goto", "step": args.step, "again": args.again}
-    answer, descriptors = control.ask(entry.socket, request, WALK)
-    screen = terminal.writer(args)
-    for line in control.lines_of(descriptors):
-        screen(events.from_json(json.loads(line)))
-    screen.close()
+    screen = _Live(terminal.writer(args))
+    try:
+        answer, descriptors = control.ask(entry.socket, request, WALK, screen.told)
+        screen.all(control.lines_of(descriptors))
+    finally:
+        screen.close()
     return 0 if answer["ok"] else 1
+
+
+class _Live:
+    """Shows events as they are told, and what was not told when all of them are there."""
+
+    def __init__(self, screen: Any) -> None:
+        self._screen, self._shown = screen, 0
+
+    def told(self, told: dict[str, Any]) -> None:
+        """An event and its place among all. After one that was not told none is shown until all are there."""
+        from lab.scenario import events
+
+        if told["place"] == self._shown:
+            event = events.from_json(told["event"])
+            self._screen(event)
+            self._shown += not isinstance(event, events.CommandSaid)
+
+    def all(self, lines: Sequence[str]) -> None:
+        """Show the rest."""
+        from lab.scenario import events
+
+        for line in lines[self._shown :]:
+            self._screen(events.from_json(json.loads(line)))
+
+    def close(self) -> None:
+        """Nothing more comes."""
+        self._screen.close()
 
 
 def _list(entry: registry.Entry, language: Any) -> int:
@@ -84,7 +111,7 @@ def verbs(source: str, backend: str | None, proxy_mode: str | None, cluster: Any
 
     source, backend, proxy_mode   as `lab up` was told, so that the lab can be booted anew
     """
-    from lab.cluster.control import Long
+    from lab.cluster.control import Long, Slow, Tell
     from lab.model import catalog
     from lab.scenario import events, loader
     from lab.scenario.guide import Guide
@@ -94,10 +121,19 @@ def verbs(source: str, backend: str | None, proxy_mode: str | None, cluster: Any
     def steps(request: Mapping[str, Any]) -> dict[str, Any]:
         return {"source": source, "backend": backend, "proxy_mode": proxy_mode, "scenario": guide.scenario.name, "steps": guide.steps()}
 
-    def goto(request: Mapping[str, Any]) -> Long:
-        lines: list[str] = []
-        go = guide.again if request.get("again") else guide.goto
-        ok = go(str(request.get("step", "")), lambda event: lines.append(json.dumps(events.to_json(event))))
-        return Long({"ok": ok}, lines)
+    def goto(request: Mapping[str, Any]) -> Slow:
+        def walk(tell: Tell) -> Long:
+            lines: list[str] = []
+
+            def happened(event: events.Event) -> None:
+                data = events.to_json(event)
+                tell({"place": len(lines), "event": data})
+                if not isinstance(event, events.CommandSaid):
+                    lines.append(json.dumps(data))
+
+            go = guide.again if request.get("again") else guide.goto
+            return Long({"ok": go(str(request.get("step", "")), happened)}, lines)
+
+        return Slow(walk)
 
     return {"steps": steps, "goto": goto}

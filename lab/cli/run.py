@@ -125,7 +125,7 @@ def _run_one(scenario: Scenario, what: wanted.Wanted, args: argparse.Namespace, 
     events = recording.Recording()
     shared = logfiles.shared(logfiles.kept_in(args.keep_logs, scenario.name)) if args.keep_logs else {}
     before = memory.kills()
-    status = sandbox.run(lambda: _inside(scenario, what, args, events), shared)
+    status = sandbox.run(lambda: _inside(scenario, what, args, events), shared, logfiles.chore(args.keep_logs))
     if status == 128 + signal.SIGKILL:
         print(KILLED, file=sys.stderr)
     if status and (words := memory.told(before)):
@@ -147,16 +147,22 @@ def _watching(emit: Emit, lang: Language) -> Callable[[str, Any], None]:
         now = look.at(cluster)
         emit(StageChanged(stage, snapshot.changes(before, now)))
         before = now
-        terminal.pause_boot(lang)
+        terminal.pause_boot(lang, lambda: _mininet(cluster, terminal.BOOT_HINT[lang]))
 
     return after
+
+
+def _mininet(cluster: Any, hint: str) -> None:
+    from lab.fabric.mininet import interact
+
+    print(hint, flush=True)
+    interact(cluster.network)
 
 
 def _inside(scenario: Scenario, what: wanted.Wanted, args: argparse.Namespace, events: recording.Recording) -> int:
     """The lab process: everything here happens in the sandbox, and ends with it."""
     from lab.cluster.boot import boot
     from lab.cluster.state import graph_of
-    from lab.fabric.mininet import interact
     from lab.observe import graph
 
     screen = terminal.writer(args) if args.format == "text" else None
@@ -181,8 +187,7 @@ def _inside(scenario: Scenario, what: wanted.Wanted, args: argparse.Namespace, e
         yield cluster
 
     def mininet(cluster: Any) -> None:
-        print(terminal.CLI_HINT[args.lang], flush=True)
-        interact(cluster.network)
+        _mininet(cluster, terminal.CLI_HINT[args.lang])
 
     try:
         pause = terminal.pause(args.lang) if args.step else None

@@ -8,7 +8,7 @@ import os
 import shutil
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Literal
 
 from lab.report.terminal import TerminalWriter, wants_colour
@@ -16,6 +16,10 @@ from lab.report.words import Language, pick
 from lab.scenario import stepper
 from lab.scenario.model import Step
 
+BOOT_HINT = {
+    "en": "What has been made until here, in Mininet's command line: `nodes`, `links`, `zenlinnode1 ip address`; `exit` goes on with the boot.",
+    "zh": "到这一步为止已建好的部分，在 Mininet 命令行里查看：`nodes`、`links`、`zenlinnode1 ip address`；输入 `exit` 继续启动。",
+}
 CLI_HINT = {
     "en": "The lab stays up. This is Mininet's command line: `nodes`, `links`, `zenlinnode1 route -n`, `help`; `exit` takes the lab down.",
     "zh": "实验环境保持运行。这里是 Mininet 命令行：`nodes`、`links`、`zenlinnode1 route -n`、`help`；输入 `exit` 结束并清除实验环境。",
@@ -66,12 +70,15 @@ def pause(lang: Literal["en", "zh"]) -> stepper.Pause:
     return ask
 
 
-def pause_boot(lang: Literal["en", "zh"]) -> None:
-    """Step mode, between two stages of the boot: wait for a key. Raises Quit for one that quits."""
+def pause_boot(lang: Literal["en", "zh"], shell: Callable[[], None]) -> None:
+    """Step mode, between two stages of the boot: wait for a key that goes on; one opens the shell. Raises Quit for one that quits."""
     print(pick(stepper.boot_help_line(), lang), flush=True)
     while (answer := stepper.decide_boot(_key())) is not stepper.Answer.NEXT:
         if answer is stepper.Answer.QUIT:
             raise stepper.Quit
+        if answer is stepper.Answer.SHELL:
+            shell()
+            print(pick(stepper.boot_help_line(), lang), flush=True)
 
 
 def _key() -> str:

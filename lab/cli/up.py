@@ -124,7 +124,8 @@ def _start(entry: registry.Entry, what: Wanted, attend: Attend) -> registry.Entr
         with os.fdopen(tell, "w", encoding="utf-8", buffering=1) as channel:
             return _inside(what, server, channel, log, attend)
 
-    init = sandbox.spawn(body, False, logfiles.shared(entry.log_folder), functools.partial(_farewell, memory.kills()))
+    farewell = functools.partial(_farewell, memory.kills())
+    init = sandbox.spawn(body, False, logfiles.shared(entry.log_folder), farewell, logfiles.chore(entry.logs))
     entry = registry.record(entry, init)
     os.write(go, b"!")
     os.close(go)

@@ -1,6 +1,7 @@
 """How commands in other terminals reach a lab: one request, one answer, over a private unix socket.
 
-A request is a JSON object in one datagram of a SOCK_SEQPACKET connection, and so is the answer. `enter` also passes descriptors: the
+A request is a JSON object in one datagram of a SOCK_SEQPACKET connection, and so is the answer. Before the answer of a verb that takes its time
+come datagrams with what happens meanwhile, if the request has `live`. `enter` also passes descriptors: the
 namespaces of a machine. The caller joins them and runs the command itself, so that terminal, input and exit status are its own.
 """
 
@@ -11,6 +12,7 @@ import functools
 import json
 import os
 import socket
+import time
 import traceback
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -29,6 +31,8 @@ DEFECT = 70
 """The status of what is the lab's own fault; EX_SOFTWARE of sysexits.h."""
 
 _LIMIT = 1 << 20
+_TOLD = 1 << 16
+"""Bytes of one message before the answer."""
 _SANDBOX_KINDS = ("user", "ipc", "pid")
 _MACHINE_KINDS = ("net", "uts", "mnt")
 KINDS = _SANDBOX_KINDS + _MACHINE_KINDS
@@ -44,7 +48,9 @@ _NO_STEPS = "this lab was not made from a scenario, so it has no steps; `lab up 
 _NO_CHALLENGE = "this lab is no challenge; `lab challenge` lists them"
 _REFUSALS = {"steps": _NO_STEPS, "goto": _NO_STEPS, "story": _NO_CHALLENGE, "check": _NO_CHALLENGE, "hint": _NO_CHALLENGE}
 
-Verb = Callable[[Mapping[str, Any]], "dict[str, Any] | Long"]
+Verb = Callable[[Mapping[str, Any]], "dict[str, Any] | Long | Slow"]
+Tell = Callable[[Any], None]
+"""Tells whoever asked something meanwhile, as JSON. What is long, or comes while nobody reads, is not told: the answer has everything."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +67,13 @@ class Long:
             file.writelines(f"{line}\n" for line in self.lines)
         os.lseek(number, 0, os.SEEK_SET)
         return number
+
+
+@dataclass(frozen=True)
+class Slow:
+    """An answer that takes its time: `work` makes it, and tells meanwhile."""
+
+    work: Callable[[Tell], Long]
 
 
 def serve(server: socket.socket, cluster: Cluster, verbs: Mapping[str, Verb] = MappingProxyType({})) -> None:
@@ -131,6 +144,8 @@ def _answer(connection: socket.socket, cluster: Cluster, verbs: Mapping[str, Ver
             answer = {"table": table, "old": cluster.topology.kubernetes.startswith("v1.7.")}
         elif request.get("verb") in verbs:
             said = verbs[request["verb"]](request)
+            if isinstance(said, Slow):
+                said = said.work(functools.partial(_tell, connection) if request.get("live") else lambda told: None)
             answer = said.answer if isinstance(said, Long) else said
             borrowed = descriptors = [said.file()] if isinstance(said, Long) else []
         else:
@@ -143,6 +158,17 @@ def _answer(connection: socket.socket, cluster: Cluster, verbs: Mapping[str, Ver
     socket.send_fds(connection, [json.dumps(answer).encode()], descriptors)
     for descriptor in borrowed:
         os.close(descriptor)
+
+
+def _tell(connection: socket.socket, told: Any) -> None:
+    text = json.dumps({"told": told}).encode()
+    if len(text) > _TOLD:
+        return
+    patience = connection.gettimeout()
+    connection.settimeout(0.0)
+    with contextlib.suppress(OSError):
+        connection.send(text)
+    connection.settimeout(patience)
 
 
 def _details(cluster: Cluster, request: Mapping[str, Any]) -> Long:
@@ -222,25 +248,36 @@ def _address(interface: Any) -> str:
     return f"{interface.ip}/{interface.prefixLen}" if interface.ip else ""
 
 
-def ask(path: Path, request: dict[str, Any], timeout: float = 10.0) -> tuple[dict[str, Any], list[int]]:
-    """One request to the lab that listens at `path`: its answer, and the descriptors that came with it. `timeout` in seconds.
+def ask(path: Path, request: dict[str, Any], timeout: float = 10.0, told: Tell | None = None) -> tuple[dict[str, Any], list[int]]:
+    """One request to the lab that listens at `path`: its answer, and the descriptors that came with it.
 
+    timeout   seconds
+    told      called with what the lab tells before the answer
     Raises LabError when nobody answers; an error that the lab answers is raised with its status.
     """
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as connection:
         connection.settimeout(timeout)
         try:
             connection.connect(str(path))
-            connection.sendall(json.dumps(request).encode())
-            text, descriptors, _, _ = socket.recv_fds(connection, _LIMIT, len(KINDS))
+            connection.sendall(json.dumps(request | ({"live": True} if told else {})).encode())
+            answer, descriptors = _received(connection, time.monotonic() + timeout, told)
         except OSError as error:
             raise LabError(f"the lab does not answer at {path}: {error.strerror or error}; `lab ps` shows its state") from error
-    answer = json.loads(text or b"{}")
     if "error" in answer:
         for descriptor in descriptors:
             os.close(descriptor)
         raise _error(answer)
     return answer, descriptors
+
+
+def _received(connection: socket.socket, deadline: float, told: Tell | None) -> tuple[dict[str, Any], list[int]]:
+    while True:
+        text, descriptors, _, _ = socket.recv_fds(connection, _LIMIT, len(KINDS))
+        answer: dict[str, Any] = json.loads(text or b"{}")
+        if told is None or "told" not in answer:
+            return answer, descriptors
+        told(answer["told"])
+        connection.settimeout(max(deadline - time.monotonic(), 0.001))
 
 
 def _error(answer: dict[str, Any]) -> LabError:

@@ -96,11 +96,13 @@ class Faults:
             self._clear(host, interface)
         else:
             link = self._link(host, interface)
-            if wish.action:
-                self._switch(link, wish.action == "down")
-            else:
-                self._degrade(link, wish, next(end for end in link.ends if end.host is host))
-            self._keep(link)
+            try:
+                if wish.action:
+                    self._switch(link, wish.action == "down")
+                else:
+                    self._degrade(link, wish, next(end for end in link.ends if end.host is host))
+            finally:  # what became of it until something was refused, too
+                self._keep(link)
 
     def clear(self) -> None:
         """Take every fault away."""
@@ -186,7 +188,6 @@ class Faults:
         if end in link.stages:
             link.stages.pop(end).stop()
         link.quality.pop(end, None)
-        self._keep(link)
         if linkfault.set_netem(namespace, interface, quality):
             link.quality[end] = quality
             return
@@ -211,8 +212,8 @@ class Faults:
             must(host.run(["ip", "link", "set", interface, "down" if down else "up"]))
             link.down = down
         if not down:
-            for route in link.routes:
-                must(host.run(["ip", "route", "replace", *route.replace(" linkdown", "").split(), "dev", interface]))
+            for route in link.routes:  # one whose gateway has gone meanwhile stays away
+                host.run(["ip", "route", "replace", *route.replace(" linkdown", "").split(), "dev", interface])
             link.routes = ()
 
     def _clear(self, host: Host, interface: str) -> None:

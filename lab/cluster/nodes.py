@@ -15,7 +15,7 @@ from lab.cluster import units
 from lab.cluster.agents import Agents
 from lab.cluster.facade import Cluster
 from lab.errors import UsageError
-from lab.fabric import daemon, process
+from lab.fabric import daemon, logfiles, process
 from lab.fabric.apply import Builder
 from lab.flannel import lease, subnetfile
 from lab.master import etcd
@@ -216,8 +216,6 @@ def _said(running: daemon.Daemon, mark: int) -> Callable[[], bool]:
     """Whether the log has flanneld's last line of a start behind byte `mark`."""
 
     def said() -> bool:
-        with running.log.open("rb") as log:
-            log.seek(mark)
-            return _RUNNING.encode() in log.read()
+        return _RUNNING.encode() in logfiles.since(running.log, mark)[0]
 
     return said

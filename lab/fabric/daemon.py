@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lab.errors import BootError
-from lab.fabric import kernel, process, signals
+from lab.fabric import kernel, logfiles, process, signals
 from lab.fabric.logfiles import LOGS
 from lab.fabric.namespace import Namespace
 
@@ -81,8 +81,8 @@ class Daemon:
 
     def last_words(self) -> str:
         """The end of its log, indented."""
-        lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines()
-        return "\n".join(f"    {line}" for line in lines[-LOG_TAIL:])
+        text, _ = logfiles.tail(self.log, LOG_TAIL)
+        return "\n".join(f"    {line}" for line in text.decode("utf-8", "replace").splitlines())
 
 
 def log_of(namespace: Namespace, name: str) -> Path:

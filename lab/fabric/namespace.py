@@ -16,6 +16,19 @@ from lab.fabric import kernel
 _KINDS = {"mnt": kernel.CLONE_NEWNS, "uts": kernel.CLONE_NEWUTS, "net": kernel.CLONE_NEWNET}
 
 
+def _mount_sysfs() -> None:
+    """A /sys whose class/net shows this machine's links.
+
+    In a container, where /sys is read-only, the kernel lets a user namespace have it only read-only, too. Where it refuses even that, /sys
+    goes on to show the sandbox's links.
+    """
+    flags = kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC
+    for more in (0, kernel.MS_RDONLY):
+        with contextlib.suppress(OSError):
+            kernel.mount("sysfs", "/sys", "sysfs", flags | more)
+            return
+
+
 def _open_current() -> dict[str, int]:
     return {kind: os.open(f"/proc/thread-self/ns/{kind}", os.O_RDONLY | os.O_CLOEXEC) for kind in _KINDS}
 
@@ -45,8 +58,7 @@ class Namespace:
             kernel.sethostname(name)
             kernel.loopback_up()
             kernel.mount("tmpfs", "/run", "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV, "mode=755")
-            with contextlib.suppress(OSError):  # refused in some containers: then /sys/class/net shows the sandbox's links
-                kernel.mount("sysfs", "/sys", "sysfs", kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC)
+            _mount_sysfs()
             made = cls(name, _open_current())
         home.close()
         return made

@@ -29,29 +29,41 @@ Body = Callable[[], int]
 Shared = Mapping[str, str]
 """Directories of the host that the sandbox writes to: the absolute path of one -> where the sandbox has it, below /run."""
 _NOTHING: Shared = MappingProxyType({})
+Chore = Callable[[], None]
+"""What init does now and then, besides waiting."""
+
+
+def _no_chore() -> None:
+    """For a sandbox in which nothing grows."""
+
+
 
 _PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 _WATCHED = (signal.SIGCHLD, *_PASSED_ON)
 _SI_KERNEL = 0x80
 """si_code of a signal that the kernel sent, such as the terminal's SIGINT; sigaction(2)."""
 
+CHORES = 1.0
+"""Seconds between two times that init does its chore."""
+
 GRACE = 5.0
 """Seconds the lab has to write its reports after a signal before the front kills it."""
 
 
-def run(body: Body, shared: Shared = _NOTHING) -> int:
+def run(body: Body, shared: Shared = _NOTHING, chore: Chore = _no_chore) -> int:
     """Run `body` inside a new sandbox and return its exit status; everything it made is gone on return, except in `shared` directories.
 
+    chore   called by init once a second
     Raises MachineError when the sandbox cannot be made. Must be called from a single-threaded process.
     """
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _WATCHED)
     try:
-        return _attend(spawn(body, True, shared)) if kernel.may_administer() else _run_apart(body, shared)
+        return _attend(spawn(body, True, shared, chore=chore)) if kernel.may_administer() else _run_apart(body, shared, chore)
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _run_apart(body: Body, shared: Shared) -> int:
+def _run_apart(body: Body, shared: Shared, chore: Chore) -> int:
     """Run the sandbox from a child process, which becomes root of a user namespace: this one stays who it is."""
     _flush(sys.stdout, sys.stderr)
     told, tell = os.pipe()
@@ -59,7 +71,7 @@ def _run_apart(body: Body, shared: Shared) -> int:
     if child == 0:
         os.close(told)
         kernel.die_with_parent(signal.SIGKILL)
-        _exit_with(lambda: _front_of(body, shared, tell))
+        _exit_with(lambda: _front_of(body, shared, chore, tell))
     os.close(tell)
     status = _attend(child)
     with os.fdopen(told, encoding="utf-8") as channel:
@@ -69,19 +81,22 @@ def _run_apart(body: Body, shared: Shared) -> int:
     return status
 
 
-def _front_of(body: Body, shared: Shared, tell: int) -> int:
+def _front_of(body: Body, shared: Shared, chore: Chore, tell: int) -> int:
     try:
-        return _attend(spawn(body, True, shared))
+        return _attend(spawn(body, True, shared, chore=chore))
     except MachineError as error:
         os.write(tell, str(error).encode())
         return error.status
 
 
-def spawn(body: Body, dies_with_front: bool, shared: Shared = _NOTHING, farewell: Callable[[int], None] = lambda status: None) -> int:
+def spawn(
+    body: Body, dies_with_front: bool, shared: Shared = _NOTHING, farewell: Callable[[int], None] = lambda status: None, chore: Chore = _no_chore
+) -> int:
     """Start a sandbox and return the pid of its init, once init is set up.
 
     dies_with_front   False: the sandbox gets a session of its own and outlives the caller (`lab up`)
     farewell          called by init with the lab's exit status when the lab has ended, before everything else does
+    chore             called by init once a second; must raise nothing
     Raises MachineError when a namespace or mount is refused.
     """
     _flush(sys.stdout, sys.stderr)
@@ -95,7 +110,7 @@ def spawn(body: Body, dies_with_front: bool, shared: Shared = _NOTHING, farewell
     init = _fork()
     if init == 0:
         os.close(told)
-        _exit_with(lambda: _init(body, tell, dies_with_front, shared, farewell))
+        _exit_with(lambda: _init(body, tell, dies_with_front, shared, farewell, chore))
     os.close(tell)
     _children_stay_here()
     with os.fdopen(told, encoding="utf-8") as channel:
@@ -191,7 +206,7 @@ def _privilege_hint(in_container: str) -> str:
     return "Run the lab with sudo, or allow user namespaces (sysctl user.max_user_namespaces); `lab doctor` tells more."
 
 
-def _init(body: Body, tell: int, dies_with_front: bool, shared: Shared, farewell: Callable[[int], None]) -> int:
+def _init(body: Body, tell: int, dies_with_front: bool, shared: Shared, farewell: Callable[[int], None], chore: Chore) -> int:
     """PID 1: set up, start the lab, reap until it ends."""
     if dies_with_front:
         kernel.die_with_parent(signal.SIGKILL)
@@ -219,7 +234,7 @@ def _init(body: Body, tell: int, dies_with_front: bool, shared: Shared, farewell
         memory.offer(memory.LAB)
         _exit_with(body)
     _let_go(keep_terminal=dies_with_front)
-    status = _reap(lab)
+    status = _reap(lab, chore)
     farewell(status)
     return status
 
@@ -291,10 +306,16 @@ def _relative_to_root(here: int, root: int) -> str:
     return "/" if inside.startswith("..") else os.path.join("/", inside)
 
 
-def _reap(lab: int) -> int:
-    """Reap every child that ends, pass signals on to the lab, and return the lab's exit status."""
+def _reap(lab: int, chore: Chore) -> int:
+    """Reap every child that ends, pass signals on to the lab, do the chore, and return the lab's exit status."""
+    due = time.monotonic() + CHORES
     while True:
-        caught = signal.sigwaitinfo(_WATCHED)
+        caught = signal.sigtimedwait(_WATCHED, max(0.0, due - time.monotonic()))
+        if time.monotonic() >= due:
+            chore()
+            due = time.monotonic() + CHORES
+        if caught is None:
+            continue
         if caught.si_signo != signal.SIGCHLD:
             os.kill(lab, caught.si_signo)
             continue

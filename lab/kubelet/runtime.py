@@ -29,6 +29,8 @@ from lab.kubelet.runtime_container import Container, ancestors, sweep
 
 _SWEEPS = 50
 _SEND_TIMEOUT = 1.0
+_LOGS_EVERY = 10.0
+"""Seconds between two looks at how large the files are that programs in pods log to by themselves."""
 
 
 class Pod:
@@ -73,13 +75,22 @@ class Runtime:
             signal.signal(number, self._end)
         self._on(woken, lambda: self._woken(woken))
         self._on(self.server, self._accept)
+        due = 0.0
         while not self._ending:
-            for key, _ in self._selector.select():
+            if (now := time.monotonic()) >= due:
+                self._bound_logs()
+                due = now + _LOGS_EVERY
+            for key, _ in self._selector.select(due - now):
                 if self._selector.get_map().get(key.fd) is key:  # an earlier one of this round may have closed it
                     key.data()
         for uid in list(self.pods):
             self._remove({"uid": uid})
         return 0
+
+    def _bound_logs(self) -> None:
+        for pod in self.pods.values():
+            for container in pod.containers.values():
+                container.bound_logs()
 
     def _end(self, *_: object) -> None:
         self._ending = True

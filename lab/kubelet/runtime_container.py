@@ -11,9 +11,10 @@ import socket
 import termios
 import time
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from lab.errors import BootError, CommandError
-from lab.fabric import daemon, kernel, memory, process
+from lab.fabric import daemon, kernel, logfiles, memory, process
 from lab.fabric.namespace import Namespace
 from lab.kubelet import logs, mounts
 from lab.kubelet.records import Program, Run, Sandbox
@@ -48,6 +49,7 @@ class Container:
         self.streams = Streams()
         self.listeners: list[socket.socket] = []
         self._log: logs.Writer | None = None
+        self._private: tuple[str, ...] = ()
 
     @property
     def pid(self) -> int:
@@ -61,6 +63,7 @@ class Container:
         self.close()
         self._log = logs.Writer(log)
         self.environment = dict(program.env)
+        self._private = program.private
         began = time.time()
         try:
             _furnish(namespace, program)
@@ -146,6 +149,11 @@ class Container:
         if self._log is not None:
             self._log.close()
             self._log = None
+
+    def bound_logs(self) -> None:
+        """Put aside what its program has written into log files of its own, as nginx does, where that has grown large."""
+        for path in self._private if self.pid else ():
+            logfiles.bound(Path(f"/proc/{self.pid}/root{path}"), logs.LIMIT)
 
     def end_input(self) -> None:
         """Let it read the end of its input, which it does once nobody attached holds it any more."""

@@ -136,13 +136,21 @@ def finish(change: Change, still_owned: Callable[[Chain], bool]) -> Change:
     return change
 
 
-def texts(change: Change, jumps: Mapping[str, Sequence[str]], saved: Mapping[str, Saved], shared: frozenset[Chain], portion: int) -> Iterator[str]:
+def texts(
+    change: Change,
+    jumps: Mapping[str, Sequence[str]],
+    saved: Mapping[str, Saved],
+    shared: frozenset[Chain],
+    services: Iterable[Iterable[Chain]],
+    portion: int,
+) -> Iterator[str]:
     """The inputs of `iptables-restore --noflush --counters` for a change, to be run in this order.
 
-    jumps     lines that put missing jumps into built-in chains, by table
-    saved     what is known of the kernel's chains: their counters stay
-    shared    the chains of all services: written in the last input, when the chains they jump to are whole
-    portion   rules an input may have before it is split; a change with fewer is one input, and so happens in one step a table
+    jumps      lines that put missing jumps into built-in chains, by table
+    saved      what is known of the kernel's chains: their counters stay
+    shared     the chains of all services: written in the last input, when the chains they jump to are whole
+    services   each service's own chains: they jump to each other and to shared ones, and stay together in one input
+    portion    rules an input may have before it is split; a change with fewer is one input, and so happens in one step a table
     """
     late = dict(change.written)
     if change.size > portion:
@@ -150,10 +158,10 @@ def texts(change: Change, jumps: Mapping[str, Sequence[str]], saved: Mapping[str
         for key in base:
             del late[key]
         yield _text(base, {}, [], {}, saved)
-        for piece in _portions({key: lines for key, lines in late.items() if key not in shared}, portion):
+        for piece in _portions(change.written, services, portion):
             yield _text(piece, {}, [], {}, saved)
             for key in piece:
-                del late[key]
+                late.pop(key, None)
     yield _text(late, change.edits, change.gone, jumps, saved)
 
 
@@ -161,27 +169,23 @@ def _jumps_on(line: str) -> bool:
     return " -j KUBE-" in line
 
 
-def _portions(chains: Mapping[Chain, Lines], portion: int) -> Iterator[dict[Chain, Lines]]:
-    """Chains in groups of about `portion` rules. Those that nothing is jumped from come first, those that jump to others' chains last."""
-    kinds: dict[int, list[Chain]] = {rank: [] for rank in (*sorted(set(_RANKS.values())), _LAST)}
-    for key in chains:
-        kinds[_RANKS.get(key[1].rpartition("-")[0], _LAST)].append(key)
-    for keys in kinds.values():
-        piece: dict[Chain, Lines] = {}
-        room = portion
-        for key in keys:
-            piece[key] = chains[key]
-            room -= len(chains[key]) + 1
-            if room <= 0:
-                yield piece
-                piece, room = {}, portion
-        if piece:
+def _portions(written: Mapping[Chain, Lines], services: Iterable[Iterable[Chain]], portion: int) -> Iterator[dict[Chain, Lines]]:
+    """The services' chains among those that are written, in groups of about `portion` rules.
+
+    A service's chains are next to each other in the kernel's memory then, in the order in which it walks through them at every later change.
+    """
+    piece: dict[Chain, Lines] = {}
+    room = portion
+    for chains in services:
+        for key in chains:
+            if key in written:
+                piece[key] = written[key]
+                room -= len(written[key]) + 1
+        if room <= 0:
             yield piece
-
-
-_RANKS = {"KUBE-SEP": 0, "KUBE-SVC": 1, "KUBE-SVL": 1, "KUBE-XLB": 2, "KUBE-EXT": 2, "KUBE-FW": 3}
-"""Chains of a service by the beginning of their names: each jumps to such of a lower rank only."""
-_LAST = 4
+            piece, room = {}, portion
+    if piece:
+        yield piece
 
 
 def _text(

@@ -150,7 +150,7 @@ class IptablesProxy:
                 change.edits.setdefault(key[0], []).extend(edits[0])
                 after[key] = edits[1]
         if change:
-            self._apply(change, {}, {})
+            self._apply(change, {}, {}, [known[name].part for name in changed if name in known])
         self._chains.update(change.written)
         self._chains.update(after)
         for key in change.gone:
@@ -186,7 +186,7 @@ class IptablesProxy:
         change.gone.sort()
         if change or missing:
             jumps = {table.name: [rule for (name, _), rule in missing.items() if name == table.name] for table in self._base}
-            self._apply(change, jumps, tables.parse_saved(text))
+            self._apply(change, jumps, tables.parse_saved(text), parts)
         self._chains, self._seen, self._whole = wanted, seen, False
         self._owners = {key: name for name, one in known.items() for key in one.part.own}
 
@@ -203,13 +203,14 @@ class IptablesProxy:
         seen = self._seen.get(key)
         return (seen is not None and seen[0] == lines and seen[1] == hash(found)) or incremental.as_saved(lines) == found
 
-    def _apply(self, change: Change, jumps: Mapping[str, Sequence[str]], saved: Mapping[str, Saved]) -> None:
+    def _apply(self, change: Change, jumps: Mapping[str, Sequence[str]], saved: Mapping[str, Saved], parts: Iterable[Part]) -> None:
         portion = self.portion
         if change.size > portion:
             if self._in_portions is None:
                 self._in_portions = "nf_tables" in self.run(VERSION, "")
             portion = portion if self._in_portions else change.size
-        for text in incremental.texts(change, jumps, saved, frozenset(self._skeleton.first), portion):
+        own = (part.own.keys() for part in parts)
+        for text in incremental.texts(change, jumps, saved, frozenset(self._skeleton.first), own, portion):
             if text:
                 self.run(RESTORE, text)
 

@@ -143,7 +143,7 @@ def written(raw: bytes) -> int:
         if place == 1:
             revision = _revision(value)
         elif place == 2:
-            succeeded = int(value)
+            succeeded = _number(value)
     return revision if succeeded else 0
 
 
@@ -155,9 +155,9 @@ def changes(raw: bytes) -> Changes:
         if place == 1:
             revision = _revision(value)
         elif place == 4:
-            cancelled = int(value)
+            cancelled = _number(value)
         elif place == 5:
-            compacted = int(value)
+            compacted = _number(value)
         elif place == 6 and isinstance(value, bytes):
             reason = value.decode("utf-8", "replace")
         elif place == 11 and isinstance(value, bytes):
@@ -173,7 +173,7 @@ def _change(raw: bytes) -> Change:
     kind, item = 0, KeyValue("", "", 0)
     for place, value in fields(raw):
         if place == 1:
-            kind = int(value)
+            kind = _number(value)
         elif place == 2:
             item = _key_value(value)
     return Change(kind == _CHANGED, item)
@@ -196,7 +196,13 @@ def _key_value(raw: int | bytes) -> KeyValue:
 
 
 def _revision(header: int | bytes) -> int:
-    return next((int(value) for place, value in fields(_bytes(header)) if place == 3), 0)
+    return next((_number(value) for place, value in fields(_bytes(header)) if place == 3), 0)
+
+
+def _number(value: int | bytes) -> int:
+    if isinstance(value, bytes):
+        raise EtcdError("etcd's answer makes no sense: bytes where a number belongs")
+    return value
 
 
 def _bytes(value: int | bytes) -> bytes:

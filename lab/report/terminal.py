@@ -164,7 +164,9 @@ class TerminalWriter:
 
     def _command_said(self, event: CommandSaid) -> None:
         """The beginning of an output while it grows; what comes after that waits for the end, which may fold it."""
-        lines = visible(event.text).rstrip("\n").split("\n")
+        lines = visible(event.text).removesuffix("\n").split("\n")
+        if event.line != self._said:  # the terminal has as many as it shows, or not all that were told have come
+            return
         for line in lines if self._verbose else lines[: HEAD - self._said]:
             self._line(line)
             self._said += 1

@@ -95,9 +95,13 @@ class CommandStarted:
 
 @dataclass(frozen=True)
 class CommandSaid:
-    """More whole lines of what a command prints that takes its time. CommandRan has all of it, these lines included."""
+    """More whole lines of what a command prints that takes its time, after `line` lines that were told before.
+
+    CommandRan has all of it, these lines included.
+    """
 
     number: int
+    line: int
     text: str
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lab.fabric import logfiles
 from lab.model.text import Text
 from lab.scenario import checks
 
@@ -27,9 +28,7 @@ class Log:
     @property
     def lines(self) -> list[str]:
         """The lines written so far."""
-        with self._path.open("rb") as log:
-            log.seek(self._begin)
-            return log.read().decode("utf-8", "replace").splitlines()
+        return logfiles.since(self._path, self._begin)[0].decode("utf-8", "replace").splitlines()
 
     def expect(self, *texts: str, timeout: float = 5.0) -> Log:
         """Wait until the log has lines with each of these texts, show those lines, and check each text.

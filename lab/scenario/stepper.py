@@ -41,14 +41,13 @@ def decide(key: str, repeatable: bool = True) -> Answer | None:
 
 
 def decide_boot(key: str) -> Answer | None:
-    """The same at a pause of the boot, where there is only going on and quitting."""
-    answer = decide(key)
-    return answer if answer in (Answer.NEXT, Answer.QUIT) else None
+    """The same at a pause of the boot, where there is no step to repeat."""
+    return decide(key, repeatable=False)
 
 
 def boot_help_line() -> Text:
     """The keys that mean something there."""
-    return Text("n, Enter: go on   q: quit", "n 或回车：继续   q：退出")
+    return Text("n, Enter: go on   s: open a shell here   q: quit", "n 或回车：继续   s：打开 shell   q：退出")
 
 
 def help_line(upcoming: bool, repeatable: bool) -> Text:

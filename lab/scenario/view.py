@@ -6,6 +6,7 @@ step at its end. What cannot be run at all raises CommandError and ends the step
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from lab.observe.trace.journey import Journey
 
 Value = TypeVar("Value")
+_NOT_FOUND = re.compile(r"^bash: line \d+: (\S+): command not found$", re.MULTILINE)
 
 
 class ResultLike(Protocol):
@@ -75,6 +77,7 @@ class Recorder:
         self.aliases = aliases
         self.left_out: list[Text] = []
         self.commands = 0
+        self.lines_said = 0
         self.checks = 0
         self.failed = 0
         self.places: dict[str, HostLike] = {}
@@ -84,18 +87,24 @@ class Recorder:
         self.commands += 1
         self.places[host.name] = host
         typed = command if isinstance(command, str) else shlex.join(command)
+        self.lines_said = 0
         started = CommandStarted(self.commands, host.name, host.prompt, typed)
         self.emit(started)
         return started
 
     def said(self, started: CommandStarted, text: str) -> None:
         """Tell what the announced command has printed since it was last told."""
-        self.emit(CommandSaid(started.number, text))
+        self.emit(CommandSaid(started.number, self.lines_said, text))
+        self.lines_said += text.count("\n")
 
     def end(self, started: CommandStarted, result: ResultLike, attempts: int = 1) -> None:
         """Record what the announced command gave back."""
         head = (started.number, started.where, started.prompt, started.command)
         self.emit(CommandRan(*head, result.status, result.stdout, result.stderr, result.seconds, attempts))
+        missing = _NOT_FOUND.search(result.stderr)
+        if missing:
+            name = missing[1]
+            self.note(Text(f"{name} is not on this machine; `lab doctor` tells how to get it", f"本机没有 {name}；`lab doctor` 会说明怎样安装"))
 
     def check(self, verdict: Verdict, command: int = 0) -> bool:
         """Record a verdict; whether it held."""

@@ -90,6 +90,12 @@ class Hub:
             self.tell("steps", {"statuses": self.story.statuses})
         return found | {"events": self.story.events}
 
+    def hear(self, event: dict[str, Any]) -> None:
+        """Something has happened in a step that runs: the pages are told which, and ask for it."""
+        step = self.story.hear(event)
+        if step:
+            self.tell("happens", {"step": step})
+
     async def _watch(self, graph: Mapping[str, Any]) -> None:
         """Have the watcher look at the machines that are there now."""
         drawn = model.from_data(graph)

@@ -28,12 +28,18 @@ class LabLink:
         self._lock = asyncio.Lock()
         self.busy = ""
 
-    async def ask(self, request: dict[str, Any], timeout: float = QUICK, what: str = "") -> tuple[dict[str, Any], str]:
-        """The answer, and the text of its file if it has one. `what`: shown to the pages while it takes. Raises LabError."""
+    async def ask(
+        self, request: dict[str, Any], timeout: float = QUICK, what: str = "", told: control.Tell | None = None
+    ) -> tuple[dict[str, Any], str]:
+        """The answer, and the text of its file if it has one. Raises LabError.
+
+        what   shown to the pages while it takes
+        told   called, in another thread, with what the lab tells meanwhile
+        """
         async with self._lock:
             self._say(what)
             try:
-                return await asyncio.to_thread(self._asked, request, timeout)
+                return await asyncio.to_thread(self._asked, request, timeout, told)
             finally:
                 self._say("")
 
@@ -42,8 +48,8 @@ class LabLink:
             self.busy = what
             self._changed()
 
-    def _asked(self, request: dict[str, Any], timeout: float) -> tuple[dict[str, Any], str]:
-        answer, descriptors = control.ask(self._path, request, timeout)
+    def _asked(self, request: dict[str, Any], timeout: float, told: control.Tell | None) -> tuple[dict[str, Any], str]:
+        answer, descriptors = control.ask(self._path, request, timeout, told)
         texts = []
         for descriptor in descriptors:
             with os.fdopen(descriptor, encoding="utf-8") as file:
@@ -75,9 +81,14 @@ class LabLink:
         """The scenario's steps. Raises UsageError for a lab that has none."""
         return (await self.ask({"verb": "steps"}))[0]
 
-    async def walk(self, step: str, again: bool) -> dict[str, Any]:
-        """Run steps; what happened, as events, and whether all of them held."""
-        answer, text = await self.ask({"verb": "goto", "step": step, "again": again}, WALK, f"step {step}")
+    async def walk(self, step: str, again: bool, heard: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
+        """Run steps; what happened, as events, and whether all of them held. `heard`: called with the events that are told as they come."""
+        loop = asyncio.get_running_loop()
+
+        def told(message: Any) -> None:
+            loop.call_soon_threadsafe(heard, message["event"])
+
+        answer, text = await self.ask({"verb": "goto", "step": step, "again": again}, WALK, f"step {step}", told)
         return answer | {"events": [json.loads(line) for line in text.splitlines()]}
 
     async def trace(self, request: dict[str, Any]) -> dict[str, Any]:

@@ -65,6 +65,7 @@ def application(entry: Entry, who: access.Access, hub: Hub, lab: LabLink, termin
             web.get("/api/picture", page.picture),
             web.get("/api/details", page.details),
             web.get("/api/steps", page.steps),
+            web.get("/api/story", page.story),
             web.post("/api/step", page.step),
             web.post("/api/trace", page.trace),
             web.get("/api/live", page.live),
@@ -166,10 +167,15 @@ class _Page:
         """The scenario's steps, and what happened in those that were run from a page."""
         return web.json_response(await self._lab.steps() | {"events": self._hub.story.events})
 
+    async def story(self, request: web.Request) -> web.Response:
+        """What has happened in a step until now; the lab is not asked, which may be at it."""
+        step = requests.word(request.query, "step")
+        return web.json_response({"step": step, "events": self._hub.story.events.get(step, [])})
+
     async def step(self, request: web.Request) -> web.Response:
         """Walk to a step, or repeat it."""
         where, again = requests.step(await _body(request))
-        walked = await self._lab.walk(where, again)
+        walked = await self._lab.walk(where, again, self._hub.hear)
         await self._hub.look_at_graph()
         graph, picture = self._drawn(request)
         for event in walked["events"]:

@@ -46,6 +46,7 @@ BECOME = """
                     os.mkdir(target)
                     kernel.mount(os.path.join(shadow, name), target, flags=kernel.MS_BIND | kernel.MS_REC)
     if os.environ.get("LAB_IN_CONTAINER"):
+        kernel.mount("none", "/sys", flags=kernel.MS_REMOUNT | kernel.MS_BIND | kernel.MS_RDONLY)
         kernel.mount("tmpfs", "/run", "tmpfs", options="mode=755")
         open("/run/.containerenv", "w").close()
         if os.environ["LAB_IN_CONTAINER"] == "masked":
@@ -100,16 +101,18 @@ def test_a_containers_root_has_no_say_over_namespaces_and_needs_none() -> None:
     assert (refused.returncode, refused.stdout) == (3, "") and "--user 1000:1000" in refused.stderr
 
 
-def test_a_lab_in_the_background_without_root() -> None:
+@pytest.mark.parametrize("container", ["", "whole"])
+def test_a_lab_in_the_background_without_root(container: str) -> None:
     name = f"user-{os.getpid()}"
     script = f"""
         set -e
         lab() {{ {sys.executable} -m lab "$@"; }}
         lab up zenlin --name {name} >&2
         trap 'lab down {name} >&2' EXIT
-        lab exec zenlinnode1 -- sh -c 'hostname; id -u; ping -c 1 -W 1 10.229.45.161 >&2; ip route | grep -c flannel0'
+        lab exec zenlinnode1 -- sh -c 'hostname; id -u; ping -c 1 -W 1 10.229.45.161 >&2;
+            ip route | grep -c flannel0; cat /sys/class/net/flannel0/mtu'
     """
-    ran = _as_user("/bin/sh", "-c", textwrap.dedent(script))
+    ran = _as_user("/bin/sh", "-c", textwrap.dedent(script), container=container)
     assert ran.returncode == 0, ran.stdout + ran.stderr
-    assert ran.stdout == "zenlinnode1\n0\n1\n"
+    assert ran.stdout == "zenlinnode1\n0\n1\n1472\n"
     assert not Path(f"/tmp/lab-{UNPRIVILEGED}").exists()

@@ -102,12 +102,16 @@ STAGES = ["machines and wires", "etcd", "flanneld on every node", "pod bridges",
 STAGES += ["kube-proxy rules on every node"]
 
 
+SHELL = "s\nnodes\nexit\n"
+
+
 def test_step_mode_shows_each_stage_of_the_boot_repeats_and_quits(tmp_path: Path) -> None:
     report = tmp_path / "r.html"
-    ran = lab("run", "nginx-service", "--step", "--lang", "en", "--verbose", "--html", str(report), stdin="n\n" * len(STAGES) + "n\nr\nq\n")
+    ran = lab("run", "nginx-service", "--step", "--lang", "en", "--verbose", "--html", str(report), stdin=SHELL + "n\n" * len(STAGES) + "n\nr\nq\n")
     assert ran.returncode == 0, ran.stdout + ran.stderr
     boot, _, walk = ran.stdout.partition("The lab is up")
-    assert boot.count("n, Enter: go on   q: quit") == len(STAGES)
+    assert boot.count("n, Enter: go on   s: open a shell here   q: quit") == len(STAGES) + 1
+    assert "client router zenlin zenlinnode1 zenlinnode2" in ran.stderr, "the shell at the first pause shows the machines, and no pod"
     told = {one: boot.split(f"\n  {one} ")[1].split("n, Enter")[0] for one in STAGES}
     assert "+ default via 10.229.52.1 dev eth0" in told["machines and wires"]
     assert '+ /coreos.com/network/config = {"Network":"10.244.0.0/16"' in told["etcd"]

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from lab.fabric import registry
+from lab.fabric import logfiles, registry
 from tests.e2e.lab import environment, lab, start
 from tests.waiting import until
 
@@ -208,6 +208,30 @@ def test_logs_of_a_lab_that_is_up(shared: str) -> None:
     following.communicate(timeout=30)
     ran = lab("run", "nginx-service", "--keep-logs", "/tmp")
     assert ran.returncode == 2 and "nobody else may write to" in ran.stderr
+
+
+def test_a_log_that_grows_is_put_aside_and_whoever_follows_it_misses_nothing(shared: str, tmp_path: Path) -> None:
+    """The daemon's file, in which a stranger writes like the daemon itself: up to the limit, one line over it, and some when it has begun anew."""
+    path = registry.pick(shared).log_folder / "zenlinnode2.flanneld.log"
+    heard = tmp_path / "heard"
+    with heard.open("w") as sink:
+        following = start("logs", "-n", shared, "zenlinnode2", "flanneld", "-f", "--tail", "1", start_new_session=True, stdout=sink)
+    until(heard.read_text, "the line from which on it follows")
+    room = (logfiles.LIMIT - path.stat().st_size) // 100
+    lines = [f"line {number:<94}\n" for number in range(room + 12)]
+    with path.open("a", buffering=1 << 21) as log:
+        for some in (lines[:room], lines[room : room + 2]):
+            log.writelines(some)
+            log.flush()
+        until(lambda: logfiles.aside(path).exists(), "the putting aside of a log that has grown over the limit")
+        log.writelines(lines[room + 2 :])
+    until(lambda: heard.read_text().endswith(lines[-1]), "the last line")
+    assert [line for line in heard.read_text().splitlines(keepends=True) if line.startswith("line ")] == lines
+    following.send_signal(signal.SIGINT)
+    following.communicate(timeout=30)
+    assert path.stat().st_size < 10_000 and logfiles.aside(path).stat().st_size > logfiles.LIMIT
+    whole = lab("logs", "-n", shared, "zenlinnode2", "flanneld").stdout
+    assert "10.244.2.0/24" in whole and whole.count("line ") == len(lines)
 
 
 def test_kubectl_and_the_tables_without_it(shared: str) -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.e2e.lab import start
+from tests.waiting import until
 
 SCENARIO = "nginx-service"
 VICTIMS = ("front", "PID 1", "any")
@@ -53,10 +54,22 @@ def _kill(front: int, victim: str, dice: random.Random) -> str:
     chosen = dice.choice(inside) if victim == "any" and inside else inside[0] if victim == "PID 1" and inside else front
     name = {front: "the front", **({inside[0]: "PID 1"} if inside else {})}.get(chosen, _name(chosen))
     try:
+        os.kill(chosen, signal.SIGSTOP)  # what stands still cannot end by itself before it is killed
+        until(lambda: _state(chosen) in "TtZX", f"the stop of {name}")
+        if _state(chosen) in "ZX":
+            return f"{name} (gone already)"
         os.kill(chosen, signal.SIGKILL)
     except ProcessLookupError:
         name += " (gone already)"
     return name
+
+
+def _state(pid: int) -> str:
+    """The letter of proc(5): T for stopped, Z for ended; X where there is no such process."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()[0]
+    except OSError:
+        return "X"
 
 
 def kill_one(dice: random.Random, victim: str, longest: float) -> Killed:

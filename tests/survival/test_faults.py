@@ -6,14 +6,18 @@ import os
 import resource
 import signal
 import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
 import pytest
 
+from lab.cluster import headstart
+from lab.fabric.daemon import Daemon
 from lab.fabric.mininet import Host
 from lab.fabric.process import must
-from lab.master.client import ApiError
+from lab.master.client import ApiClient, ApiError
 from tests.survival.world import MASTER, NODE, World, stories, writable
 from tests.waiting import until
 
@@ -99,29 +103,46 @@ def a_link_that_loses_and_delays_breaks_some_connections_of_its_node(world: Worl
 
 
 def daemons_without_a_free_descriptor_go_on_when_they_have_some(world: World) -> None:
-    """Nobody on the node, nor the apiserver, may open a file or socket any more: what is open works on, and nobody ends."""
-    starved = [*world.lab.daemons[NODE].values(), world.lab.daemon(MASTER, "kube-apiserver")]
-    before = [resource.prlimit(one.pid, resource.RLIMIT_NOFILE, (3, _hard(one.pid))) for one in starved]
-    begun = time.monotonic()
+    """Nobody on the node may open a file or socket any more: what is open works on, and nobody ends."""
+    starved = list(world.lab.daemons[NODE].values())
     rules = world.lab.daemon(NODE, "kube-proxy").log
     mark = rules.stat().st_size
-    try:
+    with _starving(starved) as begun:
         world.create("hungry", nodeName=NODE)
         service = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "hungry", "namespace": "default"}}
         world.lab.api.create({**service, "spec": {"clusterIP": "10.96.1.3", "selector": {"app": "far"}, "ports": [{"port": 80}]}})
         until(lambda: "Too many open files" in rules.read_text()[mark:], "kube-proxy's words")
         world.untouched(begun, *world.flows)
         assert world.phase("hungry") == "Pending"
-        assert [one.name for one in starved if one.ended() is not None] == []
-    finally:
-        for one, limits in zip(starved, before, strict=True):
-            if one.ended() is None:
-                resource.prlimit(one.pid, resource.RLIMIT_NOFILE, limits)
     until(lambda: world.phase("hungry") == "Running", "the pod that came meanwhile")
     until(lambda: world.lab.pod("caller").run("curl -s -m 1 10.96.1.3").status == 0, "the service that came meanwhile")
     world.lab.api.delete("services", "hungry", "default")
     world.delete("hungry")
-    assert [one.name for one in starved if one.ended() is not None] == []
+
+
+def an_apiserver_without_a_free_descriptor_answers_again_when_it_has_some(world: World) -> None:
+    """Whoever comes new is not let in meanwhile; packets flow."""
+    with _starving([world.lab.daemon(MASTER, "kube-apiserver")]) as begun:
+        with pytest.raises(ApiError):
+            ApiClient(f"unix:{headstart.SOCKET}", timeout=1.0).list("nodes")
+        world.untouched(begun, *world.flows)
+    until(partial(writable, world, "fed-again"), "a write")
+    world.create("after-hunger", nodeName=NODE)
+    until(lambda: world.phase("after-hunger") == "Running", "a new pod after the hunger")
+    world.delete("after-hunger")
+
+
+@contextmanager
+def _starving(daemons: Sequence[Daemon]) -> Iterator[float]:
+    """Daemons that may not open a descriptor any more, and all live on; since when."""
+    before = [resource.prlimit(one.pid, resource.RLIMIT_NOFILE, (3, _hard(one.pid))) for one in daemons]
+    try:
+        yield time.monotonic()
+        assert [one.name for one in daemons if one.ended() is not None] == []
+    finally:
+        for one, limits in zip(daemons, before, strict=True):
+            if one.ended() is None:
+                resource.prlimit(one.pid, resource.RLIMIT_NOFILE, limits)
 
 
 def _hard(pid: int) -> int:
@@ -134,6 +155,7 @@ CHECKS = (
     a_full_disk_stops_etcd_and_nothing_that_flows,
     a_link_that_loses_and_delays_breaks_some_connections_of_its_node,
     daemons_without_a_free_descriptor_go_on_when_they_have_some,
+    an_apiserver_without_a_free_descriptor_answers_again_when_it_has_some,
 )
 
 

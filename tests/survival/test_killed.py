@@ -47,8 +47,8 @@ def test_a_run_that_is_killed_at_a_random_moment_leaves_nothing(
             before = host_state()
         if "Traceback" in one.stderr:
             wrong.append(f"run {number}, {one}: a traceback")
-        if one.status == 0 and one.victim in ("the front", "PID 1") and one.moment < longest / 2:  # later it may have ended by itself
-            wrong.append(f"run {number}, {one}: says that all is well")
+        if one.status == 2 or one.status == 0 and one.victim in ("the front", "PID 1"):
+            wrong.append(f"run {number}, {one}: says that all is well, or that somebody has typed something wrong")
         if number % 25 == 24:
             print(f"{number + 1} killed; {len(wrong)} wrong; {dict(victims)}", flush=True)
     print(f"killed: {dict(victims)}; statuses: {dict(statuses)}")

@@ -13,6 +13,9 @@ from lab.scenario.events import Event, RunEnded, StepEnded
 from lab.scenario.runner import run
 from lab.scenario.view import Clock, View
 
+SAID = {"complain": "a warning\n", "absent": "bash: line 1: absent: command not found\n"}
+"""Command -> what it writes to standard error."""
+
 
 @dataclass(frozen=True)
 class FakeResult:
@@ -43,7 +46,7 @@ class FakeHost:
             raise LookupError(f"unhandled command {typed!r}")
         left = self.answers[typed]
         status, stdout = left.pop(0) if len(left) > 1 else left[0]
-        return FakeResult(self.name, typed, status, stdout, "a warning\n" if typed == "complain" else "")
+        return FakeResult(self.name, typed, status, stdout, SAID.get(typed, ""))
 
 
 @dataclass
@@ -81,8 +84,8 @@ class FakeTime:
 
 
 def cluster() -> FakeCluster:
-    """Two nodes that know `hostname`, `complain`, `false`, and `ready`, which becomes true at the third time."""
-    known = {"false": [(1, "")], "complain": [(0, "")], "ready": [(1, "not yet\n"), (1, "not yet\n"), (0, "yes\n")]}
+    """Two nodes that know `hostname`, `complain`, `false`, `absent`, and `ready`, which becomes true at the third time."""
+    known = {"false": [(1, "")], "complain": [(0, "")], "absent": [(127, "")], "ready": [(1, "not yet\n"), (1, "not yet\n"), (0, "yes\n")]}
     return FakeCluster([FakeHost(name, {"hostname": [(0, f"{name}\n")], **known}) for name in ("n1", "n2")])
 
 

@@ -7,7 +7,7 @@ import struct
 
 import hpack
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from lab.master import etcdproto, http2
@@ -104,6 +104,7 @@ def test_protobuf_reads_what_it_writes(value: int, raw: bytes) -> None:
 
 
 @given(st.binary(max_size=60))
+@example(b"*\x00")
 @settings(max_examples=40)
 def test_no_answer_of_etcd_breaks_the_reader(raw: bytes) -> None:
     for read in (etcdproto.snapshot, etcdproto.written, etcdproto.changes):

@@ -152,6 +152,8 @@ def test_seen_tells_what_came_went_and_changed() -> None:
     seen.look(some, ends)
     assert not seen.changed
     other = replace(ends[2], subsets=())
+    seen.look([some[1], some[0], some[2], some[3]], ends)
+    assert not seen.changed, "another order is no change"
     seen.look([some[1], some[0], some[2]], [ends[0], ends[1], other, ends[3]])
     assert {name for _, name in seen.changed} == {"s2", "s3"} and seen.addresses == 6
     assert set(seen.services) == {("default", "s0"), ("default", "s1"), ("default", "s2")} and seen.endpoints["default", "s2"] is other

@@ -87,3 +87,73 @@ def test_a_link_in_the_place_of_the_labs_folder_is_refused(tmp_path: Path) -> No
     os.symlink(tmp_path / "elsewhere", tmp_path / "mine")
     with pytest.raises(UsageError, match="must be a directory of yours"):
         logfiles.kept_in(str(tmp_path), "mine")
+
+
+def _append(path: Path, text: bytes) -> None:
+    with path.open("ab") as file:
+        file.write(text)
+
+
+def test_a_log_that_has_grown_is_put_aside_and_stays_the_file_that_its_writer_has_open(tmp_path: Path) -> None:
+    path = tmp_path / "zenlin.etcd.log"
+    with path.open("ab", buffering=0) as writer:
+        writer.write(b"one\ntwo\n")
+        logfiles.bound(tmp_path, 8)
+        assert not logfiles.aside(path).exists(), "it has not grown over the limit"
+        writer.write(b"three\n")
+        logfiles.bound(tmp_path, 8)
+        writer.write(b"four\n")
+    assert (path.read_bytes(), logfiles.aside(path).read_bytes()) == (b"four\n", b"one\ntwo\nthree\n")
+    assert logfiles.aside(path).stat().st_mode & 0o777 == 0o600
+    _append(path, b"five\nsix\n")
+    logfiles.bound(tmp_path, 8)
+    assert (path.read_bytes(), logfiles.aside(path).read_bytes()) == (b"", b"four\nfive\nsix\n")
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["zenlin.etcd.log", "zenlin.etcd.log.1"]
+    assert list(logfiles.files(tmp_path)) == [("zenlin", "etcd")]
+
+
+LINES = st.binary(max_size=30).map(lambda line: line.replace(b"\n", b"").replace(b"\r", b"") + b"\n")
+
+
+@given(st.lists(st.tuples(LINES, st.booleans()), max_size=20), st.integers(-1, 6))
+def test_whoever_follows_misses_nothing_when_a_log_begins_anew(
+    tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[bytes, bool]], number: int
+) -> None:
+    folder = tmp_path_factory.mktemp("follow")
+    path = folder / "a.b.log"
+    path.write_bytes(b"begin\n")
+    follower, heard = logfiles.Follower({"b": (path, 0)}), b""
+    for text, look in steps:
+        _append(path, text)
+        if look:
+            heard += b"".join(data for _, data in follower.more())
+            _append(path, b"x\n")
+            logfiles.bound(folder, 10)
+    heard += b"".join(data for _, data in follower.more())
+    assert heard == b"begin\n" + b"".join(text + b"x\n" * look for text, look in steps)
+    written = heard if not logfiles.aside(path).exists() else logfiles.aside(path).read_bytes() + path.read_bytes()
+    lines = written.splitlines(keepends=True)
+    assert b"".join(lines[-number:] if number > 0 else lines if number else []) == logfiles.tail(path, number)[0]
+
+
+def test_a_log_for_whose_copy_there_is_no_room_is_given_up(tmp_path: Path) -> None:
+    path = tmp_path / "a.b.log"
+    path.write_bytes(b"0123456789")
+    logfiles.aside(path).write_bytes(b"older")
+    (tmp_path / "a.b.log.part").mkdir()  # in the place of the copy, which cannot be made then
+    follower = logfiles.Follower({"b": (path, 10)})
+    logfiles.bound(tmp_path, 4)
+    assert path.read_bytes() == b"" and not logfiles.aside(path).exists()
+    _append(path, b"more than there was\n")
+    assert list(follower.more()) == [("b", b"more than there was\n")]
+
+
+def test_a_mark_in_a_log_leads_to_what_came_after_it_also_when_it_has_begun_anew(tmp_path: Path) -> None:
+    path = tmp_path / "a.b.log"
+    path.write_bytes(b"old\nnew\n")
+    assert logfiles.since(path, 4) == (b"new\n", 8)
+    logfiles.bound(tmp_path, 4)
+    assert logfiles.since(path, 4) == (b"new\n", 0)
+    _append(path, b"x\n")
+    assert logfiles.since(path, 4) == (b"new\nx\n", 2)
+    assert logfiles.since(tmp_path / "missing.log", 4) == (b"", 0)

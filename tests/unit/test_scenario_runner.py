@@ -138,6 +138,12 @@ def test_what_must_not_be_said_is_sought_in_both_streams() -> None:
     assert [event.verdict.ok for event in only(events, Checked)] == [False, True]
 
 
+def test_a_program_that_this_machine_lacks_is_told_as_that() -> None:
+    (note,) = only(single(lambda lab: lab.node("n1").run("absent").expect_status()), Noted)
+    assert note.text.en == "absent is not on this machine; `lab doctor` tells how to get it" and "absent" in note.text.zh
+    assert only(single(lambda lab: lab.node("n1").run("complain").expect_status()), Noted) == []
+
+
 def test_remarks_and_checks_without_a_command() -> None:
     def body(lab: View) -> None:
         lab.node("n1").run("hostname")

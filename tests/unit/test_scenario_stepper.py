@@ -28,13 +28,13 @@ def test_keys(key: str, answer: Answer | None) -> None:
     assert decide(key) is answer
 
 
-BOOT_KEYS = {"n": Answer.NEXT, "\n": Answer.NEXT, "q": Answer.QUIT, "": Answer.QUIT, "r": None, "s": None}
+BOOT_KEYS = {"n": Answer.NEXT, "\n": Answer.NEXT, "q": Answer.QUIT, "": Answer.QUIT, "r": None, "s": Answer.SHELL}
 
 
 @pytest.mark.parametrize(("key", "answer"), BOOT_KEYS.items())
 def test_keys_while_the_lab_boots(key: str, answer: Answer | None) -> None:
     assert decide_boot(key) is answer
-    assert all(one in boot_help_line().en and one in boot_help_line().zh for one in "nq")
+    assert all(one in boot_help_line().en and one in boot_help_line().zh for one in "nsq")
 
 
 def test_nothing_to_repeat_before_the_first_step() -> None:

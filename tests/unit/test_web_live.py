@@ -120,6 +120,26 @@ def test_a_story_keeps_the_last_run_of_each_step_and_cuts_outputs() -> None:
     assert told.events["a"][1]["stdout"] == "x" * story.MOST + "\n… (+5)\n"
 
 
+def test_a_running_step_is_told_as_it_comes() -> None:
+    told = story.Story()
+    command = {"prompt": "#", "command": "c", "number": 1}
+    assert told.hear({"event": "CommandStarted", **command}) == "", "of no step that is known"
+    said = {"event": "CommandSaid", "line": 0, "text": "1\n2\n"}
+    for event in ({"event": "StepStarted", "key": "a"}, {"event": "CommandStarted", **command}, said):
+        assert told.hear(event) == "a"
+    told.hear({"event": "CommandSaid", "line": 5, "text": "lines before it are missing\n"})
+    told.hear({"event": "Travelled"})
+    assert told.events["a"][1:] == [{"event": "CommandRunning", **command, "stdout": "1\n2\n", "lines": 2}]
+    told.hear({"event": "CommandSaid", "line": 2, "text": "3\n" * story.MOST})
+    told.hear({"event": "CommandSaid", "line": 2 + story.MOST, "text": "more\n"})
+    assert "more" not in told.events["a"][1]["stdout"]
+    told.hear({"event": "CommandRan", **command, "stdout": "x" * (story.MOST + 1), "stderr": ""})
+    assert [event["event"] for event in told.events["a"]] == ["StepStarted", "CommandRan"] and len(told.events["a"][1]["stdout"]) < story.MOST + 20
+    told.hear({"event": "CommandStarted", **command})
+    told.hear({"event": "StepEnded", "key": "a"})
+    assert [event["event"] for event in told.events["a"][2:]] == ["CommandRunning", "StepEnded"], "a command that was cut off stays"
+
+
 def test_a_story_says_whether_the_steps_have_changed() -> None:
     told = story.Story()
     steps = [{"key": "a", "status": "ahead"}]

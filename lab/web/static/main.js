@@ -52,6 +52,7 @@ let loading = null;
 function told(message) {
   if (message.type === "state") picture.state(message);
   else if (message.type === "busy") pill(status, message.what);
+  else if (message.type === "happens") scenario.happens(message.step).catch(() => {});
   else if (message.type === "steps") scenario.heard(message.statuses).catch(() => {});
   else if (message.type === "graph" && message.revision !== revision && !loading) {
     loading = loadPicture().catch(() => {}).finally(() => (loading = null));

@@ -45,6 +45,10 @@ export class Scenario {
     this.results = new Map();
     this.opened = "";
     this.running = "";
+    this.going = "";
+    this.asking = false;
+    this.missed = "";
+    this.taken = 0;
     this.error = null;
   }
 
@@ -56,6 +60,7 @@ export class Scenario {
   take(said) {
     this.steps = said.steps;
     this.results = new Map(Object.entries(said.events));
+    this.taken += 1;
   }
 
   /** Another page, or `lab goto` in a terminal, may have run steps. */
@@ -63,6 +68,28 @@ export class Scenario {
     if (this.running || this.steps.every((step) => statuses[step.key] === step.status)) return;
     this.take(await get("/api/steps"));
     this.draw();
+  }
+
+  /** Something has happened in a step that runs. One question at a time, however much happens. */
+  async happens(key) {
+    if (this.asking) {
+      this.missed = key;
+      return;
+    }
+    this.asking = true;
+    const taken = this.taken;
+    try {
+      const said = await get(`/api/story?step=${encodeURIComponent(key)}`);
+      if (taken === this.taken) this.results.set(said.step, said.events); // else all of it is there already
+    } finally {
+      this.asking = false;
+    }
+    if (this.running && this.going !== key) this.opened = key;
+    this.going = key;
+    this.draw();
+    const again = this.missed;
+    this.missed = "";
+    if (again) await this.happens(again);
   }
 
   get next() {
@@ -80,7 +107,7 @@ export class Scenario {
     } catch (error) {
       this.error = error;
     }
-    this.running = "";
+    this.running = this.going = "";
     this.draw();
   }
 
@@ -125,6 +152,7 @@ export class Scenario {
 
   event(event) {
     if (event.event === "CommandRan") return command(event.prompt, event.command, event.stdout + event.stderr, event.status);
+    if (event.event === "CommandRunning") return command(event.prompt, event.command, event.stdout, 0);
     if (event.event === "Noted") return el("p", { class: "note" }, pick(event.text));
     if (event.event === "Shown") return el("figure", {}, el("figcaption", {}, pick(event.title)), output(event.lines.join("\n"), pick(event.title)));
     if (event.event === "Checked") return check(event.verdict);
