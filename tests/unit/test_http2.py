@@ -105,6 +105,7 @@ def test_protobuf_reads_what_it_writes(value: int, raw: bytes) -> None:
 
 @given(st.binary(max_size=60))
 @example(b"*\x00")
+@example(b"\x12\x02\x12\x00")
 @settings(max_examples=40)
 def test_no_answer_of_etcd_breaks_the_reader(raw: bytes) -> None:
     for read in (etcdproto.snapshot, etcdproto.written, etcdproto.changes):
