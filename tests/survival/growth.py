@@ -15,7 +15,7 @@ from tests.waiting import until
 
 DELAY = 600.0
 """Seconds until the kernel has freed everything: it holds some of a network namespace's objects for more than a minute after its end, and for
-several when its processors have other work. 200 labs that kept 17 MiB at their end kept 12 KiB five minutes later."""
+several when its processors have other work. 60 labs that kept 29 MiB at their end kept less than 60 KiB 112 s later."""
 
 
 class Account:
