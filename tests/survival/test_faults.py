@@ -17,7 +17,7 @@ from lab.cluster import headstart
 from lab.fabric.daemon import Daemon
 from lab.fabric.mininet import Host
 from lab.fabric.process import must
-from lab.master.client import ApiClient, ApiError
+from lab.master.client import ApiClient, ApiError, Unreachable
 from tests.survival.world import MASTER, NODE, World, stories, writable
 from tests.waiting import until
 
