@@ -12,7 +12,7 @@ from typing import Any
 from lab.cli import graduate, recording, shard, terminal, web
 from lab.cluster import wanted
 from lab.errors import LabError, UsageError
-from lab.fabric import logfiles, memory, requirements, sandbox
+from lab.fabric import exhaustion, logfiles, requirements, sandbox
 from lab.model import catalog, checks, load
 from lab.model.manifests import Objects
 from lab.model.pins import Pin
@@ -124,11 +124,11 @@ def _require_backend(scenario: Scenario, cluster: Topology, backend: str) -> Non
 def _run_one(scenario: Scenario, what: wanted.Wanted, args: argparse.Namespace, tell: Emit) -> int:
     events = recording.Recording()
     shared = logfiles.shared(logfiles.kept_in(args.keep_logs, scenario.name)) if args.keep_logs else {}
-    before = memory.kills()
+    before = exhaustion.kills()
     status = sandbox.run(lambda: _inside(scenario, what, args, events), shared, logfiles.chore(args.keep_logs))
     if status == 128 + signal.SIGKILL:
         print(KILLED, file=sys.stderr)
-    if status and (words := memory.told(before)):
+    if status and (words := exhaustion.told(before)):
         print(f"lab: {words}", file=sys.stderr)
     for event in events.replay(scenario):
         tell(event)

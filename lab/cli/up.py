@@ -18,7 +18,7 @@ from lab.cli import run as run_verb
 from lab.cli import web
 from lab.cluster.wanted import Wanted, wanted, with_backend
 from lab.errors import LabError
-from lab.fabric import logfiles, memory, registry, requirements, sandbox
+from lab.fabric import exhaustion, logfiles, registry, requirements, sandbox
 from lab.model.manifests import Objects
 from lab.model.pins import Pin
 from lab.model.topology import Topology
@@ -124,7 +124,7 @@ def _start(entry: registry.Entry, what: Wanted, attend: Attend) -> registry.Entr
         with os.fdopen(tell, "w", encoding="utf-8", buffering=1) as channel:
             return _inside(what, server, channel, log, attend)
 
-    farewell = functools.partial(_farewell, memory.kills())
+    farewell = functools.partial(_farewell, exhaustion.kills())
     init = sandbox.spawn(body, False, logfiles.shared(entry.log_folder), farewell, logfiles.chore(entry.logs))
     entry = registry.record(entry, init)
     os.write(go, b"!")
@@ -140,12 +140,12 @@ def _start(entry: registry.Entry, what: Wanted, attend: Attend) -> registry.Entr
 def _farewell(kills: int, status: int) -> None:
     """PID 1's part when the lab's process has ended by itself: say so in the lab's log, which is all that will be left.
 
-    kills   what lab.fabric.memory.kills was before
+    kills   what lab.fabric.exhaustion.kills was before
     """
     number = status - 128
     why = f"was killed by signal {number} ({signal.strsignal(number)})" if 0 < number < signal.NSIG else f"ended with status {status}"
     with contextlib.suppress(OSError), (logfiles.LOGS / "lab.log").open("a", encoding="utf-8") as log:
-        log.write(f"the lab's process {why}\n" + (f"{words}\n" if status and (words := memory.told(kills)) else ""))
+        log.write(f"the lab's process {why}\n" + (f"{words}\n" if status and (words := exhaustion.told(kills)) else ""))
 
 
 def _follow(entry: registry.Entry, channel: TextIO) -> None:

@@ -36,7 +36,7 @@ class Pods:
     def apply(self, objects: Objects, pins: Sequence[Pin] = ()) -> None:
         """Create what the objects declare, or replace what is there, and wait until every pod of theirs is ready.
 
-        Raises UsageError for what the apiserver refuses, BootError when a pod does not become ready.
+        Raises UsageError for what the apiserver refuses, BootError when it or etcd does not answer, or a pod does not become ready.
         """
         for pod in objects.pods:
             images.require_known(f"pod {pod.name}", pod.containers)
@@ -145,6 +145,6 @@ def _why(items: Iterable[Object]) -> str:
 
 
 def _refused(error: ApiError, document: Object) -> LabError:
-    """The apiserver does not want the object, which is its author's fault; or it does not answer, which is not."""
-    text = f"{document['kind']} {document['metadata']['name']}: {error}"
-    return BootError(text) if isinstance(error, Unreachable) else UsageError(text)
+    """The trouble with an object: of whoever wrote it, or of an apiserver or etcd that does not answer."""
+    kind = UsageError if 400 <= error.code < 500 else BootError
+    return kind(f"{document['kind']} {document['metadata']['name']}: {error}")

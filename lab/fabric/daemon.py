@@ -17,11 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lab.errors import BootError
-from lab.fabric import kernel, logfiles, process, signals
+from lab.fabric import exhaustion, kernel, logfiles, process, signals
 from lab.fabric.logfiles import LOGS
 from lab.fabric.namespace import Namespace
-
-ROOM = "`ulimit -u`, or pids.max of its cgroup, says how many processes there may be"
 
 LOG_TAIL = 8
 """Lines of a daemon's log that go into the error message when it did not come up."""
@@ -143,7 +141,7 @@ def fork_all(births: Sequence[Birth]) -> list[Daemon]:
                     _become(one, log, before)
                 pids.append(pid)
         except OSError as error:
-            trouble = f"{one.namespace.name}: cannot start {one.name}: {error.strerror}; {ROOM}"
+            trouble = f"{one.namespace.name}: cannot start {one.name}: {error.strerror}; {exhaustion.ROOM}"
             raise BootError(trouble) from error
         finally:
             running += [Daemon(one.name, one.namespace, pid, log) for one, log, pid in zip(births, logs, pids, strict=False)]
@@ -179,8 +177,12 @@ def _become(birth: Birth, log: Path, mask: set[int]) -> None:
         status = birth.main()
     except SystemExit as end:
         status = process.status_of(end)
-    except BaseException:
-        sys.excepthook(*sys.exc_info())
+    except BaseException as error:
+        if words := exhaustion.words(error):
+            sys.stderr.write(f"{words}\n")
+            status = 1
+        else:
+            sys.excepthook(*sys.exc_info())
     finally:
         with contextlib.suppress(Exception):
             sys.stdout.flush()

@@ -13,7 +13,6 @@ of its own, in which it is root.
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import signal
 import sys
@@ -23,7 +22,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from lab.errors import MachineError
-from lab.fabric import container, kernel, memory, process
+from lab.fabric import container, exhaustion, kernel, process
 
 Body = Callable[[], int]
 Shared = Mapping[str, str]
@@ -121,10 +120,6 @@ def spawn(
     return init
 
 
-_EXHAUSTED = frozenset({errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE})
-"""What the kernel answers who has used up processes, memory or descriptors."""
-
-
 def _fork() -> int:
     """os.fork with an error for people. Raises MachineError."""
     try:
@@ -155,14 +150,12 @@ def _exit_with(body: Body) -> None:
         status = process.status_of(end)
     except KeyboardInterrupt:
         status = 128 + signal.SIGINT
-    except OSError as error:
-        if error.errno in _EXHAUSTED:
+    except BaseException as error:  # the last frame of a process: the traceback is a defect's only trace
+        if words := exhaustion.words(error):
             status = 1
-            print(f"lab: this machine gives no more: {error.strerror}; `ulimit -a`, or its cgroup, says what there may be", file=sys.stderr)  # noqa: T201
+            print(f"lab: {words}", file=sys.stderr)  # noqa: T201
         else:
             sys.excepthook(*sys.exc_info())
-    except BaseException:  # the last frame of a process: the traceback is a defect's only trace
-        sys.excepthook(*sys.exc_info())
     finally:
         _flush(sys.stdout, sys.stderr)
         os._exit(status)
@@ -231,7 +224,7 @@ def _init(body: Body, tell: int, dies_with_front: bool, shared: Shared, farewell
         os.close(tell)
         signal.signal(signal.SIGINT, signal.default_int_handler)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _WATCHED)
-        memory.offer(memory.LAB)
+        exhaustion.offer(exhaustion.LAB)
         _exit_with(body)
     _let_go(keep_terminal=dies_with_front)
     status = _reap(lab, chore)

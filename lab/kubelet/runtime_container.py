@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from lab.errors import BootError, CommandError
-from lab.fabric import daemon, kernel, logfiles, memory, process
+from lab.fabric import daemon, exhaustion, kernel, logfiles, process
 from lab.fabric.namespace import Namespace
 from lab.kubelet import logs, mounts
 from lab.kubelet.records import Program, Run, Sandbox
@@ -68,7 +68,7 @@ class Container:
         try:
             _furnish(namespace, program)
             pid = self._spawn(namespace, program)
-            memory.offer(memory.CONTAINER, pid)
+            exhaustion.offer(exhaustion.CONTAINER, pid)
             run = Run(program.attempt, began, pid)
         except (BootError, CommandError, OSError, ValueError) as error:  # ValueError: a word or a variable that no process can have
             self.close()

@@ -188,7 +188,7 @@ def _key_value(raw: int | bytes) -> KeyValue:
         elif place == 5:
             value = _bytes(said)
         elif place in (2, 3, 4, 6):
-            numbers[place] = int(said)
+            numbers[place] = _number(said)
     return KeyValue(
         key.decode("utf-8", "surrogateescape"), value.decode("utf-8", "surrogateescape"),
         mod_revision=numbers[3], create_revision=numbers[2], version=numbers[4], lease=numbers[6],

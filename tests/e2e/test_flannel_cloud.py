@@ -141,7 +141,7 @@ def test_pods_of_all_nodes_reach_each_other_unwrapped(cloud: Cloud) -> None:
     for pid, _ in pods:
         until(lambda where=pid: ":8000" in sandbox.run("ss -Hltn", where), "the start of a web server")  # type: ignore[misc]
     for (here, own), (_, there) in permutations(pods, 2):
-        assert sandbox.run(f"ping -c 3 -i 0.05 -W 5 {there}", here).count("ttl=61 ") == 3
+        assert sandbox.run(f"ping -c 3 -i 0.05 -w 30 {there}", here).count("ttl=61 ") == 3
         fetch = f"curl -s -m 5 http://{there}:8000/megabyte | wc -c"
         assert sandbox.run(fetch, here) == "1000000\n"
         log = sandbox.directory / f"http-{there}.log"

@@ -50,7 +50,7 @@ def test_pods_of_two_nodes_reach_each_other(sandbox: Sandbox, pair: tuple[Node, 
     one, two = pair
     pod1, _ = one.add_pod()
     _, there = two.add_pod()
-    answer = sandbox.run(f"ping -c 3 -i 0.05 -W 5 {there}", pod1)
+    answer = sandbox.run(f"ping -c 3 -i 0.05 -w 30 {there}", pod1)
     assert answer.count("ttl=60 ") == 3, answer
     assert one.run(f"ping -c 1 -W 5 {two.gateway}").count("ttl=62 ") == 1
     assert sandbox.run(f"ping -c 1 -W 5 -M do -s {1472 - 28} {there}", pod1).count("ttl=60 ") == 1

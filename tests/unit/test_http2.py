@@ -7,7 +7,7 @@ import struct
 
 import hpack
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from lab.master import etcdproto, http2
@@ -43,6 +43,7 @@ ENDED = _fields("grpc-status", "0")
 
 
 @given(st.lists(st.binary(max_size=50), max_size=4), st.integers(1, 40))
+@settings(max_examples=40)
 def test_answers_come_whole_in_whatever_pieces_they_arrive(bodies: list[bytes], size: int) -> None:
     connection = http2.Connection("etcd:2379")
     stream = connection.call("/etcdserverpb.Watch/Watch", b"", last=False)
@@ -55,6 +56,7 @@ def test_answers_come_whole_in_whatever_pieces_they_arrive(bodies: list[bytes], 
 
 
 @given(st.integers(0, 300_000), st.lists(st.integers(1, 100_000), max_size=8))
+@settings(max_examples=40)
 def test_no_more_is_sent_than_there_is_room_for(size: int, updates: list[int]) -> None:
     connection = http2.Connection("etcd:2379")
     _sent(connection)
@@ -87,6 +89,7 @@ def test_calls_end_with_their_reason() -> None:
 
 
 @given(st.binary(max_size=80))
+@settings(max_examples=40)
 def test_nothing_that_comes_breaks_the_connection_with_anything_else(raw: bytes) -> None:
     connection = http2.Connection("etcd:2379")
     connection.call("/etcdserverpb.KV/Txn", b"")
@@ -95,12 +98,15 @@ def test_nothing_that_comes_breaks_the_connection_with_anything_else(raw: bytes)
 
 
 @given(st.integers(0, (1 << 64) - 1), st.binary(max_size=300))
+@settings(max_examples=40)
 def test_protobuf_reads_what_it_writes(value: int, raw: bytes) -> None:
     assert list(etcdproto.fields(etcdproto.number(5, value) + etcdproto.piece(300, raw))) == [*([(5, value)] if value else []), (300, raw)]
 
 
 @given(st.binary(max_size=60))
 @example(b"*\x00")
+@example(b"\x12\x02\x12\x00")
+@settings(max_examples=40)
 def test_no_answer_of_etcd_breaks_the_reader(raw: bytes) -> None:
     for read in (etcdproto.snapshot, etcdproto.written, etcdproto.changes):
         with contextlib.suppress(EtcdError):

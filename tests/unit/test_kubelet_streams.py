@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import zlib
 from pathlib import Path
 
@@ -9,8 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lab.kubelet import spdy
+from lab.fabric import logfiles
+from lab.kubelet import logs, spdy
 from lab.kubelet.logs import LONGEST, Reader, Wish, Writer, stamp
+from lab.kubelet.records import Run, Sandbox
+from lab.kubelet.runtime_container import Container
 
 
 def read(path: Path, wish: Wish | None = None) -> bytes:
@@ -96,3 +100,16 @@ def test_nonsense_is_refused_in_words(raw: bytes) -> None:
         list(spdy.Codec().feed(b"\x80\x03\x00\x01\x00" + len(raw).to_bytes(3, "big") + raw))
     except spdy.SpdyTrouble:
         return
+
+
+def test_log_files_of_a_program_itself_are_bounded_while_it_lives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As those of nginx, by way of the process's own root; this process stands for it."""
+    monkeypatch.setattr(logs, "LIMIT", 10)
+    container, path = Container(Sandbox("u", "default", "web", "web"), "nginx"), tmp_path / "access.log"
+    container._private = (str(tmp_path),)
+    path.write_bytes(b"GET / 200\nGET / 200\n")
+    container.bound_logs()
+    assert path.stat().st_size == 20, "it does not run yet"
+    container.runs = (Run(0, 0.0, os.getpid()),)
+    container.bound_logs()
+    assert (path.stat().st_size, logfiles.aside(path).stat().st_size) == (0, 20)

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lab.master.plainhttp import Answer, BrokenAnswer, Connection
@@ -55,6 +55,7 @@ def test_a_request_is_one_piece() -> None:
 
 
 @given(st.lists(st.binary(max_size=20).filter(lambda one: b"\n" not in one), max_size=5), st.integers(1, 30), st.integers(1, 9))
+@settings(max_examples=40)
 def test_lines_come_whole_however_they_are_framed(lines: list[bytes], size: int, chunk: int) -> None:
     body = b"".join(line + b"\n" for line in lines)
     framed = (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lab.master.controllers.objects import controller_of, has_ended, is_active
@@ -28,7 +28,8 @@ def _changes(draw: st.DrawFn) -> tuple[str, Object]:
     return texts[0], _pod(*texts[1:], draw(st.booleans()), 0)
 
 
-@given(st.lists(_changes(), max_size=25))
+@given(st.lists(_changes(), max_size=12))
+@settings(max_examples=30)
 def test_the_index_is_what_all_pods_say(changes: list[tuple[str, Object]]) -> None:
     world = World()
     for version, (what, pod) in enumerate(changes, 1):

@@ -39,12 +39,9 @@ async def read(request: web.BaseRequest) -> bytes:
     """The body. Raises Refused for one that is too large or does not come."""
     if (request.content_length or 0) > LIMIT:
         raise Refused(status.too_large(LIMIT))
-    if request.content.is_eof():  # most come with their header, and need no clock
-        raw = request.content.read_nowait()
-        if len(raw) > LIMIT:
-            raise Refused(status.too_large(LIMIT))
-        return raw
     try:
+        if request.content.is_eof():  # most come with their header, and need no clock
+            return await _limited(request)
         return await asyncio.wait_for(_limited(request), PATIENCE)
     except asyncio.TimeoutError:
         raise Refused(status.timeout()) from None
