@@ -139,6 +139,8 @@ class Hub:
         mailbox.notice("busy", {"what": self._lab.busy})
         if self.story.statuses:
             mailbox.notice("steps", {"statuses": self.story.statuses})
+        if self._lab.busy and self.story.going_on:  # a page that opens, or comes back, in the middle of a step
+            mailbox.notice("happens", {"step": self.story.going_on})
         mailbox.state(self._state)
         ready.set()
         self._pages[page] = (mailbox, ready)

@@ -15,7 +15,7 @@ class Story:
     def __init__(self) -> None:
         self._events: dict[str, list[dict[str, Any]]] = {}
         self.statuses: dict[str, str] = {}
-        self._going_on = ""
+        self.going_on = ""
 
     def heard(self, steps: Iterable[Mapping[str, Any]]) -> bool:
         """Take in the steps as the lab tells them; whether their statuses are others than before."""
@@ -36,11 +36,11 @@ class Story:
     def hear(self, event: dict[str, Any]) -> str:
         """Take in what happens while a step runs, until `keep` has all of it; the step's key. A command that runs is a CommandRunning."""
         if event["event"] == "StepStarted":
-            self._going_on = str(event["key"])
-            self._events[self._going_on] = []
-        if self._going_on not in self._events:
+            self.going_on = str(event["key"])
+            self._events[self.going_on] = []
+        if self.going_on not in self._events:
             return ""
-        events = self._events[self._going_on]
+        events = self._events[self.going_on]
         running = events[-1] if events and events[-1]["event"] == "CommandRunning" else None
         if event["event"] == "CommandStarted":
             events.append(event | {"event": "CommandRunning", "stdout": "", "lines": 0})
@@ -50,7 +50,7 @@ class Story:
                 running["lines"] += event["text"].count("\n")
         elif event["event"] != "Travelled":  # its picture is made at the end
             events[len(events) - (event["event"] == "CommandRan" and running is not None) :] = [shortened(event)]
-        return self._going_on
+        return self.going_on
 
     @property
     def events(self) -> dict[str, list[dict[str, Any]]]:

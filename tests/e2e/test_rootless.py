@@ -109,7 +109,7 @@ def test_a_lab_in_the_background_without_root(container: str) -> None:
         lab() {{ {sys.executable} -m lab "$@"; }}
         lab up zenlin --name {name} >&2
         trap 'lab down {name} >&2' EXIT
-        lab exec zenlinnode1 -- sh -c 'hostname; id -u; ping -c 1 -W 1 10.229.45.161 >&2;
+        lab exec -n {name} zenlinnode1 -- sh -c 'hostname; id -u; timeout 60 sh -c "until ping -c 1 -W 5 10.229.45.161; do sleep 0.1; done" >&2;
             ip route | grep -c flannel0; cat /sys/class/net/flannel0/mtu'
     """
     ran = _as_user("/bin/sh", "-c", textwrap.dedent(script), container=container)

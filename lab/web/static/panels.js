@@ -80,7 +80,8 @@ export class Scenario {
     const taken = this.taken;
     try {
       const said = await get(`/api/story?step=${encodeURIComponent(key)}`);
-      if (taken === this.taken) this.results.set(said.step, said.events); // else all of it is there already
+      if (taken === this.taken) this.results.set(said.step, said.events);
+      else this.missed = this.missed || key; // answers have crossed: ask once more
     } finally {
       this.asking = false;
     }
