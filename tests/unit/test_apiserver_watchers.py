@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from lab.master.apiserver.cache import Cache
-from lab.master.apiserver.watchers import BUFFER, Change, Watcher
+from lab.master.apiserver.watchers import BUFFER, CROWD, Audience, Change, Watcher
 
 PODS, SERVICES = "/registry/pods/", "/registry/services/"
 
@@ -76,3 +76,24 @@ def test_waiting_ends_with_news_and_with_time() -> None:
         return revisions(watcher)
 
     assert asyncio.run(asyncio.wait_for(story(), 30.0)) == [7]
+
+
+@pytest.mark.parametrize(("watchers", "together"), [(CROWD, 1), (CROWD + 1, 3)])
+def test_a_crowd_is_told_of_several_changes_together(watchers: int, together: int) -> None:
+    async def story() -> list[int]:
+        audience, some = Audience(), [Watcher(PODS) for _ in range(watchers)]
+        for one in some:
+            audience.add(one)
+
+        async def heard(one: Watcher) -> int:
+            await one.wait(60.0)
+            return len(one.queue)
+
+        tasks = [asyncio.create_task(heard(one)) for one in some]
+        for revision in range(1, 4):
+            for _ in range(3):  # turns of the loop, in which who has been woken goes on
+                await asyncio.sleep(0)
+            audience.tell(Change(revision, f"{PODS}default/web", None, pod(revision)))
+        return await asyncio.gather(*tasks)
+
+    assert asyncio.run(asyncio.wait_for(story(), 30.0)) == [together] * watchers

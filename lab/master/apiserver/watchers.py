@@ -18,6 +18,13 @@ Accepts = Callable[[Object], bool]
 BUFFER = 1000
 """Changes that may wait for one watcher; who falls behind further is cut off and has to watch anew, as with the real one."""
 
+CROWD, GATHERING = 31, 0.05
+"""Where more watchers than this wait for the same changes, these are told together, after so many seconds: most of what a change costs
+is to wake a hundred kube-proxies."""
+
+Place = tuple[str, str | None]
+"""A resource, and a node or None."""
+
 
 @dataclass(frozen=True)
 class Change:
@@ -47,21 +54,24 @@ class Watcher:
         self.on_cut: Callable[[], None] = lambda: None
         self._news: asyncio.Future[None] | None = None
 
-    def tell(self, change: Change) -> None:
-        """Queue a change, or cut the watcher off."""
+    def tell(self, change: Change, at_once: bool = True) -> None:
+        """Queue a change, or cut the watcher off. at_once: whoever waits for it goes on, else not before `wake`."""
         if self.cut or not change.key.startswith(self.prefix):
             return
         if len(self.queue) >= BUFFER:
             self.cut = True
             self.on_cut()
         else:
-            self._put(change)
+            self.queue.append(change)
+            if at_once:
+                self.wake()
 
     def end(self) -> None:
         """No more changes."""
         if not self.cut:
             self.cut = self.over = True
-            self._put(None)
+            self.queue.append(None)
+            self.wake()
 
     async def wait(self, seconds: float) -> None:
         """Until there is something in the queue, or the time has passed."""
@@ -69,18 +79,15 @@ class Watcher:
             return
         loop = asyncio.get_running_loop()
         self._news = loop.create_future()
-        timer = loop.call_later(max(0.0, seconds), self._wake)
+        timer = loop.call_later(max(0.0, seconds), self.wake)
         try:
             await self._news
         finally:
             timer.cancel()
             self._news = None
 
-    def _put(self, change: Change | None) -> None:
-        self.queue.append(change)
-        self._wake()
-
-    def _wake(self) -> None:
+    def wake(self) -> None:
+        """Whoever waits goes on."""
         if self._news is not None and not self._news.done():
             self._news.set_result(None)
 
@@ -89,7 +96,8 @@ class Audience:
     """All watchers."""
 
     def __init__(self) -> None:
-        self._by_place: dict[tuple[str, str | None], set[Watcher]] = {}
+        self._by_place: dict[Place, set[Watcher]] = {}
+        self._gathering: set[Place] = set()
 
     def add(self, watcher: Watcher) -> None:
         """One more."""
@@ -107,8 +115,19 @@ class Audience:
         """Have everybody know whom the change may concern."""
         resource = _resource(change.key)
         for node in {None, node_of(change.before), node_of(change.after)}:
-            for watcher in tuple(self._by_place.get((resource, node), ())):
-                watcher.tell(change)
+            place = resource, node
+            some = tuple(self._by_place.get(place, ()))
+            is_crowd = len(some) > CROWD
+            for watcher in some:
+                watcher.tell(change, not is_crowd)
+            if is_crowd and place not in self._gathering:
+                self._gathering.add(place)
+                asyncio.get_running_loop().call_later(GATHERING, self._wake, place)
+
+    def _wake(self, place: Place) -> None:
+        self._gathering.discard(place)
+        for watcher in self._by_place.get(place, ()):
+            watcher.wake()
 
     def __iter__(self) -> Iterator[Watcher]:
         return iter([watcher for some in self._by_place.values() for watcher in some])
