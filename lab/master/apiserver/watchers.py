@@ -18,7 +18,7 @@ Accepts = Callable[[Object], bool]
 BUFFER = 1000
 """Changes that may wait for one watcher; who falls behind further is cut off and has to watch anew, as with the real one."""
 
-CROWD, GATHERING = 31, 0.05
+CROWD, GATHERING = 30, 0.05
 """Where more watchers than this wait for the same changes, these are told together, after so many seconds: most of what a change costs
 is to wake a hundred kube-proxies."""
 
