@@ -281,8 +281,7 @@ def udp_reaches_every_back_end(world: World, expected: Expected) -> None:
 def changes_under_load(world: World, expected: Expected) -> None:
     """Back ends come and go while clients in a pod and outside connect all the time: each new connection gets its answer.
 
-    Of those that the kernel's rules lead, one in a hundred may go astray. A transaction of nftables, which iptables' are too, is whole for who
-    lists rules, but nf_tables_commit shows packets on other processors the new rules chain by chain, and maps' new elements after all chains.
+    But for one in a hundred that the kernel's rules lead: nf_tables_commit shows packets the new rules chain by chain, and maps' elements last.
     """
     world.serve(service("np", node_port(30001), type="NodePort"))
     ended = threading.Event()
