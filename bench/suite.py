@@ -32,9 +32,18 @@ def whole(scenarios: list[str]) -> dict[str, Any]:
     ran = subprocess.run(argv, env=ENVIRONMENT, capture_output=True, text=True, check=False)
     seconds, after = time.monotonic() - begun, resource.getrusage(resource.RUSAGE_CHILDREN)
     if ran.returncode != 0:
-        raise SystemExit(f"the run failed with status {ran.returncode}; figures of a failing lab mean nothing\n{ran.stderr}")
+        raise SystemExit(f"the run failed with status {ran.returncode}; figures of a failing lab mean nothing\n{_failures(ran.stdout)}{ran.stderr}")
     each = {run["scenario"]: run["boot_seconds"] + sum(step["seconds"] or 0.0 for step in run["steps"]) for run in json.loads(ran.stdout)["runs"]}
     return {"seconds": seconds, "cpu": after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, "scenarios": each}
+
+
+def _failures(report: str) -> str:
+    """What the steps that failed have of their commands and checks, as JSON; all of the report when it is no report."""
+    try:
+        steps = [(run["scenario"], step) for run in json.loads(report)["runs"] for step in run["steps"]]
+    except (ValueError, KeyError):
+        return report
+    return "".join(f"{name}: {json.dumps(step, ensure_ascii=False, indent=1)}\n" for name, step in steps if step["status"] in ("failed", "error"))
 
 
 def table(runs: list[dict[str, Any]]) -> Iterator[str]:
