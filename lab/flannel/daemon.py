@@ -24,7 +24,7 @@ from lab.flannel.backends import base
 from lab.flannel.config import Config
 from lab.flannel.flags import Flags, parse
 from lab.flannel.lease import TTL, Attrs, Lease, LeaseEvent
-from lab.flannel.log import to_stderr
+from lab.flannel.log import told
 from lab.flannel.manager import Manager, SubnetManager
 from lab.flannel.registry import ConfigMissing, Registry, Stop
 from lab.master.client import Unreachable
@@ -57,32 +57,23 @@ def main(argv: Sequence[str]) -> int:
     config, 3 when the machine refuses. Writes its log to stderr. It takes nothing from sys.argv and leaves no handler behind, so that a
     process forked from a running program can call it.
     """
-    with to_stderr("flanneld") as log:
-        try:
-            flags = parse(argv, os.environ)
-        except LabError as error:
-            log.error("%s", error)
-            return error.status
-        except SystemExit as end:  # argparse printed the help
-            return end.code if isinstance(end.code, int) else 0
-    return run(flags)
+    return told("flanneld", lambda log: _serve(parse(argv, os.environ), log))
 
 
 def run(flags: Flags) -> int:
     """What `main` does with flags that it has understood."""
-    with to_stderr("flanneld") as log:
-        try:
-            if flags.version:
-                print(f"v0.8.0 (lab {__version__})", file=sys.stderr)  # noqa: T201 (not a log line)
-                return 0
-            if flags.verbosity:
-                log.setLevel(logging.DEBUG)
-            inbox: queue.SimpleQueue[Message] = queue.SimpleQueue()
-            with signals.into(inbox.put, _SIGNALS):
-                return Daemon(flags, log, inbox).run()
-        except LabError as error:
-            log.error("%s", error)
-            return error.status
+    return told("flanneld", lambda log: _serve(flags, log))
+
+
+def _serve(flags: Flags, log: logging.Logger) -> int:
+    if flags.version:
+        print(f"v0.8.0 (lab {__version__})", file=sys.stderr)  # noqa: T201 (not a log line)
+        return 0
+    if flags.verbosity:
+        log.setLevel(logging.DEBUG)
+    inbox: queue.SimpleQueue[Message] = queue.SimpleQueue()
+    with signals.into(inbox.put, _SIGNALS):
+        return Daemon(flags, log, inbox).run()
 
 
 class Daemon:

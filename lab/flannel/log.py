@@ -5,8 +5,11 @@ from __future__ import annotations
 import contextlib
 import logging
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
+
+from lab.errors import LabError
+from lab.fabric import process
 
 _LETTERS = {logging.DEBUG: "I", logging.INFO: "I", logging.WARNING: "W", logging.ERROR: "E", logging.CRITICAL: "F"}
 
@@ -25,7 +28,7 @@ class GlogFormatter(logging.Formatter):
 
 
 @contextlib.contextmanager
-def to_stderr(name: str) -> Iterator[logging.Logger]:
+def _to_stderr(name: str) -> Iterator[logging.Logger]:
     """A logger that writes to the stderr of this moment and to nothing else, for the time of the block."""
     log = logging.getLogger(name)
     if log.level != logging.INFO:  # setting it makes every logger of the process forget what it knows
@@ -39,3 +42,18 @@ def to_stderr(name: str) -> Iterator[logging.Logger]:
     finally:
         log.removeHandler(handler)
         handler.close()
+
+
+def told(name: str, work: Callable[[logging.Logger], int]) -> int:
+    """Do a daemon's work with a logger that writes to stderr: the exit status. Of a LabError the log has the words.
+
+    argparse's SystemExit, for flags that ask for help, is a status, too.
+    """
+    with _to_stderr(name) as log:
+        try:
+            return work(log)
+        except LabError as error:
+            log.error("%s", error)
+            return error.status
+        except SystemExit as end:
+            return process.status_of(end)

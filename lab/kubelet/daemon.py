@@ -17,7 +17,7 @@ from typing import Any
 
 from lab.errors import BootError, LabError, UsageError
 from lab.fabric import signals
-from lab.flannel.log import to_stderr
+from lab.flannel.log import told
 from lab.kubelet import loop, node, server, servicelinks
 from lab.kubelet.flags import Flags, parse
 from lab.kubelet.reports import Events, Reporter
@@ -40,27 +40,18 @@ def main(argv: Sequence[str]) -> int:
 
     Returns the exit status: 0 after a signal, 1 when the runtime has gone, 2 for wrong flags. Writes its log to stderr.
     """
-    with to_stderr("kubelet") as log:
-        try:
-            flags = parse(argv)
-        except LabError as error:
-            log.error("%s", error)
-            return error.status
-        except SystemExit as end:  # argparse printed the help
-            return end.code if isinstance(end.code, int) else 0
-    return run(flags)
+    return told("kubelet", lambda log: _serve(parse(argv), log))
 
 
 def run(flags: Flags) -> int:
     """What `main` does with flags that it has understood."""
-    with to_stderr("kubelet") as log:
-        try:
-            ending: Ending = queue.SimpleQueue()
-            with signals.into(lambda _: ending.put("")):
-                return Kubelet(flags, log, ending).run()
-        except LabError as error:
-            log.error("%s", error)
-            return error.status
+    return told("kubelet", lambda log: _serve(flags, log))
+
+
+def _serve(flags: Flags, log: logging.Logger) -> int:
+    ending: Ending = queue.SimpleQueue()
+    with signals.into(lambda _: ending.put("")):
+        return Kubelet(flags, log, ending).run()
 
 
 class Addresses:

@@ -143,16 +143,11 @@ class Heartbeat:
 
     def __init__(self, client: ApiClient, flags: Flags, trouble: Callable[[], str], log: Callable[[str], None]) -> None:
         self._client, self._flags, self._trouble, self._log = client, flags, trouble, log
-        self._now = threading.Event()
         self._node: Json | None = None
 
     def start(self) -> None:
         """Begin."""
         threading.Thread(target=self._run, name="heartbeat", daemon=True).start()
-
-    def soon(self) -> None:
-        """Something has changed: do not wait for the next beat."""
-        self._now.set()
 
     def _run(self) -> None:
         pause, lost = FIRST_PAUSE, False
@@ -168,8 +163,7 @@ class Heartbeat:
                     self._log(f"cannot say that this node lives: {error}")
                 lost, wait = True, pause
                 pause = min(2 * pause, self._flags.heartbeat)
-            self._now.wait(wait)
-            self._now.clear()
+            time.sleep(wait)
 
     def _beat(self) -> str:
         trouble = self._trouble()

@@ -17,9 +17,9 @@ from functools import partial
 from ipaddress import IPv4Address
 from typing import Any
 
-from lab.errors import CommandError, LabError
+from lab.errors import CommandError
 from lab.fabric import process, signals
-from lab.flannel.log import to_stderr
+from lab.flannel.log import told
 from lab.kubeproxy import beta, leftovers, modes, sysctls, web
 from lab.kubeproxy.answering import Server
 from lab.kubeproxy.flags import Flags, parse
@@ -49,30 +49,21 @@ Inbox = queue.SimpleQueue[signal.Signals | None]
 
 def main(argv: Sequence[str]) -> int:
     """Run kube-proxy with these flags until SIGTERM or SIGINT, from the main thread; returns the exit status. Rules stay."""
-    with to_stderr("lab.kubeproxy") as log:
-        try:
-            flags = parse(argv)
-        except LabError as error:
-            log.error("%s", error)
-            return error.status
-        except SystemExit as end:  # argparse printed the help
-            return process.status_of(end)
-    return run(flags)
+    return told("lab.kubeproxy", lambda log: _serve(parse(argv), log))
 
 
 def run(flags: Flags) -> int:
     """What `main` does with flags that it has understood."""
-    with to_stderr("lab.kubeproxy") as log:
-        try:
-            if flags.cleanup:
-                leftovers.remove(run_command)
-                return 0
-            inbox: Inbox = queue.SimpleQueue()
-            with signals.into(inbox.put):
-                return Daemon(flags, log, inbox).run()
-        except LabError as error:
-            log.error("%s", error)
-            return error.status
+    return told("lab.kubeproxy", lambda log: _serve(flags, log))
+
+
+def _serve(flags: Flags, log: logging.Logger) -> int:
+    if flags.cleanup:
+        leftovers.remove(run_command)
+        return 0
+    inbox: Inbox = queue.SimpleQueue()
+    with signals.into(inbox.put):
+        return Daemon(flags, log, inbox).run()
 
 
 class Kept:

@@ -8,15 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lab.master import etcdproto, http2
-from lab.master.etcdclient import TIMEOUT, Changes, EtcdCompacted, EtcdError, EtcdUnreachable, Snapshot, address_of
-
-_KEEPALIVE = ((socket.TCP_KEEPIDLE, 10), (socket.TCP_KEEPINTVL, 5), (socket.TCP_KEEPCNT, 2))
-"""Seconds and tries after which a silent connection is found dead."""
+from lab.master.etcdclient import TIMEOUT, Changes, EtcdCompacted, EtcdError, EtcdUnreachable, Snapshot, address_of, keep_alive
 
 
 @dataclass
@@ -48,9 +44,7 @@ class _Channel(asyncio.Protocol):
         self._transport = transport
         found = transport.get_extra_info("socket")
         if found is not None:
-            found.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-            for option, value in _KEEPALIVE:
-                found.setsockopt(socket.IPPROTO_TCP, option, value)
+            keep_alive(found)
         self._flush()
 
     def connection_lost(self, error: Exception | None) -> None:

@@ -120,10 +120,6 @@ class EtcdClient:
         """Write a key only if it does not exist. Returns the new revision, 0 if the key was there already."""
         return self._conditionally([_absent(key)], [{"request_put": _put(key, value, lease)}])
 
-    def create_all(self, pairs: Sequence[tuple[str, str]]) -> int:
-        """Write keys, at most 128, only if none of them exists: all at one revision, which is returned; 0 if any was there already."""
-        return self._conditionally([_absent(key) for key, _ in pairs], [{"request_put": _put(key, value, 0)} for key, value in pairs])
-
     def replace(self, key: str, value: str, mod_revision: int, lease: int = 0) -> int:
         """Write a key only if its last change is `mod_revision`. Returns the new revision, 0 if somebody was faster."""
         return self._conditionally([_unchanged(key, mod_revision)], [{"request_put": _put(key, value, lease)}])
@@ -225,10 +221,9 @@ class Watch(Iterator[Changes]):
 
     def __init__(self, connection: Connection, response: Answer) -> None:
         self._connection = connection
-        self._response = response
+        self._lines = response.lines()
         assert connection.sock is not None
         self._socket = connection.sock
-        self._text = b""
 
     def __iter__(self) -> Watch:
         return self
@@ -242,30 +237,28 @@ class Watch(Iterator[Changes]):
             raise
 
     def _line(self) -> bytes:
-        while b"\n" not in self._text:
-            try:
-                piece = self._response.piece()
-            except (OSError, ValueError, AttributeError) as error:
-                raise EtcdUnreachable(f"the watch broke off: {error or type(error).__name__}") from error
-            if not piece:
-                raise StopIteration
-            self._text += piece
-        line, self._text = self._text.split(b"\n", 1)
-        return line
+        try:
+            return next(self._lines)
+        except OSError as error:
+            raise EtcdUnreachable(f"the watch broke off: {error or type(error).__name__}") from error
 
     def wait_for_ever(self) -> None:
         """No timeout from here on: silence is normal for a watch. TCP's keepalive tells a dead etcd from a quiet one within 20 s."""
         self._socket.settimeout(None)
-        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 10)
-        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 5)
-        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 2)
+        keep_alive(self._socket)
 
     def close(self) -> None:
         """End the watch; another thread's iteration over it ends too."""
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
         self._connection.close()
+
+
+def keep_alive(connection: socket.socket) -> None:
+    """Have TCP find out within 20 s that the other end of a silent connection is dead."""
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for option, value in ((socket.TCP_KEEPIDLE, 10), (socket.TCP_KEEPINTVL, 5), (socket.TCP_KEEPCNT, 2)):
+        connection.setsockopt(socket.IPPROTO_TCP, option, value)
 
 
 def address_of(endpoint: str) -> tuple[str, int]:
