@@ -6,14 +6,15 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+from tests.waiting import until
 
 MOUNT = Path("/sys/fs/cgroup")
 _V2 = {"memory": "memory.max", "pids": "pids.max"}
 _V1 = {"memory": "memory.limit_in_bytes", "pids": "pids.max"}
-PATIENCE = 30.0
 
 
 @dataclass(frozen=True)
@@ -36,10 +37,7 @@ class Group:
 
     def wait_empty(self) -> None:
         """Wait until nobody is left in it, as after a lab's end."""
-        deadline = time.monotonic() + PATIENCE
-        while self.processes():
-            assert time.monotonic() < deadline, f"left in the group: {self.processes()}"
-            time.sleep(0.01)
+        until(lambda: not self.processes(), "an empty group")
 
 
 def _places(controller: str) -> Iterator[tuple[Path, str]]:
@@ -62,11 +60,8 @@ def _controllers(folder: Path) -> list[str]:
 
 
 @contextlib.contextmanager
-def group(controller: str, most: int, skip: Callable[[str], object]) -> Iterator[Group]:
-    """A group in which `most` bytes of memory, or as many processes, are allowed; it has to be empty at the end.
-
-    skip   called, with the reason, where no such group can be made: pytest.skip
-    """
+def group(controller: str, most: int) -> Iterator[Group]:
+    """A group in which `most` bytes of memory, or as many processes, are allowed; it has to be empty at the end."""
     made: Group | None = None
     for place, limit in _places(controller):
         folder = place / f"lab-test-{os.getpid()}-{time.monotonic_ns()}"
@@ -74,9 +69,7 @@ def group(controller: str, most: int, skip: Callable[[str], object]) -> Iterator
             folder.mkdir()
             made = Group(folder, folder / limit)
             break
-    if made is None:
-        skip(f"no cgroup with the controller {controller} can be made here")
-        return
+    assert made is not None, f"no cgroup with the controller {controller} can be made here: /sys/fs/cgroup has to be writable"
     try:
         for swap in ("memory.swap.max", "memory.swappiness"):  # v2's and v1's: what is too much must not go to the disk instead
             if (made.path / swap).exists():
