@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -29,3 +30,14 @@ def lab(*words: str, stdin: str = "", env: Mapping[str, str] | None = None, time
     return subprocess.run(
         command, input=stdin, capture_output=True, text=True, timeout=timeout, env=environment(env), start_new_session=True, check=False
     )
+
+
+@contextmanager
+def lab_up(name: str, what: str, *words: str) -> Iterator[str]:
+    """A lab of this name that is up for as long as the block lasts, made from `what`; what `lab up` has printed."""
+    ran = lab("up", what, "--name", name, *words)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    try:
+        yield ran.stdout
+    finally:
+        lab("down", name)

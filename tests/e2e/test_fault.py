@@ -17,7 +17,7 @@ from lab.fabric.process import must
 from lab.model import catalog, load
 from lab.model.manifests import load_manifests
 from lab.model.statistics import binomial_bounds
-from tests.e2e.lab import lab
+from tests.e2e.lab import lab, lab_up
 from tests.sandboxed import together
 from tests.waiting import until
 
@@ -231,12 +231,8 @@ def test_faults(results: dict[str, str], check: str) -> None:
 @pytest.fixture(name="up")
 def _up() -> Iterator[str]:
     name = f"test-{os.getpid()}-faults"
-    ran = lab("up", "flat", "--name", name)
-    assert ran.returncode == 0, ran.stdout + ran.stderr
-    try:
+    with lab_up(name, "flat"):
         yield name
-    finally:
-        lab("down", name)
 
 
 def test_the_command(up: str) -> None:

@@ -17,7 +17,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from tests.e2e.lab import environment, lab
+from tests.e2e.lab import environment, lab, lab_up
 from tests.waiting import until
 
 pytestmark = pytest.mark.e2e
@@ -49,9 +49,7 @@ POD = "apiVersion: v1\nkind: Pod\nmetadata: {name: idler}\nspec:\n  nodeName: ze
 
 @pytest.fixture(scope="module", name="kubeconfig")
 def _kubeconfig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    ran = lab("up", "service-dns", "--name", NAME)
-    assert ran.returncode == 0, ran.stdout + ran.stderr
-    try:
+    with lab_up(NAME, "service-dns"):
         inside("client", "curl", "-sk", f"{SERVER}/healthz")  # the certificate is made for the first who asks
         authority = inside("zenlin", "cat", "/var/run/kubernetes/ca.crt").stdout.encode()
         token = inside("zenlin", "kubectl", "create", "token", "default").stdout.strip()
@@ -68,8 +66,6 @@ def _kubeconfig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         file = tmp_path_factory.mktemp("graduation") / "kubeconfig"
         file.write_text(json.dumps(document))
         yield file
-    finally:
-        lab("down", NAME)
 
 
 def inside(where: str, *words: str, timeout: float = 300.0) -> subprocess.CompletedProcess[str]:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.browser import chromium
-from tests.e2e.lab import lab, start
+from tests.e2e.lab import lab_up, start
 from tests.e2e.webpage import link_in
 
 pytestmark = pytest.mark.e2e
@@ -58,13 +58,11 @@ def test_a_run_shows_it_in_the_terminal(gate: Path) -> None:
 @pytest.fixture(name="up")
 def _up(gate: Path) -> Iterator[str]:
     """The link to the page of a lab made from the scenario."""
-    ran = lab("up", str(gate.parent / "gated"), "--web")
-    assert ran.returncode == 0, ran.stdout + ran.stderr
-    try:
-        yield link_in(ran.stdout)
-    finally:
-        gate.touch()
-        lab("down", "gated")
+    with lab_up("gated", str(gate.parent / "gated"), "--web") as said:
+        try:
+            yield link_in(said)
+        finally:
+            gate.touch()
 
 
 def test_goto_and_the_page_show_it(up: str, gate: Path, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from lab.cli import main
-from tests.e2e.lab import lab, start
+from tests.e2e.lab import lab, lab_up, start
 from tests.waiting import until
 
 pytestmark = pytest.mark.e2e
@@ -60,16 +60,12 @@ while time.monotonic() < begun + 60:
 @pytest.fixture(name="up", scope="module")
 def _up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     name = f"test-{os.getpid()}-trace"
-    ran = lab("up", "nginx-service", "--name", name)
-    assert ran.returncode == 0, ran.stdout + ran.stderr
-    try:
+    with lab_up(name, "nginx-service"):
         manifest = tmp_path_factory.mktemp("trace") / "services.yaml"
         manifest.write_text(SERVICES, encoding="utf-8")
         assert lab("kubectl", "--lab", name, "apply", "-f", str(manifest)).returncode == 0
         until(lambda: "has no endpoints" in run(name, NODE1, "iptables-save", "-t", "filter"), "the rules of the new services")
         yield name
-    finally:
-        lab("down", name)
 
 
 def run(name: str, who: str, *command: str) -> str:

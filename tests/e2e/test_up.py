@@ -10,39 +10,30 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from lab.fabric import logfiles, registry
-from tests.e2e.lab import environment, lab, start
+from tests.e2e.lab import environment, lab, lab_up, start
 from tests.waiting import until
 
 pytestmark = pytest.mark.e2e
 
 
-@contextmanager
-def _up(name: str) -> Iterator[str]:
-    ran = lab("up", "nginx-service", "--name", name)
-    assert ran.returncode == 0, ran.stdout + ran.stderr
-    try:
-        yield name
-    finally:
-        lab("down", name)
-
-
 @pytest.fixture(name="up")
 def _own() -> Iterator[str]:
     """A lab for a test that takes it down."""
-    with _up(f"test-{os.getpid()}") as name:
+    name = f"test-{os.getpid()}"
+    with lab_up(name, "nginx-service"):
         yield name
 
 
 @pytest.fixture(name="shared", scope="module")
 def _shared() -> Iterator[str]:
     """A lab for tests that only look at it."""
-    with _up(f"test-{os.getpid()}-shared") as name:
+    name = f"test-{os.getpid()}-shared"
+    with lab_up(name, "nginx-service"):
         yield name
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from tests.e2e.lab import lab
+from tests.e2e.lab import lab, lab_up
 
 POD = "ubuntu-zenlinnode1"
 
@@ -58,9 +58,5 @@ def link_in(text: str) -> str:
 def lab_with_page() -> Iterator[Up]:
     """The walkthrough's lab, up with its page."""
     name = f"test-{os.getpid()}-web"
-    ran = lab("up", "nginx-service", "--name", name, "--web")
-    assert ran.returncode == 0, ran.stdout + ran.stderr
-    try:
-        yield Up(name, int(link_in(ran.stdout).split(":")[2].partition("/")[0]))
-    finally:
-        lab("down", name)
+    with lab_up(name, "nginx-service", "--web") as said:
+        yield Up(name, int(link_in(said).split(":")[2].partition("/")[0]))

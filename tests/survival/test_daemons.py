@@ -43,9 +43,7 @@ def without_the_apiserver_packets_flow_and_nothing_can_be_changed(world: World) 
         world.write("unheard")
     world.untouched(dead, *world.flows)
     world.start(MASTER, "kube-apiserver")
-    world.create("after-apiserver", nodeName=NODE)
-    until(lambda: world.phase("after-apiserver") == "Running", "a new pod after the apiserver's return")
-    world.delete("after-apiserver")
+    world.runs_a_new_pod("after-apiserver")
     world.untouched(dead, *world.flows)
 
 
@@ -56,9 +54,7 @@ def without_etcd_packets_flow_and_a_write_is_refused_with_words(world: World) ->
     world.untouched(dead, *world.flows)
     world.start(MASTER, "etcd")
     until(partial(writable, world, "kept"), "a write after etcd's return")
-    world.create("after-etcd", nodeName=NODE)
-    until(lambda: world.phase("after-etcd") == "Running", "a new pod after etcd's return")
-    world.delete("after-etcd")
+    world.runs_a_new_pod("after-etcd")
     world.untouched(dead, *world.flows)
 
 
@@ -154,9 +150,7 @@ def all_of_them_together(world: World) -> None:
         world.start(machine, daemon)
     world.all_work(time.monotonic())
     until(partial(writable, world, "risen"), "a write")
-    world.create("after-all", nodeName=NODE)
-    until(lambda: world.phase("after-all") == "Running", "a new pod after all")
-    world.delete("after-all")
+    world.runs_a_new_pod("after-all")
 
 
 CHECKS = (

@@ -70,9 +70,7 @@ def a_full_disk_stops_etcd_and_nothing_that_flows(world: World) -> None:
         assert "no space left" in world.lab.daemon(MASTER, "etcd").log.read_text()
         world.start(MASTER, "etcd")
     until(partial(writable, world, "room-again"), "a write with room again")
-    world.create("after-full", nodeName=NODE)
-    until(lambda: world.phase("after-full") == "Running", "a new pod with room again")
-    world.delete("after-full")
+    world.runs_a_new_pod("after-full")
 
 
 def _shrunk(master: Host) -> bool:
@@ -129,9 +127,7 @@ def an_apiserver_without_a_free_descriptor_answers_again_when_it_has_some(world:
             ApiClient(f"unix:{headstart.SOCKET}", timeout=1.0).list("nodes")
         world.untouched(begun, *world.flows)
     until(partial(writable, world, "fed-again"), "a write")
-    world.create("after-hunger", nodeName=NODE)
-    until(lambda: world.phase("after-hunger") == "Running", "a new pod after the hunger")
-    world.delete("after-hunger")
+    world.runs_a_new_pod("after-hunger")
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from lab.fabric import registry
-from tests.e2e.lab import ROOT, environment, lab, start
+from tests.e2e.lab import ROOT, environment, lab, lab_up, start
 from tests.e2e.test_rootless import BECOME, UNPRIVILEGED
 
 pytestmark = pytest.mark.e2e
@@ -26,12 +26,8 @@ NOBODY = 65534
 def _entry() -> Iterator[registry.Entry]:
     """A lab of root's that these tests look at from outside."""
     name = f"threat-{os.getpid()}"
-    ran = lab("up", "nginx-service", "--name", name)
-    assert ran.returncode == 0, ran.stdout + ran.stderr
-    try:
+    with lab_up(name, "nginx-service"):
         yield registry.pick(name)
-    finally:
-        lab("down", name)
 
 
 def _below(pid: int) -> list[int]:

@@ -108,6 +108,12 @@ class World:
     def restarts(self, name: str) -> int:
         return int(self.lab.api.get("pods", name, "default")["status"]["containerStatuses"][0]["restartCount"])
 
+    def runs_a_new_pod(self, name: str) -> None:
+        """A pod that is made now is given to NODE and comes to run there."""
+        self.create(name, nodeName=NODE)
+        until(lambda: self.phase(name) == "Running", f"the new pod {name}")
+        self.delete(name)
+
     def delete(self, name: str) -> None:
         self.lab.api.delete("pods", name, "default", grace=0)
 
