@@ -8,7 +8,7 @@ services are declared, which five pods stand behind each. A stage ends when the 
 the newest rules on every node.
 
     seconds   the clock's
-    CPU       seconds of all processes during a stage, and in the second table of all stages by the process's name
+    CPU       seconds of all processes during a stage, with the names of those that used most; in the second table of all stages by name
     PSS       memory, where what several processes share is divided between them; asked before the lab is taken down
     down      from the lab's last word until the process that was waited for has ended
 
@@ -33,6 +33,8 @@ from bench.apart import apart
 from lab.cluster.wanted import wanted
 
 MIB = 1 << 20
+MOST = 6
+"""Kinds of processes that a stage names in the table: those that it cost most."""
 
 
 class Meter:
@@ -40,16 +42,19 @@ class Meter:
 
     def __init__(self) -> None:
         self.stages: list[dict[str, Any]] = []
-        self._cpu = self._used()
+        self._used = sizes.used()
 
     def stage(self, what: str, seconds: float | None) -> None:
         """A Progress of lab.cluster.progress."""
         if seconds is None:
             print(f"  {what} ...", file=sys.stderr, flush=True)
             return
-        now = self._used()
-        self.stages.append({"what": what, "seconds": round(seconds, 3), "cpu": round(now - self._cpu, 2)})
-        self._cpu = now
+        now = sizes.used()
+        none = sizes.Used(0, 0.0)
+        kinds = {name: round(one.cpu - self._used.get(name, none).cpu, 2) for name, one in now.items()}
+        kinds = dict(sorted(((name, cpu) for name, cpu in kinds.items() if cpu), key=lambda pair: -pair[1]))
+        self.stages.append({"what": what, "seconds": round(seconds, 3), "cpu": round(sum(kinds.values()), 2), "kinds": kinds})
+        self._used = now
 
     def timed(self, what: str, work: Callable[[], Any]) -> Any:
         """Do something as a stage of its own."""
@@ -58,9 +63,6 @@ class Meter:
         done = work()
         self.stage(what, time.monotonic() - begun)
         return done
-
-    def _used(self) -> float:
-        return sum(one.cpu for one in sizes.used().values())
 
 
 def measured(args: argparse.Namespace) -> dict[str, Any]:
@@ -100,7 +102,8 @@ def table(found: dict[str, Any]) -> Iterator[str]:
     yield "{nodes} nodes, {pods} pods, {services} services, {backend}, {mode}: up in {up_seconds} s".format(**found)
     yield f"{'':40} {'seconds':>8} {'CPU':>8}"
     for stage in found["stages"]:
-        yield f"{stage['what']:40} {stage['seconds']:8.2f} {stage['cpu']:8.2f}"
+        most = ", ".join(f"{name} {cpu:.2f}" for name, cpu in list(stage["kinds"].items())[:MOST])
+        yield f"{stage['what']:40} {stage['seconds']:8.2f} {stage['cpu']:8.2f}  {most if stage['cpu'] >= 1 else ''}".rstrip()
     yield f"{'down':40} {found['down_seconds']:8.2f}"
     yield f"\n{'':24} {'processes':>9} {'CPU':>8} {'PSS MiB':>9} {'each':>7}"
     for name, one in found["kinds"].items():

@@ -19,9 +19,9 @@ MASTER_TAINT = "node-role.kubernetes.io/master:NoSchedule"
 DNS_SERVICE = 10
 """The DNS server's place in the service network, where kubeadm puts it."""
 
-MANY_NODES, SYNC_SHARE = 20, 0.02
-"""From more nodes than this on kube-proxies gather changes, for so many seconds a node, a second at least, which is Kubernetes' own choice
-today: they share one machine, and each change is a sync of all."""
+SYNC_SHARE, QUIET_SHARE = 0.02, 0.003
+"""In a large lab kube-proxies gather changes, for so many seconds a node, a second at least, which is Kubernetes' own choice today; and
+until nothing has changed for so many seconds a node. They share one machine, and each change is a sync of all."""
 
 
 def import_daemons() -> None:
@@ -133,7 +133,8 @@ class Agents:
             flags["--pod-route"] = str(topology.networks.pod)
         if node.role == "master" and any(one.role == "worker" for one in topology.nodes):
             flags["--register-with-taints"] = MASTER_TAINT
-        return [word for pair in flags.items() for word in pair]
+        words = [word for pair in flags.items() for word in pair]
+        return [*words, "--pod-neighbours"] if topology.is_large else words
 
     def kube_proxy_flags(self, host: Host) -> list[str]:
         """kube-proxy's command line on a node."""
@@ -147,8 +148,9 @@ class Agents:
         }
         if topology.has_flannel:
             flags["--cluster-cidr"] = str(topology.networks.pod)
-        if len(topology.nodes) > MANY_NODES:
+        if topology.is_large:
             flags["--iptables-min-sync-period"] = f"{max(1.0, len(topology.nodes) * SYNC_SHARE):g}s"
+            flags["--quiet-period"] = f"{len(topology.nodes) * QUIET_SHARE:g}s"
         words = [word for pair in flags.items() for word in pair]
         return [*words, "--masquerade-all"] if topology.kube_proxy.masquerade_all else words
 

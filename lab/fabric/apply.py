@@ -82,6 +82,9 @@ class Builder:
     def _add_route(self, operation: op.AddRoute) -> None:
         netlink.add_route(self.sockets, operation, self.namespace(operation.host))
 
+    def _add_neighbours(self, operation: op.AddNeighbours) -> None:
+        netlink.add_neighbours(self.sockets, operation, self.namespace(operation.interface.host))
+
     def _add_rule(self, operation: op.AddRule) -> None:
         process.must(process.run(self.namespace(operation.host), operation.argv))
 
@@ -99,6 +102,7 @@ _HANDLERS: dict[type[op.Operation], Callable[[Builder, Any], None]] = {
     op.AddPort: Builder._add_port,
     op.SetAddress: Builder._set_address,
     op.AddRoute: Builder._add_route,
+    op.AddNeighbours: Builder._add_neighbours,
     op.AddRule: Builder._add_rule,
     op.SetSysctl: Builder._set_sysctl,
     op.WriteFile: Builder._write_file,

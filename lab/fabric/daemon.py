@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -168,7 +168,7 @@ def _become(birth: Birth, log: Path, mask: set[int]) -> None:
         for old, new in ((nothing, 0), (sink, 1), (sink, 2)):
             os.dup2(old, new)
         birth.namespace.join()
-        close_all_but(birth.keep)
+        kernel.close_from(3, birth.keep)
         clean = process.environment()
         os.environ.clear()
         os.environ.update(clean)
@@ -188,12 +188,3 @@ def _become(birth: Birth, log: Path, mask: set[int]) -> None:
             sys.stdout.flush()
             sys.stderr.flush()
         os._exit(status)
-
-
-def close_all_but(keep: Collection[int]) -> None:
-    """Close every descriptor of this process but the three standard ones and those of `keep`."""
-    low, beyond = 3, 1 + max(int(name) for name in os.listdir("/proc/self/fd"))
-    for number in sorted(number for number in keep if number >= low):
-        os.closerange(low, number)
-        low = number + 1
-    os.closerange(low, beyond)

@@ -7,6 +7,7 @@ import fcntl
 import os
 import socket
 import struct
+from collections.abc import Collection
 
 CLONE_FS = 0x00000200
 CLONE_NEWNS = 0x00020000
@@ -34,8 +35,10 @@ PR_SET_NAME = 15
 _SIOCSIFFLAGS = 0x8914
 _IFF_UP = 0x1
 
-_SYS_OPEN_TREE, _SYS_MOVE_MOUNT = 428, 429
-"""The numbers on every architecture: calls of Linux 5.2, for which older C libraries have no names."""
+_SYS_OPEN_TREE, _SYS_MOVE_MOUNT, _SYS_CLOSE_RANGE = 428, 429, 436
+"""The numbers on every architecture: calls of Linux 5.2 and 5.9, for which older C libraries have no names."""
+
+_LAST_DESCRIPTOR = 0xFFFFFFFF
 
 _AT_FDCWD = -100
 _AT_RECURSIVE = 0x8000
@@ -99,6 +102,27 @@ def move_mount(fd: int, target: str) -> None:
     """Attach what open_tree opened at `target`; move_mount(2)."""
     call, flags = ctypes.c_long(_SYS_MOVE_MOUNT), ctypes.c_uint(_MOVE_MOUNT_F_EMPTY_PATH)
     _check(_libc.syscall(call, ctypes.c_int(fd), b"", ctypes.c_int(_AT_FDCWD), os.fsencode(target), flags), f"move_mount to {target}")
+
+
+def close_from(first: int, keep: Collection[int] = ()) -> None:
+    """Close every descriptor from `first` on but those of `keep`; close_range(2).
+
+    Not by looking into /proc: that makes the kernel an entry for each descriptor of each process, which it has to take away one by one when
+    the process ends. With hundreds of daemons forked from one process that held a thousand it was a third of the time that a lab took to go down.
+    """
+    for number in sorted(number for number in keep if number >= first):
+        _close_range(first, number - 1)
+        first = number + 1
+    _close_range(first, _LAST_DESCRIPTOR)
+
+
+def _close_range(first: int, last: int) -> None:
+    if first > last:
+        return
+    try:
+        _check(_libc.syscall(ctypes.c_long(_SYS_CLOSE_RANGE), ctypes.c_uint(first), ctypes.c_uint(last), ctypes.c_uint(0)), "close_range")
+    except OSError:  # Linux before 5.9, or a container's engine that does not know the call
+        os.closerange(first, min(last, max(int(name) for name in os.listdir("/proc/self/fd"))) + 1)
 
 
 def pivot_root(new: str, old: str) -> None:

@@ -133,6 +133,12 @@ def add_route(sockets: Sockets, operation: op.AddRoute, namespace: Namespace) ->
     sockets.do(namespace, rtnetlink.put_route(operation.destination, operation.via, link, replace=False))
 
 
+def add_neighbours(sockets: Sockets, operation: op.AddNeighbours, namespace: Namespace) -> None:
+    """Neighbours that the kernel need not ask for."""
+    index = sockets.index(namespace, operation.interface.name)
+    sockets.do(namespace, *(rtnetlink.put_neighbour(index, address, mac) for address, mac in operation.neighbours))
+
+
 def set_sysctl(operation: op.SetSysctl, namespace: Namespace) -> None:
     """Write below /proc/sys as the machine sees it: net/ is per network namespace. Raises BootError when the kernel has no such key."""
     with namespace.entered():

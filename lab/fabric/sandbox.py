@@ -234,7 +234,7 @@ def _init(body: Body, tell: int, dies_with_front: bool, shared: Shared, farewell
 
 def _let_go(keep_terminal: bool) -> None:
     """Close what init has inherited and does not use, so that it keeps nobody's pipe open; a detached one lets go of the terminal too."""
-    os.closerange(3, max(int(name) for name in os.listdir("/proc/self/fd")) + 1)
+    kernel.close_from(3)
     if not keep_terminal:
         nothing = os.open("/dev/null", os.O_RDWR)
         for standard in (0, 1, 2):

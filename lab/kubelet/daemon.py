@@ -150,8 +150,9 @@ class Kubelet:
                 gateway, mtu = node.bridge(flags.bridge)
                 self._addresses.free = HostLocal(gateway)
                 self._network = Network(
-                    flags.name, flags.node_ip, flags.bridge, gateway, mtu, flags.gso, flags.routes, flags.dns, flags.domain, _resolver()
-                )
+                    flags.name, flags.node_ip, flags.bridge, gateway, mtu, flags.gso, flags.routes, flags.dns, flags.domain, _resolver(),
+                    flags.neighbours,
+                )  # fmt: skip
             return self._network
 
     def _take_over(self) -> None:

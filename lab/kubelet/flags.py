@@ -34,6 +34,7 @@ class Flags:
     routes: tuple[str, ...]
     gso: int
     runtime: str
+    neighbours: bool
 
 
 class _Parser(argparse.ArgumentParser):
@@ -68,6 +69,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--max-pods", metavar="N", type=int, default=110, help="110")
     add("--pod-route", metavar="CIDR", action="append", default=[], help="the lab's own: a route by way of the bridge in every pod; repeat")
     add("--pod-gso-max-size", metavar="BYTES", type=int, default=0, help="the lab's own: largest super-packet of a pod's card (0: the kernel's)")
+    add("--pod-neighbours", action="store_true", help="the lab's own: tell pods and node each other's MACs; nobody asks by ARP")
     add("--container-runtime-endpoint", metavar="PATH", default=protocol.SOCKET, help=f"the runtime's socket ({protocol.SOCKET})")
     return parser
 
@@ -94,6 +96,7 @@ def _checked(given: dict[str, Any]) -> Flags:
         tuple(_network(one, "--pod-route") for one in given["pod_route"]),
         max(0, given["pod_gso_max_size"]),
         given["container_runtime_endpoint"].removeprefix("unix://"),
+        given["pod_neighbours"],
     )
 
 

@@ -64,6 +64,7 @@ def sandbox(pod: Json, network: Network, address: str) -> Sandbox:
         mtu=network.mtu,
         gso=network.gso,
         routes=network.routes,
+        neighbours=network.neighbours,
     )
 
 

@@ -17,6 +17,7 @@ class Sandbox:
     gso       largest super-packet of its card, bytes; 0: the kernel's own limit
     routes    networks that get a route of their own by way of the gateway, as the flannel plugin adds one
     files     (path, text), as only this pod sees them
+    neighbours   whether pod and node are told of each other's MACs, so that neither has to ask
     """
 
     uid: str
@@ -30,6 +31,7 @@ class Sandbox:
     gso: int = 0
     routes: tuple[str, ...] = ()
     files: tuple[tuple[str, str], ...] = ()
+    neighbours: bool = False
 
     def as_json(self) -> dict[str, Any]:
         """For a message."""

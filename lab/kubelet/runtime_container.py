@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from lab.errors import BootError, CommandError
-from lab.fabric import daemon, exhaustion, kernel, logfiles, process
+from lab.fabric import exhaustion, kernel, logfiles, process
 from lab.fabric.namespace import Namespace
 from lab.kubelet import logs, mounts
 from lab.kubelet.records import Program, Run, Sandbox
@@ -219,7 +219,7 @@ def _fork_echo(namespace: Namespace, pod: str, program: Program, streams: tuple[
         for descriptor, standard in zip(streams, (0, 1, 2), strict=True):
             os.dup2(descriptor, standard)
         namespace.join()
-        daemon.close_all_but(())
+        kernel.close_from(3)
         status = echo.serve(pod, program.echo)
     except OSError as error:
         os.write(2, f"the echo server cannot start: {error}\n".encode())

@@ -36,6 +36,7 @@ class Network:
     dns: tuple[str, ...] = ()
     domain: str = "cluster.local"
     resolver: str = ""
+    neighbours: bool = False
 
 
 def of_container(

@@ -13,7 +13,7 @@ from lab.fabric import kernel, netlink
 from lab.fabric.namespace import Namespace, write_here
 from lab.kubelet.records import Sandbox
 from lab.plan import operations as op
-from lab.plan.build import ANYWHERE, mac_of, veth_of
+from lab.plan.build import ANYWHERE, NO_ROOM, mac_of, veth_of
 
 CNI_MAC, DOCKER_MAC, VETH_MAC = "0a:58", "02:42", "02:76"
 
@@ -31,6 +31,12 @@ def plan(sandbox: Sandbox, node: str) -> Iterator[op.Operation]:
     yield op.AddRoute("everything else goes by way of the bridge", pod, ANYWHERE, via=gateway, dev="eth0")
     for route in sandbox.routes:
         yield op.AddRoute("the flannel plugin adds this one for the pod network", pod, IPv4Network(route), via=gateway, dev="eth0")
+
+
+    if sandbox.neighbours:
+        bridge = op.Interface(node, sandbox.bridge, mac_of(gateway, eth0.mac[:5]))
+        yield op.AddNeighbours(NO_ROOM, eth0, ((gateway, bridge.mac),))
+        yield op.AddNeighbours(NO_ROOM, bridge, ((address.ip, eth0.mac),))
 
 
 def make(sandbox: Sandbox, node: Namespace, sockets: netlink.Sockets) -> Namespace:
@@ -90,4 +96,5 @@ _HANDLERS: dict[type[op.Operation], Callable[[netlink.Sockets, Any, dict[str, Na
     op.AddPort: lambda sockets, one, where: netlink.add_port(sockets, one, where[one.interface.host]),
     op.SetAddress: lambda sockets, one, where: netlink.set_address(sockets, one, where[one.interface.host]),
     op.AddRoute: lambda sockets, one, where: netlink.add_route(sockets, one, where[one.host]),
+    op.AddNeighbours: lambda sockets, one, where: netlink.add_neighbours(sockets, one, where[one.interface.host]),
 }

@@ -110,6 +110,7 @@ class Daemon:
     def __init__(self, flags: Flags, log: logging.Logger, inbox: Inbox) -> None:
         self._flags, self._log, self._inbox = flags, log, inbox
         self._told = False
+        self._changed = 0.0
         self._hostname = flags.hostname_override or socket.gethostname()
         self._mode = _mode(flags, log)
         self._state = web.State(flags.proxy_mode, 2 * flags.sync_period, flags.modern)
@@ -142,13 +143,14 @@ class Daemon:
 
     def _change(self) -> None:
         """Told by the informers' threads. The main thread is woken for the first change only: it will see the others, too, when it syncs."""
+        self._changed = time.monotonic()
         if not self._told:
             self._told = True
             self._inbox.put(None)
 
     def _follow(self, informers: Sequence[Informer]) -> None:
         flags, said = self._flags, False
-        pace = Pace(flags.min_sync_period, flags.sync_period, time.monotonic())
+        pace = Pace(flags.min_sync_period, flags.sync_period, time.monotonic(), quiet=flags.quiet_period)
         retry: float | None = None
         rested = 0.0
         while True:
@@ -159,9 +161,10 @@ class Daemon:
                     message = self._inbox.get(timeout=pause) if pause > 0 else self._inbox.get_nowait()
                     if message is not None:
                         return
-                    pace.want()
                     pause, retry = 0.0, None
             now = time.monotonic()
+            if self._told:
+                pace.want(self._changed)
             if pace.wait(now) > 0 and (retry is None or now < retry):
                 continue
             self._told = False  # before looking at anything: what changes from here on asks for another look

@@ -50,6 +50,7 @@ class Flags:
     rules_version: str
     min_sync_period: float
     sync_period: float
+    quiet_period: float
     masquerade_all: bool
     masquerade_bit: int
     bind_address: IPv4Address
@@ -85,6 +86,7 @@ def parse(arguments: Sequence[str]) -> Flags:
         given.rules_version,
         least,
         most,
+        _seconds(given.quiet_period),
         given.masquerade_all,
         given.iptables_masquerade_bit,
         _address(given.bind_address, "--bind-address"),
@@ -123,6 +125,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--rules-version", default="1.7", choices=RULES_VERSIONS, help="the lab's own: iptables rules of which kube-proxy (1.7)")
     add("--iptables-min-sync-period", default="0s", metavar="TIME", help="at least this between two syncs (0s)")
     add("--iptables-sync-period", default="30s", metavar="TIME", help="a full sync at least this often (30s)")
+    add("--quiet-period", default="0s", metavar="TIME", help="the lab's own: a sync waits until nothing changed for so long (0s)")
     add("--masquerade-all", nargs="?", const=True, default=False, type=_boolean, help="masquerade everything sent to cluster IPs")
     add("--iptables-masquerade-bit", default=14, type=int, metavar="BIT", help="the bit of the mark for it (14)")
     add("--bind-address", default="0.0.0.0", metavar="IP", help="userspace: where to listen (0.0.0.0)")

@@ -8,6 +8,9 @@ from typing import Any
 
 from lab.model.schema import ADDRESS, INTERFACE, NETWORK, SWITCH, TEXT, Declared, below, choice, key, several, whole
 
+LARGE = 20
+"""Nodes; a lab that has more is a large one."""
+
 NODE_MTU = 1500
 """Ethernet's payload, the MTU of every wire of the underlay unless the topology says otherwise (bytes)."""
 
@@ -175,6 +178,11 @@ class Topology(Declared):
     def with_proxy_mode(self, mode: str) -> Topology:
         """The same topology with another mode of kube-proxy."""
         return replace(self, kube_proxy=replace(self.kube_proxy, mode=mode))
+
+    @property
+    def is_large(self) -> bool:
+        """Whether it has so many nodes that they do some things otherwise, because one machine and one kernel carry them all."""
+        return len(self.nodes) > LARGE
 
     @property
     def has_flannel(self) -> bool:

@@ -11,6 +11,7 @@ from lab.plan import files
 from lab.plan.operations import (
     AddBridge,
     AddNamespace,
+    AddNeighbours,
     AddPort,
     AddRoute,
     AddRule,
@@ -25,6 +26,8 @@ from lab.plan.operations import (
 
 ANYWHERE = IPv4Network("0.0.0.0/0")
 SWITCH_BRIDGE = "br0"
+NO_ROOM = "many nodes: the kernel has room for 1024 neighbours found by ARP, of all labs together"
+"""Why the machines of a large lab are told of each other: net.ipv4.neigh.default.gc_thresh3 does not count those (arp(7), neighbour.c)."""
 
 _DOCKER, _CNI, _IDLE, _SWITCH = "02:42", "0a:58", "02:64", "02:73"
 
@@ -130,7 +133,7 @@ def _underlay(topology: Topology) -> Iterator[Operation]:
         yield from _machine(topology, client.name, "client", "outside the cluster")
     cards = (f"eth{number}" for number in range(len(segments)))
     for segment in segments:
-        yield from _segment(segment, Interface(topology.router, next(cards)) if segment.gateway else None, topology.mtu)
+        yield from _segment(segment, Interface(topology.router, next(cards)) if segment.gateway else None, topology.mtu, topology.is_large)
     if topology.bridge == "cni0":
         for node in topology.nodes:
             yield from _idle_docker0(node)
@@ -184,8 +187,8 @@ def _switch_mac(segment: Segment, port: int) -> str:
     return f"{_SWITCH}:{segment.number >> 8:02x}:{segment.number & 255:02x}:{port >> 8:02x}:{port & 255:02x}"
 
 
-def _segment(segment: Segment, router: Interface | None, mtu: int) -> Iterator[Operation]:
-    """The wires of a segment, then the addresses, then the default routes. `router`: the router's card on it."""
+def _segment(segment: Segment, router: Interface | None, mtu: int, large: bool) -> Iterator[Operation]:
+    """The wires of a segment, then the addresses, then the default routes. `router`: the router's card on it; `large`: of a large lab."""
     cards = [(_card(machine), machine.address) for machine in segment.members]
     if router and segment.gateway:
         own = Interface(router.host, router.name, mac_of(segment.gateway))
@@ -193,6 +196,10 @@ def _segment(segment: Segment, router: Interface | None, mtu: int) -> Iterator[O
     yield from _wires(segment, [card for card, _ in cards], mtu)
     for card, address in cards:
         yield SetAddress(f"{card.host} on {segment.network}", card, address)
+    if large:
+        known = [(address.ip, card.mac) for card, address in cards]
+        for card, address in cards:
+            yield AddNeighbours(NO_ROOM, card, tuple(one for one in known if one[0] != address.ip))
     for machine in segment.members:
         yield from _default_route(machine)
 

@@ -112,6 +112,19 @@ class AddRoute(Operation):
 
 
 @dataclass(frozen=True)
+class AddNeighbours(Operation):
+    """Who is at the other end of an interface: addresses and their MACs, which are never asked for and never forgotten."""
+
+    interface: Interface
+    neighbours: tuple[tuple[IPv4Address, str], ...]
+
+    def __str__(self) -> str:
+        own, (address, mac) = self.interface, self.neighbours[0]
+        more = f"; and {len(self.neighbours) - 1} more" if len(self.neighbours) > 1 else ""
+        return f"ip -n {own.host} neighbour add {address} lladdr {mac} dev {own.name}{more}"
+
+
+@dataclass(frozen=True)
 class SetSysctl(Operation):
     """A kernel setting of one machine. `key` as below /proc/sys, with slashes: net/ipv4/ip_forward."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from lab.plan.operations import AddBridge, AddNamespace, AddPort, AddRoute, AddRule, AddWire, Operation, SetAddress, SetSysctl, WriteFile
+from lab.plan.operations import AddBridge, AddNamespace, AddNeighbours, AddPort, AddRoute, AddRule, AddWire, Operation, SetAddress, SetSysctl, WriteFile
 
 COMMAND_WIDTH = 96
 """The reasons of longer commands stand on the next line (characters)."""
@@ -18,7 +18,7 @@ def machine_of(operation: Operation) -> str:
         return operation.a.host
     if isinstance(operation, AddBridge):
         return operation.bridge.host
-    if isinstance(operation, (AddPort, SetAddress)):
+    if isinstance(operation, (AddNeighbours, AddPort, SetAddress)):
         return operation.interface.host
     raise TypeError(f"{type(operation).__name__} belongs to no machine")
 

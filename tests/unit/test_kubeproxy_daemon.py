@@ -18,11 +18,29 @@ from lab.master.informer import digest
 def test_two_syncs_at_once_then_one_each_period() -> None:
     pace = Pace(10, 30, 0)
     for _ in range(2):
-        pace.want()
+        pace.want(0)
         assert pace.wait(0) == 0
         pace.ran(0)
-    pace.want()
+    pace.want(0)
     assert pace.wait(0) == 10 and pace.wait(10) == 0
+
+
+def test_a_sync_waits_for_calm_but_not_for_ever() -> None:
+    pace = Pace(1, 30, 0, quiet=0.25)
+    for change in (10.0, 10.125, 10.25):
+        pace.want(change)
+    assert pace.wait(10.25) == 0.25 and pace.wait(10.5) == 0
+    for tenth in range(100, 130):
+        pace.want(tenth / 10)
+    assert pace.wait(12.0) == 0, "two seconds after the first of changes that never end"
+    pace.ran(12.0)
+    assert pace.wait(12.0) == 30
+
+
+def test_without_a_quiet_period_a_change_is_due_at_once() -> None:
+    pace = Pace(0, 30, 0)
+    pace.want(5.0)
+    assert pace.wait(5.0) == 0
 
 
 def test_a_sync_is_due_after_the_longest_period() -> None:
@@ -38,6 +56,7 @@ def test_a_sync_is_due_after_the_longest_period() -> None:
         ["--master", "x", "--service-cidr", "10.96.0.1/12"],
         ["--master", "x", "--proxy-mode", "z"],
         ["--master", "x", "--iptables-sync-period", "5"],
+        ["--master", "x", "--quiet-period", "soon"],
         ["--cleanup=maybe"],
         ["--master", "x", "--conntrack-max", "1000"],
         ["--master", "x", "--conntrack-min", "-1"],
@@ -51,7 +70,8 @@ def test_wrong_flags_are_said(argv: list[str]) -> None:
 
 def test_the_defaults_are_the_real_ones() -> None:
     flags = parse(["--master", "http://10.0.0.1:8080"])
-    assert (flags.sync_period, flags.min_sync_period, flags.healthz, flags.metrics) == (30, 0, ("0.0.0.0", 10256), ("127.0.0.1", 10249))
+    assert (flags.sync_period, flags.min_sync_period, flags.quiet_period) == (30, 0, 0)
+    assert (flags.healthz, flags.metrics) == (("0.0.0.0", 10256), ("127.0.0.1", 10249))
     assert flags.masquerade_bit == 14 and flags.udp_timeout == 0.25 and flags.service_cidr is None and not flags.cleanup
 
 

@@ -13,7 +13,7 @@ from lab.kubelet import wires
 from lab.kubelet.records import Sandbox
 from lab.model.catalog import find_topology
 from lab.model.load import load_topology, read_topology
-from lab.model.topology import Topology
+from lab.model.topology import LARGE, Node, Topology
 from lab.plan import operations as op
 from lab.plan.build import mac_of, plan_bridge, plan_joining, plan_underlay, veth_of
 from lab.plan.text import machine_of, render
@@ -149,6 +149,34 @@ def test_a_pod_gets_the_length_of_the_subnet_and_a_hairpin_port() -> None:
     plan = list(wires.plan(sandbox(topology, "p", "10.244.1.2/26", IPv4Interface("10.244.1.1/26"), 1472), "zenlin"))
     assert [str(one.address) for one in plan if isinstance(one, op.SetAddress)] == ["10.244.1.2/26"]
     assert [(one.bridge, one.hairpin) for one in plan if isinstance(one, op.AddPort)] == [("docker0", True)]
+
+
+def neighbours(plan: list[op.Operation]) -> dict[tuple[str, str], list[tuple[str, str]]]:
+    """Who is told of whom: (machine, interface) -> addresses and MACs."""
+    told = (one for one in plan if isinstance(one, op.AddNeighbours))
+    return {(one.interface.host, one.interface.name): [(str(address), mac) for address, mac in one.neighbours] for one in told}
+
+
+def many(nodes: int) -> Topology:
+    """So many nodes on one switch."""
+    some = tuple(Node(name=f"n{one}", role="worker" if one else "master", address=IPv4Interface(f"10.9.0.{one + 1}/24")) for one in range(nodes))
+    return replace(read_topology(find_topology("zenlin")), nodes=some, clients=())
+
+
+def test_in_a_large_lab_nobody_on_a_switch_has_to_ask_for_another() -> None:
+    told = neighbours(list(plan_underlay(many(LARGE + 1))))
+    assert len(told) == LARGE + 1
+    assert told["n0", "eth0"] == [(f"10.9.0.{one}", f"02:42:0a:09:00:{one:02x}") for one in range(2, LARGE + 2)]
+    assert neighbours(list(plan_underlay(many(LARGE)))) == {}
+
+
+def test_in_a_large_lab_pod_and_node_know_each_other() -> None:
+    pod = replace(sandbox(many(LARGE + 1), "p", "10.244.1.2/24", IPv4Interface("10.244.1.1/24"), 1450), neighbours=True)
+    plan = list(wires.plan(pod, "n3"))
+    bridge = next(one.bridge for one in plan_bridge(many(LARGE + 1), "n3", IPv4Interface("10.244.1.1/24"), 1450) if isinstance(one, op.AddBridge))
+    card = next(one.a for one in plan if isinstance(one, op.AddWire))
+    assert neighbours(plan) == {("default_p", "eth0"): [("10.244.1.1", bridge.mac)], ("n3", bridge.name): [("10.244.1.2", card.mac)]}
+    assert not neighbours(list(wires.plan(replace(pod, neighbours=False), "n3")))
 
 
 def test_veth_names_depend_on_the_namespace_too() -> None:
