@@ -7,19 +7,23 @@ from typing import Any
 
 from lab.fabric import registry
 
+TIMEOUT = 10.0
+"""Seconds that a lab may take to end."""
+
 
 def add_parser(subparsers: Any) -> None:
     """Add the verb."""
     parser = subparsers.add_parser("down", help="take down a lab that `lab up` started")
     parser.add_argument("name", nargs="?", help="its name; needed when several are up")
     parser.add_argument("--all", action="store_true", help="every lab of this user")
+    parser.add_argument("--no-wait", action="store_true", help="come back while the kernel still clears up after a large lab")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Kill the lab's PID 1, wait until it is gone, forget the lab."""
+    """Kill the lab's PID 1, wait until it is gone unless told otherwise, forget the lab."""
     for entry in list(registry.entries()) if args.all else [registry.pick(args.name)]:
-        registry.kill(entry)
+        registry.kill(entry, 0.0 if args.no_wait else TIMEOUT)
         registry.remove(entry)
-        print(f"{entry.name} is down")
+        print(f"{entry.name} is killed; the kernel takes away what is left of it" if args.no_wait else f"{entry.name} is down")
     return 0

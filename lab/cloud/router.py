@@ -9,11 +9,10 @@ from ipaddress import IPv4Network
 from pathlib import Path
 
 from pyroute2 import IPRoute
-from pyroute2.netlink.exceptions import NetlinkError
 
 from lab.cloud.routes import Instance, Row, Table, changes, guard, table
 from lab.errors import CommandError
-from lab.fabric.netlink import explain
+from lab.fabric.netlink import explain, refusals
 from lab.fabric.process import environment
 from lab.flannel.metadata import HOST
 
@@ -37,9 +36,10 @@ class Router:
         No machine has a route to that address but its default one, so it is the router that answers there.
         """
         try:
-            self._netlink.addr("add", index=_LOOPBACK, address=HOST, prefixlen=32)
-        except NetlinkError as error:
-            if error.code != errno.EEXIST:
+            with refusals():
+                self._netlink.addr("add", index=_LOOPBACK, address=HOST, prefixlen=32)
+        except OSError as error:
+            if error.errno != errno.EEXIST:
                 raise
         for switch in Path("/proc/sys/net/ipv4/conf").glob("*/send_redirects"):
             switch.write_text("0", encoding="ascii")
@@ -63,8 +63,9 @@ class Router:
 
     def _remove(self, destination: IPv4Network) -> None:
         try:
-            self._netlink.route("del", dst=str(destination), proto="boot")
-        except NetlinkError as error:  # somebody took it away by hand
+            with refusals():
+                self._netlink.route("del", dst=str(destination), proto="boot")
+        except OSError as error:  # somebody took it away by hand
             self._log(f"route to {destination} not removed: {explain(error)}")
         else:
             self._log(f"ip route del {destination}")
@@ -72,8 +73,9 @@ class Router:
     def _put(self, row: Row) -> None:
         to, how = str(row.destination), {"gateway": str(row.via)} if row.via else {"type": "blackhole"}
         try:
-            self._netlink.route("replace", dst=to, proto="boot", **how)
-        except NetlinkError as error:
+            with refusals():
+                self._netlink.route("replace", dst=to, proto="boot", **how)
+        except OSError as error:
             self._log(f"no route to {to} via {row.via}: {explain(error)}")
         else:
             self._log(f"ip route replace {to} via {row.via}" if row.via else f"ip route replace blackhole {to}")

@@ -20,7 +20,7 @@ def boot(wanted: Wanted, tell: progress.Progress = progress.silent, after: progr
     gc.disable()  # a boot makes little garbage, and what it imports is none: `daemon.fork` keeps it away from the collector
     early = headstart.begin(wanted.topology)
     stage = progress.Stages(tell, after)
-    with stage("Mininet and netlink, beside the apiserver"):
+    with stage("Mininet, beside the apiserver"):
         from lab.cluster import stages
     cluster = stages.build(wanted, stage, early)
     gc.enable()

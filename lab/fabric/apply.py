@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from pyroute2.netlink.exceptions import NetlinkError
-
 from lab.errors import BootError
 from lab.fabric import netlink, process
 from lab.fabric.mininet import Host, Interf, Network
@@ -27,10 +25,8 @@ class Builder:
         for operation in plan:
             try:
                 _HANDLERS[type(operation)](self, operation)
-            except NetlinkError as error:
-                raise BootError(f"`{operation}` failed: {netlink.explain(error)} ({operation.reason})") from error
             except OSError as error:
-                raise BootError(f"`{operation}` failed: {error} ({operation.reason})") from error
+                raise BootError(f"`{operation}` failed: {netlink.explain(error)} ({operation.reason})") from error
 
     def remove(self, name: str) -> None:
         """Take a machine away, and its wires first.

@@ -7,18 +7,18 @@ while a plan is being applied.
 from __future__ import annotations
 
 import errno
-import os
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
-
-from pyroute2 import IPRoute
-from pyroute2.netlink.exceptions import NetlinkError
+from typing import TYPE_CHECKING
 
 from lab.errors import BootError
 from lab.fabric import rtnetlink, signals
 from lab.fabric.namespace import Namespace
 from lab.plan import operations as op
+
+if TYPE_CHECKING:  # a third of a boot's memory, which every daemon that it forks would carry
+    from pyroute2 import IPRoute
 
 
 class Sockets:
@@ -31,6 +31,8 @@ class Sockets:
 
     def of(self, namespace: Namespace) -> IPRoute:
         """pyroute2's socket in `namespace`."""
+        from pyroute2 import IPRoute
+
         if namespace.name not in self._open:
             with namespace.entered(), signals.held():  # half a socket complains on its way out
                 self._open[namespace.name] = IPRoute()
@@ -44,10 +46,10 @@ class Sockets:
         return self._bare[namespace.name]
 
     def do(self, namespace: Namespace, *requests: bytes) -> None:
-        """Have the kernel do these in `namespace`. Raises NetlinkError for the first that it refuses."""
+        """Have the kernel do these in `namespace`. Raises OSError for the first that it refuses."""
         for number in self.bare(namespace).transact(requests):
             if number:
-                raise NetlinkError(number, os.strerror(number))
+                raise rtnetlink.refused(number)
 
     def index(self, namespace: Namespace, name: str) -> int:
         """The index of the interface `name`. Raises BootError when there is none."""
@@ -66,7 +68,7 @@ class Sockets:
         self._indexes.pop((namespace.name, name), None)
         (number,) = self.bare(namespace).transact([rtnetlink.delete_link(name)])
         if number not in (0, errno.ENODEV):
-            raise NetlinkError(number, os.strerror(number))
+            raise rtnetlink.refused(number)
 
     def forget(self, name: str) -> None:
         """Close the sockets of one machine."""
@@ -103,15 +105,11 @@ def _let_send(sockets: Sockets, namespace: Namespace, name: str) -> None:
 
 def add_bridge(sockets: Sockets, operation: op.AddBridge, namespace: Namespace) -> None:
     """A bridge, up, that forwards at once: no spanning tree, no forwarding delay."""
-    request: dict[str, Any] = {"ifname": operation.bridge.name, "kind": "bridge"}
-    if operation.bridge.mac:
-        request["address"] = operation.bridge.mac
-    netlink = sockets.of(namespace)
-    netlink.link("add", **request)
-    index = sockets.index(namespace, operation.bridge.name)
+    name = operation.bridge.name
+    sockets.do(namespace, rtnetlink.add_bridge(name, operation.bridge.mac))
+    index = sockets.index(namespace, name)
     # The MTU is set afterwards: a bridge that is told one at its birth, as opposed to later, may still follow its ports.
-    settings: dict[str, Any] = {"mtu": operation.mtu} if operation.mtu else {}
-    netlink.link("set", index=index, state="up", **settings)
+    sockets.do(namespace, rtnetlink.bring_up(index, operation.mtu) if operation.mtu else rtnetlink.set_up(name))
 
 
 def add_port(sockets: Sockets, operation: op.AddPort, namespace: Namespace) -> None:
@@ -127,7 +125,7 @@ def set_address(sockets: Sockets, operation: op.SetAddress, namespace: Namespace
 
 
 def add_route(sockets: Sockets, operation: op.AddRoute, namespace: Namespace) -> None:
-    """A route in the main table. Raises NetlinkError ENETUNREACH when the gateway is on no link of the machine."""
+    """A route in the main table. Raises OSError ENETUNREACH when the gateway is on no link of the machine."""
     link = sockets.index(namespace, operation.dev) if operation.dev else 0
     # Its origin is `boot`, as iproute2 marks what a person adds, so that `ip route` shows no word about it.
     sockets.do(namespace, rtnetlink.put_route(operation.destination, operation.via, link, replace=False))
@@ -153,8 +151,18 @@ def write_sysctl(operation: op.SetSysctl) -> None:
         raise BootError(f"{operation.host}: this kernel has no setting {operation.key}; `lab doctor` tells more") from error
 
 
-def explain(error: NetlinkError) -> str:
-    """A netlink error in words."""
-    with suppress(KeyError):
-        return f"{errno.errorcode[error.code]}, {os.strerror(error.code)}"
-    return str(error)
+@contextmanager
+def refusals() -> Iterator[None]:
+    """What the kernel refuses pyroute2 in the block comes out as OSError, like everything else that it refuses."""
+    from pyroute2.netlink.exceptions import NetlinkError
+
+    try:
+        yield
+    except NetlinkError as error:
+        raise rtnetlink.refused(error.code) from error
+
+
+def explain(error: OSError) -> str:
+    """What the kernel has refused, in words."""
+    name = errno.errorcode.get(error.errno or 0)
+    return f"{name}, {error.strerror}" if name and not error.filename else str(error)

@@ -180,8 +180,9 @@ def remove(entry: Entry) -> None:
 
 
 def kill(entry: Entry, timeout: float = 10.0) -> None:
-    """End a lab: SIGKILL to its PID 1, with which the kernel ends all the rest, and its page's server.
+    """End a lab: SIGKILL to its PID 1, with which the kernel ends all the rest, and its page's server; and wait until all are gone.
 
+    timeout   seconds; 0 for who does not wait: what is told to end by SIGKILL ends, whoever looks
     Raises LabError if one of them outlives `timeout` seconds.
     """
     if entry.running:
@@ -230,6 +231,8 @@ def _end(pid: int, born: int, number: signal.Signals, timeout: float, what: str)
         if start_time(pid) != born:
             return
         signal.pidfd_send_signal(handle, number)
+        if not timeout:
+            return
         poll = select.poll()
         poll.register(handle, select.POLLIN)
         if not poll.poll(timeout * 1000):

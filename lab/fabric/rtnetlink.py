@@ -113,6 +113,12 @@ def add_veth(name: str, peer: str, peer_namespace: int, mac: str = "", peer_mac:
     return _message(_NEWLINK, _ADD, _INTERFACE.pack(0, 0, 0, 0, 0) + here + _attribute(_IFLA_LINKINFO, kind))
 
 
+def add_bridge(name: str, mac: str = "") -> bytes:
+    """The request for a bridge, down."""
+    kind = _attribute(_IFLA_LINKINFO, _attribute(_INFO_KIND, b"bridge\0"))
+    return _message(_NEWLINK, _ADD, _INTERFACE.pack(0, 0, 0, 0, 0) + _card(name, mac, 0) + kind)
+
+
 def add_vxlan(name: str, mtu: int, vni: int, link: int, local: IPv4Address, port: int, gbp: bool) -> bytes:
     """The request for a vxlan device, down, that learns nothing by itself.
 
@@ -152,11 +158,11 @@ def delete_link(name: str) -> bytes:
     return _message(_DELLINK, _DELETE, _INTERFACE.pack(0, 0, 0, 0, 0) + _named(name))
 
 
-def add_address(index: int, address: IPv4Interface) -> bytes:
-    """The request for an address with its broadcast address; /31 and /32 have none (RFC 3021)."""
+def add_address(index: int, address: IPv4Interface, broadcast: bool = True) -> bytes:
+    """The request for an address with its broadcast address; /31 and /32 have none (RFC 3021), and a device that broadcasts nothing needs none."""
     network = address.network
     own = _attribute(_IFA_ADDRESS, address.ip.packed) + _attribute(_IFA_LOCAL, address.ip.packed)
-    own += _attribute(_IFA_BROADCAST, network.broadcast_address.packed) if network.prefixlen < 31 else b""
+    own += _attribute(_IFA_BROADCAST, network.broadcast_address.packed) if broadcast and network.prefixlen < 31 else b""
     return _message(_NEWADDR, _ADD, _ADDRESS.pack(IPV4, network.prefixlen, 0, _UNIVERSE, index) + own)
 
 

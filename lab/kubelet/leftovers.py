@@ -13,11 +13,13 @@ import re
 import signal
 import socket
 from collections.abc import Collection, Iterator
-
-from pyroute2.netlink.exceptions import NetlinkError
+from pathlib import Path
 
 from lab.fabric import netlink
 from lab.fabric.namespace import Namespace
+
+LIVED = Path("/run/lab/runtime.lived")
+"""Says on a node, whose /run is its own, that a runtime has lived there."""
 
 _WIRE = re.compile(r"veth[0-9a-f]{8}")
 """The names that lab.plan.build.veth_of gives."""
@@ -30,11 +32,16 @@ def end(node: Namespace, sockets: netlink.Sockets, spared: Collection[int]) -> l
     """Kill what is left on the node, whose namespaces the calling thread is in, and take its wires away; returns their names.
 
     spared   processes that are no pod's, whatever they look like: the caller and those it descends from
+
+    On a node where no runtime has lived before there is nothing to look for. A hundred nodes that boot at once would look at each other's
+    processes otherwise, ten thousand times.
     """
+    if _is_first_life():
+        return []
     wires = [name for _, name in socket.if_nameindex() if _WIRE.fullmatch(name)]
     others = _other_ends(node, sockets, wires) if wires else set()
     for pid in _processes(spared):
-        with contextlib.suppress(OSError, NetlinkError):
+        with contextlib.suppress(OSError):
             if _shares_network_only(pid, node) or (others and _number(node, sockets, pid) in others):
                 os.kill(pid, signal.SIGKILL)
     for name in wires:
@@ -42,15 +49,26 @@ def end(node: Namespace, sockets: netlink.Sockets, spared: Collection[int]) -> l
     return wires
 
 
+def _is_first_life() -> bool:
+    LIVED.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        LIVED.touch(exist_ok=False)
+    except FileExistsError:
+        return False
+    return True
+
+
 def _other_ends(node: Namespace, sockets: netlink.Sockets, wires: list[str]) -> set[int]:
     """The numbers that the node's network has for the namespaces at the other ends of wires."""
-    links = [sockets.of(node).get_links(sockets.index(node, name))[0] for name in wires]
+    with netlink.refusals():
+        links = [sockets.of(node).get_links(sockets.index(node, name))[0] for name in wires]
     return {number for link in links if (number := link.get_attr("IFLA_LINK_NETNSID")) is not None}
 
 
 def _number(node: Namespace, sockets: netlink.Sockets, pid: int) -> int | None:
     """The number of a process's network; None when the node has none for it."""
-    number = sockets.of(node).get_netnsid(pid=pid)["nsid"]
+    with netlink.refusals():
+        number = sockets.of(node).get_netnsid(pid=pid)["nsid"]
     return None if number == _NONE else int(number)
 
 

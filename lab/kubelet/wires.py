@@ -6,8 +6,6 @@ from collections.abc import Callable, Iterator
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from typing import Any
 
-from pyroute2.netlink.exceptions import NetlinkError
-
 from lab.errors import BootError
 from lab.fabric import kernel, netlink
 from lab.fabric.namespace import Namespace, write_here
@@ -85,10 +83,8 @@ def _beside(node: Namespace) -> Namespace:
 def _apply(operation: op.Operation, where: dict[str, Namespace], sockets: netlink.Sockets) -> None:
     try:
         _HANDLERS[type(operation)](sockets, operation, where)
-    except NetlinkError as error:
-        raise BootError(f"`{operation}` failed: {netlink.explain(error)} ({operation.reason})") from error
     except OSError as error:
-        raise BootError(f"`{operation}` failed: {error} ({operation.reason})") from error
+        raise BootError(f"`{operation}` failed: {netlink.explain(error)} ({operation.reason})") from error
 
 
 _HANDLERS: dict[type[op.Operation], Callable[[netlink.Sockets, Any, dict[str, Namespace]], None]] = {

@@ -60,7 +60,7 @@ WORDS = {
     "aborted": Text("The run was cut short: {reason}", "运行中断：{reason}"),
 }
 STAGES = {
-    "Mininet and netlink, beside the apiserver": "Mininet 与 netlink，apiserver 同时启动",
+    "Mininet, beside the apiserver": "Mininet，apiserver 同时启动",
     "machines and wires": "机器与网线",
     "etcd": "etcd",
     "the cloud's API on the router": "路由器上的云 API",

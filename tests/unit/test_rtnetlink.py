@@ -48,6 +48,15 @@ def test_a_veth_pair(name: str, peer: str, mac: str, peer_mac: str, mtu: int, gs
     assert other[28] == struct.pack("=I", descriptor)
 
 
+@given(NAMES, st.just("") | MACS)
+def test_a_bridge(name: str, mac: str) -> None:
+    message = rtnetlink.add_bridge(name, mac)
+    assert header(message) == (len(message), 16, 0x605) and message[16:32] == bytes(16)
+    own = dict(attributes(message[32:]))
+    assert own[3] == name.encode() + b"\0" and own.get(1, b"").hex(":") == mac
+    assert dict(attributes(own[18])) == {1: b"bridge\0"}
+
+
 @given(ADDRESSES, st.integers(0, 32), st.none() | ADDRESSES, st.integers(0, 1000), st.booleans())
 def test_a_route(address: IPv4Address, length: int, via: IPv4Address | None, link: int, onlink: bool) -> None:
     subnet = IPv4Network((address, length), strict=False)
@@ -80,6 +89,8 @@ def test_an_address_has_a_broadcast_address_where_there_is_room_for_one(link: in
     found = dict(attributes(rtnetlink.add_address(link, interface)[24:]))
     assert found[1] == found[2] == address.packed
     assert found.get(4) == (interface.network.broadcast_address.packed if length < 31 else None)
+    without = dict(attributes(rtnetlink.add_address(link, interface, broadcast=False)[24:]))
+    assert without == {1: address.packed, 2: address.packed}
 
 
 @given(NUMBERS, ADDRESSES, st.integers(0, 32))
