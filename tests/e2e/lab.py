@@ -9,6 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.hearing import HEARING
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -21,7 +23,7 @@ def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
 def start(*words: str, **options: object) -> subprocess.Popen[str]:
     """Start `lab WORDS` and return at once."""
     settings: dict[str, object] = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "env": environment()}
-    return subprocess.Popen([sys.executable, "-m", "lab", *words], text=True, **(settings | options))  # type: ignore[call-overload, no-any-return]
+    return subprocess.Popen([*HEARING, sys.executable, "-m", "lab", *words], text=True, **(settings | options))  # type: ignore[call-overload, no-any-return]
 
 
 def lab(*words: str, stdin: str = "", env: Mapping[str, str] | None = None, timeout: float = 120.0) -> subprocess.CompletedProcess[str]:

@@ -17,6 +17,7 @@ import pytest
 
 from lab.errors import MachineError
 from lab.fabric import sandbox
+from tests.hearing import HEARING
 from tests.waiting import until
 
 Sandboxed = Callable[[Callable[[], object]], None]
@@ -138,7 +139,7 @@ FRONT = """
 
 
 def _front() -> subprocess.Popen[bytes]:
-    front = subprocess.Popen([sys.executable, "-c", textwrap.dedent(FRONT)], stdout=subprocess.PIPE, start_new_session=True)
+    front = subprocess.Popen([*HEARING, sys.executable, "-c", textwrap.dedent(FRONT)], stdout=subprocess.PIPE, start_new_session=True)
     assert front.stdout is not None and front.stdout.readline() == b"ready\n"
     return front
 
