@@ -23,5 +23,6 @@ print([number - files[0] for number in map(int, os.listdir("/proc/self/fd")) if 
 @pytest.mark.parametrize("way", ["with the call", "without the call"])
 def test_every_descriptor_is_closed_but_the_named(way: str) -> None:
     """The second way is that of a kernel before 5.9: a number that no system call has."""
-    said = subprocess.run([sys.executable, "-c", _PROGRAM, way], capture_output=True, text=True, check=True, env={**os.environ, "PYTHONPATH": os.getcwd()}, timeout=30)
+    argv, env = [sys.executable, "-c", _PROGRAM, way], {**os.environ, "PYTHONPATH": os.getcwd()}
+    said = subprocess.run(argv, capture_output=True, text=True, check=True, env=env, timeout=30)
     assert said.stdout.strip() == "[7, 20, 21]"
