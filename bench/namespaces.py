@@ -41,6 +41,10 @@ NETWORK = IPv4Network("10.0.0.0/16")
 MACS = 0x020000000000
 Stop = Callable[[], None]
 
+REST, REST_EACH = 2.0, 0.01
+"""Seconds between two rows, at least and for each host: the kernel takes namespaces away some time after their last user, and holds the lock of
+all network settings meanwhile. Whoever came next would wait for what was before it."""
+
 
 def kernel(count: int) -> Stop:
     """Everything by two runs of `ip -batch`."""
@@ -134,7 +138,7 @@ def measure(way: str, count: int) -> dict[str, Any]:
     """The figures of one way with so many hosts. Raises SystemExit when it fails."""
 
     def body() -> dict[str, Any]:
-        from lab.fabric import apply  # noqa: F401 (Mininet and pyroute2: importing them is not what is measured)
+        from lab.fabric import apply  # noqa: F401 (it brings Mininet: importing that is not what is measured)
 
         kernel_kib, processes_kib = _kernel_kib(), _processes_kib()
         begun, spent = time.monotonic(), _cpu()
@@ -161,6 +165,7 @@ def rows(counts: list[int], most: int) -> Iterator[dict[str, Any]]:
             if way == "mininet" and (count > most or shutil.which("mnexec") is None):
                 continue
             yield measure(way, count)
+            time.sleep(max(REST, count * REST_EACH))
 
 
 def main() -> None:
