@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -135,6 +136,13 @@ def add_neighbours(sockets: Sockets, operation: op.AddNeighbours, namespace: Nam
     """Neighbours that the kernel need not ask for."""
     index = sockets.index(namespace, operation.interface.name)
     sockets.do(namespace, *(rtnetlink.put_neighbour(index, address, mac) for address, mac in operation.neighbours))
+
+
+def forget_neighbour(sockets: Sockets, namespace: Namespace, name: str, address: IPv4Address) -> None:
+    """Take away what a machine was told of a neighbour, if it is there: who sends to the address asks, and hears that nobody has it."""
+    (number,) = sockets.bare(namespace).transact([rtnetlink.delete_neighbour(sockets.index(namespace, name), address)])
+    if number not in (0, errno.ENOENT):
+        raise rtnetlink.refused(number)
 
 
 def set_sysctl(operation: op.SetSysctl, namespace: Namespace) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from typing import Any
@@ -69,6 +70,9 @@ def unmake(sandbox: Sandbox, made: Namespace, node: Namespace, sockets: netlink.
     sockets.forget(made.name)
     if sandbox.bridge:
         sockets.drop(node, veth_of(sandbox.namespace, sandbox.name))
+    if sandbox.bridge and sandbox.neighbours:
+        with contextlib.suppress(BootError, OSError):  # the bridge has gone, and its neighbours with it
+            netlink.forget_neighbour(sockets, node, sandbox.bridge, IPv4Interface(sandbox.address).ip)
     made.close()
 
 
