@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from lab.plan.operations import AddBridge, AddNamespace, AddNeighbours, AddPort, AddRoute, AddRule, AddWire, Operation, SetAddress, SetSysctl, WriteFile
+from lab.plan.operations import (
+    AddBridge,
+    AddNamespace,
+    AddNeighbours,
+    AddPort,
+    AddRoute,
+    AddRule,
+    AddWire,
+    Operation,
+    SetAddress,
+    SetSysctl,
+    WriteFile,
+)
 
 COMMAND_WIDTH = 96
 """The reasons of longer commands stand on the next line (characters)."""
