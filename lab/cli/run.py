@@ -7,9 +7,10 @@ import contextlib
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
-from lab.cli import graduate, recording, shard, terminal, web
+from lab.cli import graduate, jobs, recording, shard, terminal, web
 from lab.cluster import wanted
 from lab.errors import LabError, UsageError
 from lab.fabric import exhaustion, logfiles, requirements, sandbox
@@ -31,6 +32,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("scenarios", nargs="*", metavar="SCENARIO", help="a name from `lab list`, or a folder")
     parser.add_argument("--all", action="store_true", help="run every scenario of `lab list`")
     parser.add_argument("--shard", metavar="K/N", help="run only the K-th of N shares of the scenarios, as one of several machines")
+    parser.add_argument("--jobs", metavar="N", type=int, help="run up to N scenarios at a time (1)")
     parser.add_argument("--topology", metavar="T", help="boot this topology instead of the scenario's own")
     add_choices(parser)
     step = "show what every stage of the boot changes, and wait for a key after it and before every step"
@@ -60,7 +62,7 @@ def add_keep_logs(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run the scenarios one after the other, each in a sandbox of its own. The worst of their statuses is the result."""
+    """Run the scenarios, one after the other or some at a time, each in a sandbox of its own. The worst of their statuses is the result."""
     graduate.require_sense(args)
     scenarios = [loader.load_scenario(path) for path in _folders(args)]
     if args.kubeconfig is not None:
@@ -68,10 +70,13 @@ def run(args: argparse.Namespace) -> int:
     recipes = [recipe(scenario, args.topology, args.backend, args.proxy_mode) for scenario in scenarios]
     if (args.step or args.keep) and args.format != "text":
         raise UsageError("--step and --keep talk to a person on the terminal: they go with --format text only")
+    most = 1 if args.jobs is None else args.jobs
+    if most < 1 or (most > 1 and (args.step or args.keep)):
+        raise UsageError(f"--jobs {most}: give a number from 1 up; --step and --keep talk to one lab and go without it")
     if args.keep and len(scenarios) > 1:
         raise UsageError("--keep stays in one lab: name one scenario")
     on_page = args.web or args.web_port is not None
-    unfit = args.all or args.shard or args.topology or args.step or args.keep or args.junit or args.html
+    unfit = args.all or args.shard or args.jobs or args.topology or args.step or args.keep or args.junit or args.html
     if on_page and (unfit or len(scenarios) > 1 or args.format != "text"):
         raise UsageError("--web stays in one scenario's lab: name one, without --topology, --step, --keep, --format, --junit and --html")
     requirements.check_machine()
@@ -79,6 +84,8 @@ def run(args: argparse.Namespace) -> int:
         return web.attend(scenarios[0].name, args.scenarios[0], args)
     statuses = []
     with recording.writers(args) as tell:
+        if most > 1:
+            return _several(scenarios, recipes, args, tell, most)
         for scenario, what in zip(scenarios, recipes, strict=True):
             statuses.append(_run_one(scenario, what, args, tell))
     return max(statuses)
@@ -121,17 +128,46 @@ def _require_backend(scenario: Scenario, cluster: Topology, backend: str) -> Non
         raise UsageError("; ".join([text, *reasons]))
 
 
+def _several(scenarios: Sequence[Scenario], recipes: Sequence[wanted.Wanted], args: argparse.Namespace, tell: Emit, most: int) -> int:
+    """Run some at a time, at most so many. Each is told on the screen as a whole, when it and those before it have ended."""
+    recordings = [recording.Recording() for _ in scenarios]
+
+    def work(number: int) -> int:
+        try:
+            return _in_sandbox(scenarios[number], recipes[number], args, recordings[number], live=False)
+        except LabError as error:
+            print(f"lab: {error}", file=sys.stderr)
+            return error.status
+
+    def done(number: int) -> None:
+        screen = terminal.writer(args) if args.format == "text" else None
+        for event in recordings[number].replay(scenarios[number]):
+            tell(event)
+            if screen is not None:
+                screen(event)
+
+    all_of_them = jobs.Jobs([partial(work, number) for number in range(len(scenarios))], most)
+    statuses = all_of_them.run(done)
+    return max([*statuses, 128 + all_of_them.told_to_end if all_of_them.told_to_end else 0])
+
+
 def _run_one(scenario: Scenario, what: wanted.Wanted, args: argparse.Namespace, tell: Emit) -> int:
     events = recording.Recording()
+    status = _in_sandbox(scenario, what, args, events, live=True)
+    for event in events.replay(scenario):
+        tell(event)
+    return status
+
+
+def _in_sandbox(scenario: Scenario, what: wanted.Wanted, args: argparse.Namespace, events: recording.Recording, live: bool) -> int:
+    """Run a scenario in a sandbox; returns its status. `live`: on the screen while it happens."""
     shared = logfiles.shared(logfiles.kept_in(args.keep_logs, scenario.name)) if args.keep_logs else {}
     before = exhaustion.kills()
-    status = sandbox.run(lambda: _inside(scenario, what, args, events), shared, logfiles.chore(args.keep_logs))
+    status = sandbox.run(lambda: _inside(scenario, what, args, events, live), shared, logfiles.chore(args.keep_logs))
     if status == 128 + signal.SIGKILL:
         print(KILLED, file=sys.stderr)
     if status and (words := exhaustion.told(before)):
         print(f"lab: {words}", file=sys.stderr)
-    for event in events.replay(scenario):
-        tell(event)
     return status
 
 
@@ -159,13 +195,13 @@ def _mininet(cluster: Any, hint: str) -> None:
     interact(cluster.network)
 
 
-def _inside(scenario: Scenario, what: wanted.Wanted, args: argparse.Namespace, events: recording.Recording) -> int:
+def _inside(scenario: Scenario, what: wanted.Wanted, args: argparse.Namespace, events: recording.Recording, live: bool) -> int:
     """The lab process: everything here happens in the sandbox, and ends with it."""
     from lab.cluster.boot import boot
     from lab.cluster.state import graph_of
     from lab.observe import graph
 
-    screen = terminal.writer(args) if args.format == "text" else None
+    screen = terminal.writer(args) if live and args.format == "text" else None
     gone: list[terminal.OutputGone] = []
 
     def emit(event: Any) -> None:

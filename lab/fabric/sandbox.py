@@ -39,7 +39,7 @@ def _no_chore() -> None:
 
 _PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 _WATCHED = (signal.SIGCHLD, *_PASSED_ON)
-_SI_KERNEL = 0x80
+SI_KERNEL = 0x80
 """si_code of a signal that the kernel sent, such as the terminal's SIGINT; sigaction(2)."""
 
 CHORES = 1.0
@@ -64,13 +64,13 @@ def run(body: Body, shared: Shared = _NOTHING, chore: Chore = _no_chore) -> int:
 
 def _run_apart(body: Body, shared: Shared, chore: Chore) -> int:
     """Run the sandbox from a child process, which becomes root of a user namespace: this one stays who it is."""
-    _flush(sys.stdout, sys.stderr)
+    flush()
     told, tell = os.pipe()
     child = _fork()
     if child == 0:
         os.close(told)
         kernel.die_with_parent(signal.SIGKILL)
-        _exit_with(lambda: _front_of(body, shared, chore, tell))
+        exit_with(lambda: _front_of(body, shared, chore, tell))
     os.close(tell)
     status = _attend(child)
     with os.fdopen(told, encoding="utf-8") as channel:
@@ -98,7 +98,7 @@ def spawn(
     chore             called by init once a second; must raise nothing
     Raises MachineError when a namespace or mount is refused.
     """
-    _flush(sys.stdout, sys.stderr)
+    flush()
     if not kernel.may_administer():
         _enter_user_namespace()
     try:
@@ -109,7 +109,7 @@ def spawn(
     init = _fork()
     if init == 0:
         os.close(told)
-        _exit_with(lambda: _init(body, tell, dies_with_front, shared, farewell, chore))
+        exit_with(lambda: _init(body, tell, dies_with_front, shared, farewell, chore))
     os.close(tell)
     _children_stay_here()
     with os.fdopen(told, encoding="utf-8") as channel:
@@ -141,7 +141,7 @@ def _children_stay_here() -> None:
         os.close(own)
 
 
-def _exit_with(body: Body) -> None:
+def exit_with(body: Body) -> None:
     """End this (forked) process with the status of `body`, whatever happens in it."""
     status = 70
     try:
@@ -157,14 +157,15 @@ def _exit_with(body: Body) -> None:
         else:
             sys.excepthook(*sys.exc_info())
     finally:
-        _flush(sys.stdout, sys.stderr)
+        flush()
         os._exit(status)
 
 
-def _flush(*streams: object) -> None:
-    for stream in streams:
+def flush() -> None:
+    """Write out what is buffered for the standard streams: what is forked with a full buffer writes it twice."""
+    for stream in (sys.stdout, sys.stderr):
         try:
-            stream.flush()  # type: ignore[attr-defined]
+            stream.flush()
         except (OSError, ValueError, AttributeError):
             continue  # a closed terminal must not change the exit status
 
@@ -225,7 +226,7 @@ def _init(body: Body, tell: int, dies_with_front: bool, shared: Shared, farewell
         signal.signal(signal.SIGINT, signal.default_int_handler)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _WATCHED)
         exhaustion.offer(exhaustion.LAB)
-        _exit_with(body)
+        exit_with(body)
     _let_go(keep_terminal=dies_with_front)
     status = _reap(lab, chore)
     farewell(status)
@@ -353,7 +354,7 @@ def _attend(init: int) -> int:
                 return exit_status(status)
             continue
         # What the terminal sends goes to its whole foreground group: the lab has it already.
-        if caught.si_code != _SI_KERNEL:
+        if caught.si_code != SI_KERNEL:
             os.kill(init, caught.si_signo)
         if caught.si_signo != signal.SIGINT:
             deadline = deadline or time.monotonic() + GRACE
