@@ -78,7 +78,7 @@ def run(args: argparse.Namespace) -> int:
     on_page = args.web or args.web_port is not None
     unfit = args.all or args.shard or args.jobs or args.topology or args.step or args.keep or args.junit or args.html
     if on_page and (unfit or len(scenarios) > 1 or args.format != "text"):
-        raise UsageError("--web stays in one scenario's lab: name one, without --topology, --step, --keep, --format, --junit and --html")
+        raise UsageError("--web stays in one scenario's lab: name one, without --jobs, --topology, --step, --keep, --format, --junit and --html")
     requirements.check_machine()
     if on_page:
         return web.attend(scenarios[0].name, args.scenarios[0], args)

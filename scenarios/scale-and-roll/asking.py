@@ -8,11 +8,14 @@ from dataclasses import dataclass, field
 from lab.scenario import Text, checks
 
 VIP = "10.105.30.30"
+ASKER = "10.244.1.145"
 ASK = (
-    "rm -f /run/stop /run/asked /run/ended; (while [ ! -e /run/stop ]; do begin=$EPOCHREALTIME; "
-    f"page=$(curl -s -m 2 http://{VIP}/ | grep '^pod: '); echo \"$begin $EPOCHREALTIME ${{page:-failed}}\"; done > /run/asked 2>&1; "
-    "touch /run/ended) < /dev/null > /dev/null 2>&1 &"
+    "rm -f /run/stop /run/asked /run/ended; (port=$(cat /run/port 2>/dev/null || echo 10000); while [ ! -e /run/stop ]; do "
+    "port=$((port < 30000 ? port + 1 : 10001)); begin=$EPOCHREALTIME; "
+    f"page=$(curl -s -m 2 --local-port $port http://{VIP}/ | grep '^pod: '); echo \"$begin $EPOCHREALTIME ${{page:-failed}}\"; "
+    "done > /run/asked 2>&1; echo $port > /run/port; touch /run/ended) < /dev/null > /dev/null 2>&1 &"
 )
+"""Each connection has a port of its own, and not one that the system gives: see `forget`."""
 
 
 @dataclass
@@ -66,6 +69,16 @@ def asking(lab):
     for line in lab.cluster.pod("asker").run("cat /run/asked", timeout=5.0).stdout.splitlines():
         begin, end, answer = line.split(None, 2)
         asked.connections.append((float(begin), float(end), answer.removeprefix("pod: ")))
+
+
+def forget(lab):
+    """Take the client's connections out of its node's conntrack.
+
+    A connection that got no answer is remembered for two minutes, with the target that it had or had not. A new one that happens to get the
+    same port from the system, one in some thousands, follows it there.
+    """
+    if not lab.remote:
+        lab.cluster.node("zenlinnode1").run(f"conntrack -D -p tcp --orig-src {ASKER}")
 
 
 def in_rules(lab, pods):

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from lab.scenario import Pin, Scenario, Text, checks
 
-from .asking import VIP, asking, in_rules, now, running, settle
+from .asking import ASKER, VIP, asking, forget, in_rules, now, running, settle
 
 LAB_RULES = Text("it reads the rules of v1.7's kube-proxy", "要读 v1.7 的 kube-proxy 规则")
+LAB_TABLES = Text("it reads conntrack on a node", "要读节点上的 conntrack")
+PORT = 40001
+FROM_ONE_PORT = f"curl -sS -m 2 --local-port {PORT} http://{VIP}/"
 
 scenario = Scenario(
     title=Text("scaling and a rolling update under load", "在访问不断时扩缩容和滚动更新"),
     topology="zenlin",
     backends=["udp", "vxlan"],
     manifests=["web.yaml"],
-    pins=[Pin("asker", node="zenlinnode1", address="10.244.1.145")],
+    pins=[Pin("asker", node="zenlinnode1", address=ASKER)],
     intro=Text(
         "A deployment changes: more pods, fewer pods, new pods for old ones. Each time the endpoints follow the pods, and the rules of every "
         "node follow the endpoints, while a client asks all the time. The steps say which of its connections are safe and which are not.",
@@ -32,6 +35,7 @@ def spread(lab, pods):
 
 def shares(lab, times):
     """{line: count} of the pages that so many connections got."""
+    forget(lab)
     url = f"http://{VIP}/?[1-{times}]"
     got = lab.pod("asker").run(f"curl -s -m 20 -H 'Connection: close' '{url}' | grep '^pod: ' | sort | uniq -c", timeout=30)
     counts = {line.split(None, 1)[1]: int(line.split(None, 1)[0]) for line in got.lines}
@@ -158,10 +162,16 @@ def roll(lab):
     zh="一个 Pod 也没有：在节点上被拒绝",
     why_en="""For a service without endpoints kube-proxy writes a REJECT rule into the filter table, so that a client hears at once that nobody is
         there. In v1.7 the rule stands on the way of the node's own packets only. A pod's packet passes it by and leaves for the router,
-        as one for any address outside. Today's kube-proxy catches it, too.""",
+        as one for any address outside. Today's kube-proxy catches it, too.
+
+        What got no target stays without one: rules of the table nat are for the first packet of a connection only, and conntrack takes a new
+        packet with the same addresses and ports for one more of the old connection, two minutes long if nobody has answered that.""",
     why_zh="""Service 没有 Endpoints 时，kube-proxy 在 filter 表里写一条 REJECT 规则，让客户端马上知道没有人在。
         在 v1.7 里，只有节点自己发出的包会经过这条规则；Pod 的包碰不到它，像去任何外部地址那样去了路由器。
-        今天的 kube-proxy 连这种包也会拦下。""",
+        今天的 kube-proxy 连这种包也会拦下。
+
+        当时没有得到目标的连接，以后也得不到：nat 表的规则只管一个连接的第一个包，而地址和端口都相同的新包，
+        会被 conntrack 当作旧连接的又一个包；没有应答的连接，它要记两分钟。""",
 )
 def none(lab):
     settle(lab, 2)
@@ -174,6 +184,9 @@ def none(lab):
             refused(lab)
     finally:
         pods = settle(lab, 2)
+    with lab.where_possible():
+        lab.require_lab(LAB_TABLES)
+        remembered(lab)
     spread(lab, pods)
 
 
@@ -186,7 +199,18 @@ def rejected(node):
 def unanswered(lab):
     """A pod gets no answer from the service."""
     name = Text("from a pod: no answer either", "从 Pod 访问：同样没有应答")
-    lab.pod("asker").run(f"curl -sS -m 2 http://{VIP}/").expect_status(7, 28, name=name)
+    lab.pod("asker").run(FROM_ONE_PORT).expect_status(7, 28, name=name)
+
+
+def remembered(lab):
+    """A new connection from the port of one that went nowhere follows it, until conntrack has forgotten that one."""
+    client, node = lab.pod("asker"), lab.node("zenlinnode1")
+    node.run(f"conntrack -L -p tcp --orig-src {ASKER} --orig-port-src {PORT}").expect(
+        "[UNREPLIED]", Text("conntrack remembers the attempt, which got no target", "conntrack 还记得那次没有得到目标的尝试")
+    )
+    client.run(FROM_ONE_PORT).expect_status(7, 28, name=Text("the pods are back, but not for this port", "Pod 回来了，但这个端口仍然连不上"))
+    node.run(f"conntrack -D -p tcp --orig-src {ASKER} --orig-port-src {PORT}").expect_status()
+    client.run(FROM_ONE_PORT).expect("pod: ", Text("forgotten, and answered", "忘掉之后就有应答"))
 
 
 def refused(lab):
