@@ -15,4 +15,4 @@ USER 1000:1000
 ENV LANG=C.UTF-8
 
 ENTRYPOINT ["/opt/lab/lab.sh"]
-CMD ["run", "--all", "--junit", "/reports/lab.xml", "--html", "/reports/lab.html"]
+CMD ["run", "--all", "--jobs", "4", "--junit", "/reports/lab.xml", "--html", "/reports/lab.html"]

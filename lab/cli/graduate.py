@@ -29,7 +29,8 @@ STATUS_NOTHING = 3
 
 _SHELL = Text("This cluster is elsewhere: from another terminal, `{kubectl}`.", "这个集群在别处：请在另一个终端里用 `{kubectl}`。")
 _LOCAL = {
-    "--all": "all", "--jobs": "jobs", "--topology": "topology", "--backend": "backend", "--proxy-mode": "proxy_mode", "--web": "web", "--web-port": "web_port",
+    "--all": "all", "--jobs": "jobs", "--topology": "topology", "--backend": "backend", "--proxy-mode": "proxy_mode",
+    "--web": "web", "--web-port": "web_port",
 }  # fmt: skip
 _REMOTE = {"--context": "context", "--namespace": "namespace", "--node-access": "node_access", "--image": "image", "--wait": "wait"}
 
