@@ -25,6 +25,9 @@ from lab.scenario.model import Scenario
 
 KILLED = "lab: the lab's process was killed (SIGKILL); everything it made is gone"
 
+TOLD_TO_END = frozenset(128 + number for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT))
+"""Statuses of a run that somebody has ended: no other one is begun after it."""
+
 
 def add_parser(subparsers: Any) -> None:
     """Add the verb."""
@@ -88,6 +91,8 @@ def run(args: argparse.Namespace) -> int:
             return _several(scenarios, recipes, args, tell, most)
         for scenario, what in zip(scenarios, recipes, strict=True):
             statuses.append(_run_one(scenario, what, args, tell))
+            if statuses[-1] in TOLD_TO_END:
+                break
     return max(statuses)
 
 

@@ -88,6 +88,21 @@ def test_ctrl_c_ends_it_with_the_report_written(tmp_path: Path) -> None:
     assert "interrupted" in report.read_text()
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_run_that_is_told_to_end_begins_no_other_scenario(number: signal.Signals, tmp_path: Path) -> None:
+    report = tmp_path / "report.xml"
+    process = start("run", "then-and-now", "nginx-service", "--junit", str(report), start_new_session=True)
+    assert process.stdout is not None
+    for line in process.stdout:
+        if "Step 2" in line:
+            break
+    process.send_signal(number)
+    said, _ = process.communicate(timeout=30)
+    assert process.returncode == 128 + number
+    assert "nginx-service" not in said
+    assert [suite.get("name") for suite in ElementTree.parse(report).getroot().findall("testsuite")] == ["then-and-now"]
+
+
 def test_keep_leaves_the_learner_in_mininets_cli() -> None:
     ran = lab("run", "nginx-service", "--keep", stdin="nodes\nlinks\nzenlinnode1 route -n\nzenlin ping -c1 -W1 zenlinnode2\nexit\n")
     assert ran.returncode == 0, ran.stderr
