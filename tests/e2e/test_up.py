@@ -76,6 +76,14 @@ def test_goto_runs_the_steps_up_to_one(up: str) -> None:
     assert lab("check", "-n", up).returncode == 2 and lab("goto", "-n", up, "no-such").returncode == 2
 
 
+def test_who_does_not_wait_has_the_name_back_at_once(up: str) -> None:
+    """That nothing is left a moment later, the fixture of every test asserts."""
+    ran = lab("down", up, "--no-wait")
+    assert ran.returncode == 0 and ran.stdout == f"{up} is killed; the kernel takes away what is left of it\n"
+    assert up not in lab("ps").stdout
+    assert lab("up", "zenlin", "--name", up).returncode == 0
+
+
 def test_names(shared: str) -> None:
     assert lab("up", "zenlin", "--name", shared).returncode == 2
     ran = lab("exec", "-n", shared, "zenlinnode3", "--", "true")
