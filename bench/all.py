@@ -2,8 +2,8 @@
 
     python bench/all.py [--out DIRECTORY] [--only NAME,NAME] [--large] [--list]
 
-One after another: two at a time would measure each other. Of a bench that fails the directory has what it said until then, and the exit
-status is 1. --large takes the sizes of docs/reference/benchmarks.md. Needs root.
+One after another: two at a time would measure each other. Of a bench that fails the directory has what it said until then and what was wrong
+(NAME.err), and the exit status is 1. --large takes the sizes of docs/reference/benchmarks.md. Needs root.
 """
 
 from __future__ import annotations
@@ -59,6 +59,7 @@ def run(name: str, bench: Bench, large: bool, out: Path) -> bool:
     print(f"{name:12} {time.monotonic() - begun:7.1f} s  {'done' if status == 0 else f'failed with status {status}'}", flush=True)
     (out / f"{name}.json").write_text(text)
     if status:
+        (out / f"{name}.err").write_text(trouble)
         print("\n".join(f"    {line}" for line in trouble.splitlines()[-5:]), file=sys.stderr)
     return status == 0
 
