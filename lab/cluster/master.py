@@ -59,8 +59,8 @@ class Master:
 
 
 def _answers(client: ApiClient) -> bool:
-    """Whether the apiserver is complete: its own service is the last thing that it makes at its start."""
+    """Whether the apiserver is complete: the back ends of its own service are the last thing that it makes at its start."""
     try:
-        return client.find("services", "kubernetes", "default") is not None
+        return client.find("endpointslices", "kubernetes", "default") is not None
     except ApiError:
         return False

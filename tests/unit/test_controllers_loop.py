@@ -165,6 +165,28 @@ def test_a_late_watch_makes_no_second_pod(api: FakeApi) -> None:
         api.pods_are_told.set()
 
 
+class ServicesComeLate(FakeApi):
+    """Nobody is told of services, but who asks for one by name gets it: so it is between a list and the watch after it."""
+
+    def list(self, plural: str, fields: str = "") -> Object:
+        return super().list(plural, fields) | ({"items": []} if plural == "services" else {})
+
+    def watch(self, plural: str, version: str, fields: str = "") -> Iterator[tuple[str, Object]]:
+        return super().watch("nothing" if plural == "services" else plural, version, fields)
+
+
+def test_endpoints_that_are_known_before_their_service_stay() -> None:
+    """As those of `kubernetes`, which the apiserver makes while the controllers list what there is."""
+    api = ServicesComeLate()
+    api.create(a_service("kubernetes", selector={}))
+    for name in ("kubernetes", "left"):
+        api.create({"apiVersion": "v1", "kind": "Endpoints", "metadata": {"name": name, "namespace": "default"}, "subsets": []})
+    with Running(api, endpoints.CONTROLLER):
+        until(lambda: len(api.all("endpoints")) == 1, "the end of endpoints whose service is not there")
+        assert [one["metadata"]["name"] for one in api.all("endpoints")] == ["kubernetes"]
+    assert api.writes.count("DELETE endpoints") == 1
+
+
 def test_conflicts_are_tried_again_without_a_word_other_refusals_are_said(api: FakeApi) -> None:
     with Running(api, endpoints.CONTROLLER) as running:
         with api.lock:

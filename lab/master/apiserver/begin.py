@@ -19,15 +19,18 @@ _LABELS = {"component": "apiserver", "provider": "kubernetes"}
 
 
 async def begin(registry: Registry, network: IPv4Network, address: IPv4Address | None, secure_port: int) -> None:
-    """Create what is missing; what is there stays, but the endpoints follow the address. The service `kubernetes` comes last.
+    """Create what is missing; what is there stays, but the endpoints follow the address.
 
-    Raises Refused when etcd is away.
+    The back ends of the service `kubernetes` come last, after the service: endpoints without one are a controller's to delete. Raises Refused
+    when etcd is away.
     """
-    await asyncio.gather(*(_namespace(registry, name, _ways_in(address, secure_port) if name == "default" else []) for name in NAMESPACES))
+    await asyncio.gather(*(_namespace(registry, name) for name in NAMESPACES))
     port = {"name": "https", "port": 443, "protocol": "TCP", "targetPort": secure_port}
     spec = {"type": "ClusterIP", "clusterIP": str(network[1]), "ports": [port], "sessionAffinity": "None"}
     metadata = {"name": "kubernetes", "namespace": "default", "labels": _LABELS}
     await _ensure(registry, {"kind": "Service", "apiVersion": "v1", "metadata": metadata, "spec": spec})
+    for item in _ways_in(address, secure_port):
+        await _ensure(registry, item, _FOLLOWING[item["kind"]])
 
 
 def _ways_in(address: IPv4Address | None, secure_port: int) -> list[Object]:
@@ -44,11 +47,10 @@ def _ways_in(address: IPv4Address | None, secure_port: int) -> list[Object]:
     return [endpoints | {"subsets": subsets}, made | {"endpoints": ends, "ports": ports}]
 
 
-async def _namespace(registry: Registry, name: str, more: list[Object]) -> None:
-    """A namespace with what it begins with, and more; what is there already follows the address."""
+async def _namespace(registry: Registry, name: str) -> None:
+    """A namespace with what it begins with."""
     await _ensure(registry, {"kind": "Namespace", "apiVersion": "v1", "metadata": {"name": name}})
-    wanted = [*accounts.begun(name, ""), *more]
-    await asyncio.gather(*(_ensure(registry, item, _FOLLOWING.get(item["kind"], "")) for item in wanted))
+    await asyncio.gather(*(_ensure(registry, item) for item in accounts.begun(name, "")))
 
 
 async def publish(registry: Registry) -> None:

@@ -32,7 +32,8 @@ class Delete:
 
     grace    seconds; 0 for at once, None for what the object says
     policy   the propagationPolicy; empty for what the apiserver takes for granted
-    owners   (plural, namespace, name, uid): owners that the apiserver is asked for first; if one is there, nothing is deleted
+    owners   (plural, namespace, name, uid): owners that the apiserver is asked for first; if one is there, nothing is deleted. An empty uid
+             stands for whatever has the name
     """
 
     plural: str

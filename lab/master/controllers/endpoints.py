@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 from lab.master.client import Object
@@ -14,11 +15,15 @@ from lab.master.informer import Key, key_of
 
 
 def reconcile(key: Key, world: World) -> list[Action]:
-    """Write a service's endpoints where they differ; delete those of a service that is gone; leave a service without selector alone."""
+    """Write a service's endpoints where they differ; delete those of a service that is gone; leave a service without selector alone.
+
+    Services and endpoints come by two watches, so endpoints may be known before their service is: the apiserver's own are made while the
+    controllers list what there is. The apiserver is asked before anything is deleted.
+    """
     namespace, name = key
     service, known = world.get("services", name, namespace), world.get("endpoints", name, namespace)
     if service is None:
-        return [deletion("endpoints", known)] if known is not None else []
+        return [replace(deletion("endpoints", known), owners=(("services", namespace, name, ""),))] if known is not None else []
     if not has_selector(service):
         return []
     subsets = subsets_of(service, backends_of(service, world))

@@ -219,7 +219,7 @@ class Loop:
     def _delete(self, action: Delete) -> None:
         for plural, namespace, name, uid in action.owners:
             owner = self.client.find(plural, name, namespace)
-            if owner is not None and owner["metadata"].get("uid") == uid:
+            if owner is not None and uid in ("", owner["metadata"].get("uid")):
                 self._learn(plural, owner)
                 return
         path = by_plural(action.plural).path(action.name, action.namespace)
