@@ -9,7 +9,7 @@ from .asking import ASKER, VIP, asking, forget, in_rules, now, running, settle
 LAB_RULES = Text("it reads the rules of v1.7's kube-proxy", "要读 v1.7 的 kube-proxy 规则")
 LAB_TABLES = Text("it reads conntrack on a node", "要读节点上的 conntrack")
 PORT = 40001
-FROM_ONE_PORT = f"curl -sS -m 2 --local-port {PORT} http://{VIP}/"
+FROM_ONE_PORT = f"curl -sS -m 2 -H 'Connection: close' --local-port {PORT} http://{VIP}/"
 
 scenario = Scenario(
     title=Text("scaling and a rolling update under load", "在访问不断时扩缩容和滚动更新"),

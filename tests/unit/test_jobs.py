@@ -6,12 +6,11 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
-from lab.cli.jobs import Jobs
+from lab.cli.jobs import Jobs, Work
 from lab.cli.main import main
 from tests.hearing import HEARING
 from tests.waiting import until
@@ -30,17 +29,22 @@ def test_several_run_at_a_time(tmp_path: Path) -> None:
     assert told == [0, 1, 2]
 
 
-def test_never_more_than_allowed(tmp_path: Path) -> None:
-    def work() -> int:
-        own = tmp_path / str(os.getpid())
-        own.touch()
-        seen = len(list(tmp_path.iterdir()))
-        time.sleep(0.01)  # a third one would have time to be seen
-        own.unlink()
-        return seen
+class Counted(Jobs):
+    """Notes how many run whenever one has begun."""
 
-    seen = Jobs([work] * 12, 2).run(lambda number: None)
-    assert len(seen) == 12 and set(seen) <= {1, 2}
+    def __init__(self, works: list[Work], most: int) -> None:
+        super().__init__(works, most)
+        self.seen: list[int] = []
+
+    def _begin(self, mask: set[int | signal.Signals]) -> None:
+        super()._begin(mask)
+        self.seen.append(len(self._running))
+
+
+def test_never_more_than_allowed() -> None:
+    jobs = Counted([lambda: 5] * 12, 2)
+    assert jobs.run(lambda number: None) == [5] * 12
+    assert len(jobs.seen) == 12 and max(jobs.seen) == 2
 
 
 def test_a_later_one_waits_for_its_turn_to_be_told(tmp_path: Path) -> None:
@@ -72,13 +76,13 @@ def test_a_work_that_breaks_is_no_success(capfd: pytest.CaptureFixture[str]) -> 
 
 
 _PROGRAM = """
-import os, pathlib, signal, sys, time
-from lab.cli.jobs import Jobs
+import os, pathlib, signal, sys
+from lab.cli.jobs import Jobs, Work
 folder = pathlib.Path(sys.argv[1])
 def work(number):
     (folder / f"{number}.pid").write_text(str(os.getpid()))
     (folder / f"{number}.pid").rename(folder / str(number))
-    time.sleep(60)
+    signal.pause()
     return 0
 jobs = Jobs([lambda: work(0), lambda: work(1), lambda: work(2)], 2)
 print(jobs.run(lambda number: print("told", number, flush=True)), jobs.told_to_end.name)
