@@ -160,12 +160,14 @@ def measure(way: str, count: int) -> dict[str, Any]:
 
 def rows(counts: list[int], most: int) -> Iterator[dict[str, Any]]:
     """Every way with every count, side by side."""
+    rest = REST  # whoever was before this program has left something to clear up, too
     for count in counts:
         for way in WAYS:
             if way == "mininet" and (count > most or shutil.which("mnexec") is None):
                 continue
+            time.sleep(rest)
+            rest = max(REST, count * REST_EACH)
             yield measure(way, count)
-            time.sleep(max(REST, count * REST_EACH))
 
 
 def main() -> None:
