@@ -175,7 +175,7 @@ def comes(lab):
     try:
         master.run("kubectl expose deployment nginx-deployment --name=later --port=80").expect_status()
         pod.until(
-            "curl -s -m 5 http://later/",
+            "curl -s -m 2 http://later/",
             checks.contains(Text("it exists, and answers by its name", "建立了，用名字能访问"), "pod: nginx-"),
             timeout=patience,
         )
@@ -206,4 +206,4 @@ def away(lab):
         pod.run(f"curl -s -m 5 http://{VIP}:8000/").expect("pod: nginx-", Text("by address: as before", "用地址：一切如常"))
     finally:
         dns_runs(lab, 1)
-    pod.until("curl -s -m 5 http://nginx-service:8000/", checks.contains(Text("names work again", "名字又能用了"), "pod: nginx-"), timeout=15.0)
+    pod.until("curl -s -m 2 http://nginx-service:8000/", checks.contains(Text("names work again", "名字又能用了"), "pod: nginx-"), timeout=15.0)
