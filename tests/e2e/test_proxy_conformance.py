@@ -61,6 +61,7 @@ class Expected:
     local_policy, firewalls   whether externalTrafficPolicy Local and source ranges are known
     retries                   a back end that refuses is made good by the next
     sticks                    a UDP client keeps a back end that is gone until it has been idle
+    astray                    a packet may meet old rules whose maps have gone already: one connection in a hundred at most, see docs/kube-proxy.md
     """
 
     node_sees: str = "refused"
@@ -73,6 +74,7 @@ class Expected:
     firewalls: bool = True
     retries: bool = False
     sticks: bool = False
+    astray: bool = False
 
 
 EXPECTED = {
@@ -82,7 +84,7 @@ EXPECTED = {
     # A destination NAT that the portal makes leads into the proxy, which accepts before it looks for a back end.
     "userspace": Expected("closed", "closed", relayed=True, local_policy=False, firewalls=False, retries=True, sticks=True),
     # Node ports are open on the node's primary address only; it knows the service network, of which the others have not heard.
-    "nftables": Expected(unused_port="refused", unused_ip="timeout", localhost=False),
+    "nftables": Expected(unused_port="refused", unused_ip="timeout", localhost=False, astray=True),
 }
 
 
@@ -281,9 +283,12 @@ def udp_reaches_every_back_end(world: World, expected: Expected) -> None:
 def changes_under_load(world: World, expected: Expected) -> None:
     """Back ends come and go while clients in a pod and outside connect all the time: each new connection gets its answer.
 
-    But for one in a hundred that the kernel's rules lead: nf_tables_commit shows packets the new rules chain by chain, and maps' elements last.
+    What earlier checks have tried in vain is forgotten first: conntrack remembers a connection that got no target for two minutes, and a new one
+    that gets the same port from the system, one in some thousands, would follow it.
     """
     world.serve(service("np", node_port(30001), type="NodePort"))
+    for node in world.nodes.values():
+        node.run("conntrack -F")
     ended = threading.Event()
     seen: dict[str, list[Answer | str]] = {"pod": [], "client": []}
     ready = threading.Barrier(3)
@@ -313,7 +318,7 @@ def changes_under_load(world: World, expected: Expected) -> None:
             thread.join()
     for answers in seen.values():
         answered = [one for one in answers if isinstance(one, Answer)]
-        astray = 0 if expected.relayed else len(answers) // 100
+        astray = len(answers) // 100 if expected.astray else 0
         assert set(sources(answered if len(answered) >= len(answers) - astray else answers)) == {"a", "c"}
 
 
