@@ -8,8 +8,6 @@ from .asking import ASKER, VIP, asking, forget, in_rules, now, running, settle
 
 LAB_RULES = Text("it reads the rules of v1.7's kube-proxy", "要读 v1.7 的 kube-proxy 规则")
 LAB_TABLES = Text("it reads conntrack on a node", "要读节点上的 conntrack")
-PORT = 40001
-FROM_ONE_PORT = f"curl -sS -m 2 -H 'Connection: close' --local-port {PORT} http://{VIP}/"
 
 scenario = Scenario(
     title=Text("scaling and a rolling update under load", "在访问不断时扩缩容和滚动更新"),
@@ -177,16 +175,17 @@ def none(lab):
     settle(lab, 2)
     try:
         settle(lab, 0)
+        port = 61000 + int(10 * now(lab)) % 4000  # another one for each repetition, and none that the system gives: it stays taken for a minute
         if lab.remote:
-            unanswered(lab)
+            unanswered(lab, port)
         with lab.where_possible():
             lab.require_lab(LAB_RULES)
-            refused(lab)
+            refused(lab, port)
     finally:
         pods = settle(lab, 2)
     with lab.where_possible():
         lab.require_lab(LAB_TABLES)
-        remembered(lab)
+        remembered(lab, port)
     spread(lab, pods)
 
 
@@ -196,24 +195,29 @@ def rejected(node):
     return int(shown.removeprefix("[").partition(":")[0])
 
 
-def unanswered(lab):
+def asking_from(port):
+    """The command by which a pod connects from a port of its choice."""
+    return f"curl -sS -m 2 --local-port {port} http://{VIP}/"
+
+
+def unanswered(lab, port):
     """A pod gets no answer from the service."""
     name = Text("from a pod: no answer either", "从 Pod 访问：同样没有应答")
-    lab.pod("asker").run(FROM_ONE_PORT).expect_status(7, 28, name=name)
+    lab.pod("asker").run(asking_from(port)).expect_status(7, 28, name=name)
 
 
-def remembered(lab):
+def remembered(lab, port):
     """A new connection from the port of one that went nowhere follows it, until conntrack has forgotten that one."""
     client, node = lab.pod("asker"), lab.node("zenlinnode1")
-    node.run(f"conntrack -L -p tcp --orig-src {ASKER} --orig-port-src {PORT}").expect(
+    node.run(f"conntrack -L -p tcp --orig-src {ASKER} --orig-port-src {port}").expect(
         "[UNREPLIED]", Text("conntrack remembers the attempt, which got no target", "conntrack 还记得那次没有得到目标的尝试")
     )
-    client.run(FROM_ONE_PORT).expect_status(7, 28, name=Text("the pods are back, but not for this port", "Pod 回来了，但这个端口仍然连不上"))
-    node.run(f"conntrack -D -p tcp --orig-src {ASKER} --orig-port-src {PORT}").expect_status()
-    client.run(FROM_ONE_PORT).expect("pod: ", Text("forgotten, and answered", "忘掉之后就有应答"))
+    client.run(asking_from(port)).expect_status(7, 28, name=Text("the pods are back, but not for this port", "Pod 回来了，但这个端口仍然连不上"))
+    node.run(f"conntrack -D -p tcp --orig-src {ASKER} --orig-port-src {port}").expect_status()
+    client.run(asking_from(port)).expect("pod: ", Text("forgotten, and answered", "忘掉之后就有应答"))
 
 
-def refused(lab):
+def refused(lab, port):
     """A node is refused by the rule, which a pod's packets do not meet."""
     node = lab.node("zenlinnode1")
     judge = checks.contains(Text("a REJECT rule instead of DNAT", "DNAT 没有了，换成一条 REJECT"), "-j REJECT")
@@ -222,5 +226,5 @@ def refused(lab):
     node.run(f"curl -sS -m 5 http://{VIP}/").expect_status(7, name=Text("from the node: refused at once", "从节点访问：马上被拒绝"))
     after = rejected(node)
     lab.expect_equal(Text("by that rule", "正是被这条规则拒绝"), after - before, 1)
-    unanswered(lab)
+    unanswered(lab, port)
     lab.expect_equal(Text("but its packets did not meet the rule", "但它的包没有经过这条规则"), rejected(node) - after, 0)
