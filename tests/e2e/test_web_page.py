@@ -20,7 +20,7 @@ from tests.waiting import until
 pytestmark = pytest.mark.e2e
 
 NAME = "docker-overlap"
-LIVE = "document.querySelector('#pill').textContent === 'live'"
+LIVE = "document.documentElement.dataset.ready === 'yes' && document.querySelector('#pill').textContent === 'live'"
 SILENT = "10.105.211.16:9999"
 
 

@@ -50,7 +50,7 @@ async function loadPicture() {
 
 let loading = null;
 function told(message) {
-  if (message.type === "state") picture.state(message);
+  if (message.type === "state") revision && picture.state(message);
   else if (message.type === "busy") pill(status, message.what);
   else if (message.type === "happens") scenario.happens(message.step).catch(() => {});
   else if (message.type === "steps") scenario.heard(message.statuses).catch(() => {});
@@ -205,9 +205,11 @@ async function begin() {
   looks();
   words();
   document.addEventListener("keydown", shortcut);
-  await Promise.all([loadPicture(), scenario.load(about.scenario !== "")]);
-  turn(about.scenario ? "scenario" : "machine");
+  // Before the picture is there: a step that is begun meanwhile keeps the lab to itself, and the picture waits for its end.
   listen(told, (now) => pill(now, now === "live" ? busy : ""));
+  loading = loadPicture().finally(() => (loading = null));
+  await Promise.all([loading, scenario.load(about.scenario !== "")]);
+  turn(about.scenario ? "scenario" : "machine");
   document.documentElement.dataset.ready = "yes";
 }
 
