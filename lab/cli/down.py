@@ -7,9 +7,6 @@ from typing import Any
 
 from lab.fabric import registry
 
-TIMEOUT = 10.0
-"""Seconds that a lab may take to end."""
-
 
 def add_parser(subparsers: Any) -> None:
     """Add the verb."""
@@ -23,7 +20,7 @@ def add_parser(subparsers: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     """Kill the lab's PID 1, wait until it is gone unless told otherwise, forget the lab."""
     for entry in list(registry.entries()) if args.all else [registry.pick(args.name)]:
-        registry.kill(entry, 0.0 if args.no_wait else TIMEOUT)
+        registry.kill(entry, 0.0 if args.no_wait else registry.PATIENCE)
         registry.remove(entry)
         print(f"{entry.name} is killed; the kernel takes away what is left of it" if args.no_wait else f"{entry.name} is down")
     return 0

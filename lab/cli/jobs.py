@@ -10,8 +10,6 @@ from lab.fabric import kernel, sandbox
 
 Work = Callable[[], int]
 
-_WATCHED = frozenset({signal.SIGCHLD, signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT})
-
 
 class Jobs:
     """Works that are done at most `most` at a time, begun in their order.
@@ -32,13 +30,13 @@ class Jobs:
 
         done   told the number of each that has ended, from 0, in the order of the works: a later one that ended earlier waits
         """
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, _WATCHED)
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, sandbox.WATCHED)
         told = 0
         try:
             while self._may_begin() or self._running:
                 while self._may_begin():
                     self._begin(before)
-                self._hear(signal.sigwaitinfo(_WATCHED))
+                self._hear(signal.sigwaitinfo(sandbox.WATCHED))
                 while told in self.statuses:
                     done(told)
                     told += 1
@@ -76,4 +74,3 @@ class Jobs:
         self.told_to_end = signal.Signals(caught.si_signo)
         for pid in self._running if caught.si_code != sandbox.SI_KERNEL else ():
             os.kill(pid, caught.si_signo)
-

@@ -25,7 +25,7 @@ from lab.scenario.model import Scenario
 
 KILLED = "lab: the lab's process was killed (SIGKILL); everything it made is gone"
 
-TOLD_TO_END = frozenset(128 + number for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT))
+TOLD_TO_END = frozenset(128 + number for number in sandbox.PASSED_ON)
 """Statuses of a run that somebody has ended: no other one is begun after it."""
 
 

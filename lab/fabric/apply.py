@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from lab.errors import BootError
 from lab.fabric import netlink, process
 from lab.fabric.mininet import Host, Interf, Network
 from lab.fabric.namespace import Namespace
@@ -23,10 +22,8 @@ class Builder:
     def apply(self, plan: Iterable[op.Operation]) -> None:
         """Do every operation in order. Raises BootError naming the first that the kernel refuses, as the command it stands for."""
         for operation in plan:
-            try:
+            with netlink.doing(operation):
                 _HANDLERS[type(operation)](self, operation)
-            except OSError as error:
-                raise BootError(f"`{operation}` failed: {netlink.explain(error)} ({operation.reason})") from error
 
     def remove(self, name: str) -> None:
         """Take a machine away, and its wires first.

@@ -46,10 +46,10 @@ class Sockets:
                 self._bare[namespace.name] = rtnetlink.Channel()
         return self._bare[namespace.name]
 
-    def do(self, namespace: Namespace, *requests: bytes) -> None:
-        """Have the kernel do these in `namespace`. Raises OSError for the first that it refuses."""
+    def do(self, namespace: Namespace, *requests: bytes, harmless: int = 0) -> None:
+        """Have the kernel do these in `namespace`. Raises OSError for the first that it refuses, unless with the errno `harmless`."""
         for number in self.bare(namespace).transact(requests):
-            if number:
+            if number not in (0, harmless):
                 raise rtnetlink.refused(number)
 
     def index(self, namespace: Namespace, name: str) -> int:
@@ -67,9 +67,7 @@ class Sockets:
     def drop(self, namespace: Namespace, name: str) -> None:
         """Delete an interface, if it is there; its peer goes with it. The next one of this name has another index."""
         self._indexes.pop((namespace.name, name), None)
-        (number,) = self.bare(namespace).transact([rtnetlink.delete_link(name)])
-        if number not in (0, errno.ENODEV):
-            raise rtnetlink.refused(number)
+        self.do(namespace, rtnetlink.delete_link(name), harmless=errno.ENODEV)
 
     def forget(self, name: str) -> None:
         """Close the sockets of one machine."""
@@ -140,9 +138,7 @@ def add_neighbours(sockets: Sockets, operation: op.AddNeighbours, namespace: Nam
 
 def forget_neighbour(sockets: Sockets, namespace: Namespace, name: str, address: IPv4Address) -> None:
     """Take away what a machine was told of a neighbour, if it is there: who sends to the address asks, and hears that nobody has it."""
-    (number,) = sockets.bare(namespace).transact([rtnetlink.delete_neighbour(sockets.index(namespace, name), address)])
-    if number not in (0, errno.ENOENT):
-        raise rtnetlink.refused(number)
+    sockets.do(namespace, rtnetlink.delete_neighbour(sockets.index(namespace, name), address), harmless=errno.ENOENT)
 
 
 def set_sysctl(operation: op.SetSysctl, namespace: Namespace) -> None:
@@ -168,6 +164,15 @@ def refusals() -> Iterator[None]:
         yield
     except NetlinkError as error:
         raise rtnetlink.refused(error.code) from error
+
+
+@contextmanager
+def doing(operation: op.Operation) -> Iterator[None]:
+    """What the kernel refuses in the block comes out as BootError, which names the command that the operation stands for."""
+    try:
+        yield
+    except OSError as error:
+        raise BootError(f"`{operation}` failed: {explain(error)} ({operation.reason})") from error
 
 
 def explain(error: OSError) -> str:

@@ -27,6 +27,9 @@ from pathlib import Path
 
 from lab.errors import LabError, UsageError
 
+PATIENCE = 10.0
+"""Seconds that a lab, or the server of its page, may take to end."""
+
 NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?")
 
 
@@ -179,7 +182,7 @@ def remove(entry: Entry) -> None:
         root().rmdir()
 
 
-def kill(entry: Entry, timeout: float = 10.0) -> None:
+def kill(entry: Entry, timeout: float = PATIENCE) -> None:
     """End a lab: SIGKILL to its PID 1, with which the kernel ends all the rest, and its page's server; and wait until all are gone.
 
     timeout   seconds; 0 for who does not wait: what is told to end by SIGKILL ends, whoever looks
@@ -204,7 +207,7 @@ def accompany(entry: Entry, pid: int) -> None:
     draft.rename(entry.directory / "web.json")
 
 
-def end_companion(entry: Entry, timeout: float = 10.0) -> None:
+def end_companion(entry: Entry, timeout: float = PATIENCE) -> None:
     """End the server of a lab's page, if there is one. Raises LabError if it outlives `timeout` seconds."""
     pid, born = _companion(entry)
     if pid:

@@ -37,8 +37,10 @@ def _no_chore() -> None:
 
 
 
-_PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
-_WATCHED = (signal.SIGCHLD, *_PASSED_ON)
+PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+"""Signals by which somebody ends a run: whoever waits for others passes them on."""
+
+WATCHED = (signal.SIGCHLD, *PASSED_ON)
 SI_KERNEL = 0x80
 """si_code of a signal that the kernel sent, such as the terminal's SIGINT; sigaction(2)."""
 
@@ -55,7 +57,7 @@ def run(body: Body, shared: Shared = _NOTHING, chore: Chore = _no_chore) -> int:
     chore   called by init once a second
     Raises MachineError when the sandbox cannot be made. Must be called from a single-threaded process.
     """
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, _WATCHED)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, WATCHED)
     try:
         return _attend(spawn(body, True, shared, chore=chore)) if kernel.may_administer() else _run_apart(body, shared, chore)
     finally:
@@ -215,7 +217,7 @@ def _init(body: Body, tell: int, dies_with_front: bool, shared: Shared, farewell
     except OSError as error:
         os.write(tell, f"cannot set up the sandbox: {error}\n{_privilege_hint(container.MOUNTS)}".encode())
         return MachineError.status
-    signal.pthread_sigmask(signal.SIG_BLOCK, _WATCHED)
+    signal.pthread_sigmask(signal.SIG_BLOCK, WATCHED)
     try:
         lab = os.fork()
     except OSError as error:
@@ -224,7 +226,7 @@ def _init(body: Body, tell: int, dies_with_front: bool, shared: Shared, farewell
     if lab == 0:
         os.close(tell)
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, _WATCHED)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, WATCHED)
         exhaustion.offer(exhaustion.LAB)
         exit_with(body)
     _let_go(keep_terminal=dies_with_front)
@@ -304,7 +306,7 @@ def _reap(lab: int, chore: Chore) -> int:
     """Reap every child that ends, pass signals on to the lab, do the chore, and return the lab's exit status."""
     due = time.monotonic() + CHORES
     while True:
-        caught = signal.sigtimedwait(_WATCHED, max(0.0, due - time.monotonic()))
+        caught = signal.sigtimedwait(WATCHED, max(0.0, due - time.monotonic()))
         if time.monotonic() >= due:
             chore()
             due = time.monotonic() + CHORES
@@ -340,9 +342,9 @@ def _attend(init: int) -> int:
     deadline: float | None = None
     while True:
         if deadline is None:
-            caught = signal.sigwaitinfo(_WATCHED)
+            caught = signal.sigwaitinfo(WATCHED)
         else:
-            timed = signal.sigtimedwait(_WATCHED, max(0.0, deadline - time.monotonic()))
+            timed = signal.sigtimedwait(WATCHED, max(0.0, deadline - time.monotonic()))
             if timed is None:
                 os.kill(init, signal.SIGKILL)
                 deadline = None

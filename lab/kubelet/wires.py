@@ -30,8 +30,6 @@ def plan(sandbox: Sandbox, node: str) -> Iterator[op.Operation]:
     yield op.AddRoute("everything else goes by way of the bridge", pod, ANYWHERE, via=gateway, dev="eth0")
     for route in sandbox.routes:
         yield op.AddRoute("the flannel plugin adds this one for the pod network", pod, IPv4Network(route), via=gateway, dev="eth0")
-
-
     if sandbox.neighbours:
         bridge = op.Interface(node, sandbox.bridge, mac_of(gateway, eth0.mac[:5]))
         yield op.AddNeighbours(NO_ROOM, eth0, ((gateway, bridge.mac),))
@@ -55,7 +53,8 @@ def make(sandbox: Sandbox, node: Namespace, sockets: netlink.Sockets) -> Namespa
                 write_here(path, text)
         for operation in operations:
             if not isinstance(operation, op.SetSysctl):
-                _apply(operation, {made.name: made, node.name: node}, sockets)
+                with netlink.doing(operation):
+                    _HANDLERS[type(operation)](sockets, operation, {made.name: made, node.name: node})
     except BaseException as error:
         unmake(sandbox, made, node, sockets)
         if isinstance(error, OSError):
@@ -82,13 +81,6 @@ def _beside(node: Namespace) -> Namespace:
         kernel.unshare(kernel.CLONE_NEWNS)
         kernel.mount("tmpfs", "/run", "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV, "mode=755")
         return Namespace.current()
-
-
-def _apply(operation: op.Operation, where: dict[str, Namespace], sockets: netlink.Sockets) -> None:
-    try:
-        _HANDLERS[type(operation)](sockets, operation, where)
-    except OSError as error:
-        raise BootError(f"`{operation}` failed: {netlink.explain(error)} ({operation.reason})") from error
 
 
 _HANDLERS: dict[type[op.Operation], Callable[[netlink.Sockets, Any, dict[str, Namespace]], None]] = {

@@ -34,6 +34,17 @@ def lab(*words: str, stdin: str = "", env: Mapping[str, str] | None = None, time
     )
 
 
+def read_until(process: subprocess.Popen[str], wanted: str) -> str:
+    """Read what it prints up to the first line with this in it; all that was read. Fails when it ends without."""
+    assert process.stdout is not None
+    seen = ""
+    for line in process.stdout:
+        seen += line
+        if wanted in line:
+            return seen
+    raise AssertionError(f"no line with {wanted!r}: {seen}")
+
+
 @contextmanager
 def lab_up(name: str, what: str, *words: str) -> Iterator[str]:
     """A lab of this name that is up for as long as the block lasts, made from `what`; what `lab up` has printed."""

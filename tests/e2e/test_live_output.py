@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.e2e.browser import chromium
-from tests.e2e.lab import lab_up, start
+from tests.e2e.lab import lab_up, read_until, start
 from tests.e2e.webpage import link_in
 
 pytestmark = pytest.mark.e2e
@@ -36,19 +35,9 @@ def _gate(tmp_path: Path) -> Path:
     return gate
 
 
-def read_until(process: subprocess.Popen[str], wanted: str) -> str:
-    assert process.stdout is not None
-    seen = ""
-    while not seen.endswith(f"{wanted}\n"):
-        line = process.stdout.readline()
-        assert line, seen
-        seen += line
-    return seen
-
-
 def test_a_run_shows_it_in_the_terminal(gate: Path) -> None:
     running = start("run", str(gate.parent / "gated"))
-    seen = read_until(running, "begun")
+    seen = read_until(running, "begun\n")
     gate.touch()
     rest, errors = running.communicate(timeout=120)
     assert running.returncode == 0, rest + errors
@@ -67,7 +56,7 @@ def _up(gate: Path) -> Iterator[str]:
 
 def test_goto_and_the_page_show_it(up: str, gate: Path, tmp_path: Path) -> None:
     going = start("goto", "-n", "gated", "waits")
-    read_until(going, "begun")
+    read_until(going, "begun\n")
     gate.touch()
     rest, errors = going.communicate(timeout=120)
     assert going.returncode == 0 and rest.startswith("over\n"), rest + errors

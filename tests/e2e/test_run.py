@@ -15,7 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.lab import environment, lab, start
+from tests.e2e.folders import SCRIPT, scenario_in
+from tests.e2e.lab import environment, lab, read_until, start
 from tests.waiting import until
 
 pytestmark = pytest.mark.e2e
@@ -64,10 +65,7 @@ def test_killed_at_any_moment_it_leaves_nothing_and_the_next_run_is_green() -> N
 def test_a_killed_run_leaves_a_failed_case(tmp_path: Path) -> None:
     report = tmp_path / "report.xml"
     process = start("run", "nginx-service", "--junit", str(report))
-    assert process.stdout is not None
-    for line in process.stdout:
-        if "Step 3" in line:
-            break
+    read_until(process, "Step 3")
     process.kill()
     process.communicate(timeout=30)
     suite = ElementTree.parse(report).getroot().find("testsuite")
@@ -77,10 +75,7 @@ def test_a_killed_run_leaves_a_failed_case(tmp_path: Path) -> None:
 def test_ctrl_c_ends_it_with_the_report_written(tmp_path: Path) -> None:
     report = tmp_path / "report.xml"
     process = start("run", "nginx-service", "--junit", str(report), start_new_session=True)
-    assert process.stdout is not None
-    for line in process.stdout:
-        if "Step 2" in line:
-            break
+    read_until(process, "Step 2")
     process.send_signal(signal.SIGINT)
     _, stderr = process.communicate(timeout=30)
     assert process.returncode == 130
@@ -92,10 +87,7 @@ def test_ctrl_c_ends_it_with_the_report_written(tmp_path: Path) -> None:
 def test_a_run_that_is_told_to_end_begins_no_other_scenario(number: signal.Signals, tmp_path: Path) -> None:
     report = tmp_path / "report.xml"
     process = start("run", "then-and-now", "nginx-service", "--junit", str(report), start_new_session=True)
-    assert process.stdout is not None
-    for line in process.stdout:
-        if "Step 2" in line:
-            break
+    read_until(process, "Step 2")
     process.send_signal(number)
     said, _ = process.communicate(timeout=30)
     assert process.returncode == 128 + number
@@ -160,27 +152,8 @@ def test_wrong_usage(words: tuple[str, ...], status: int, said: str) -> None:
     assert "Traceback" not in ran.stderr
 
 
-def _scenario(folder: Path, script: str, manifest: str = "") -> Path:
-    folder.mkdir()
-    (folder / "scenario.py").write_text(script)
-    (folder / "pods.yaml").write_text(manifest or "apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec: {containers: [{name: a, image: pause}]}\n")
-    return folder
-
-
-SCRIPT = """
-from lab.scenario import Scenario, Text
-scenario = Scenario(title=Text("t", "t"), topology={topology!r}, manifests=["pods.yaml"])
-@scenario.step(en="one", zh="one")
-def one(lab):
-    lab.node("zenlin").run({command!r}).expect_status(0)
-@scenario.step(en="two", zh="two")
-def two(lab):
-    lab.node("zenlin").run("true").expect_status(0)
-"""
-
-
 def test_a_failed_check_gives_1_and_the_run_goes_on(tmp_path: Path) -> None:
-    folder = _scenario(tmp_path / "s", SCRIPT.format(topology="zenlin", command="exit 3"))
+    folder = scenario_in(tmp_path / "s", SCRIPT.format(topology="zenlin", command="exit 3"))
     ran = lab("run", str(folder))
     assert ran.returncode == 1, ran.stdout + ran.stderr
     assert "exit status 3" in ran.stdout
@@ -188,7 +161,7 @@ def test_a_failed_check_gives_1_and_the_run_goes_on(tmp_path: Path) -> None:
 
 
 def test_the_reports_hold_the_evidence_of_a_failed_step(tmp_path: Path) -> None:
-    folder, report = _scenario(tmp_path / "s", SCRIPT.format(topology="zenlin", command="exit 3")), tmp_path / "report.xml"
+    folder, report = scenario_in(tmp_path / "s", SCRIPT.format(topology="zenlin", command="exit 3")), tmp_path / "report.xml"
     ran = lab("run", str(folder), "--format", "json", "--junit", str(report))
     assert ran.returncode == 1, ran.stderr
     failed, passed = json.loads(ran.stdout)["runs"][0]["steps"]
@@ -202,17 +175,17 @@ def test_the_reports_hold_the_evidence_of_a_failed_step(tmp_path: Path) -> None:
 def test_wrong_topology_manifest_and_script_are_named_with_their_lines(tmp_path: Path) -> None:
     topology = tmp_path / "t.yaml"
     topology.write_text("name: t\nnodes:\n  - {name: a, role: master, address: 10.0.0.1/24, gateway: 10.0.1.1}\nnope: 1\n")
-    folder = _scenario(tmp_path / "s", SCRIPT.format(topology=str(topology), command="true"))
+    folder = scenario_in(tmp_path / "s", SCRIPT.format(topology=str(topology), command="true"))
     ran = lab("run", str(folder))
     assert ran.returncode == 2
     assert "t.yaml:3: nodes[0].gateway" in ran.stderr and "t.yaml:4: nope" in ran.stderr
     assert "Traceback" not in ran.stderr
 
-    folder = _scenario(tmp_path / "m", SCRIPT.format(topology="zenlin", command="true"), "kind: Pod\napiVersion: v1\nmetadata: {nam: x}\n")
+    folder = scenario_in(tmp_path / "m", SCRIPT.format(topology="zenlin", command="true"), "kind: Pod\napiVersion: v1\nmetadata: {nam: x}\n")
     ran = lab("run", str(folder))
     assert ran.returncode == 2 and "pods.yaml:3" in ran.stderr and "Traceback" not in ran.stderr
 
-    folder = _scenario(tmp_path / "p", "from lab.scenario import Scenario\nscenario = nothing\n")
+    folder = scenario_in(tmp_path / "p", "from lab.scenario import Scenario\nscenario = nothing\n")
     ran = lab("run", str(folder))
     assert ran.returncode == 2 and "scenario.py:2" in ran.stderr and "Traceback" not in ran.stderr
 
@@ -220,13 +193,13 @@ def test_wrong_topology_manifest_and_script_are_named_with_their_lines(tmp_path:
 def test_a_backend_that_flannel_does_not_have_is_wrong_input(tmp_path: Path) -> None:
     topology = tmp_path / "t.yaml"
     topology.write_text("name: t\nnodes:\n  - {name: zenlin, role: master, address: 192.168.9.1/24}\nflannel: {backend: {type: vxlam}}\n")
-    ran = lab("run", str(_scenario(tmp_path / "s", SCRIPT.format(topology=str(topology), command="true"))))
+    ran = lab("run", str(scenario_in(tmp_path / "s", SCRIPT.format(topology=str(topology), command="true"))))
     assert ran.returncode == 2 and "t.yaml:4: flannel.backend.type" in ran.stderr and "vxlan" in ran.stderr, ran.stderr
 
 
 def test_an_unknown_image_is_wrong_input(tmp_path: Path) -> None:
     manifest = "apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec: {containers: [{name: a, image: 'mysql:5'}]}\n"
-    ran = lab("run", str(_scenario(tmp_path / "s", SCRIPT.format(topology="zenlin", command="true"), manifest)))
+    ran = lab("run", str(scenario_in(tmp_path / "s", SCRIPT.format(topology="zenlin", command="true"), manifest)))
     assert ran.returncode == 2
     assert "mysql:5" in ran.stderr and "nginx" in ran.stderr and "Traceback" not in ran.stderr
 
@@ -305,10 +278,7 @@ def test_an_early_ctrl_c_has_no_traceback(seconds: float) -> None:
 @pytest.mark.parametrize("moment", ["Booting", "Step 2"])
 def test_a_closed_terminal_ends_it(moment: str) -> None:
     process = start("run", "nginx-service", start_new_session=True)
-    assert process.stdout is not None
-    for line in process.stdout:
-        if moment in line:
-            break
+    read_until(process, moment)
     process.send_signal(signal.SIGHUP)
     process.communicate(timeout=30)
     assert process.returncode != 0

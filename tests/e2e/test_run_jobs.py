@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.e2e.folders import SCRIPT, scenario_in
 from tests.e2e.lab import lab, start
-from tests.e2e.test_run import SCRIPT, _scenario
 from tests.hoststate import descendants
 from tests.waiting import until
 
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.e2e
 
 def test_three_at_a_time_are_reported_in_their_order(tmp_path: Path) -> None:
     """The second, which fails, has ended long before the first."""
-    folder, report = _scenario(tmp_path / "short", SCRIPT.format(topology="zenlin", command="exit 3")), tmp_path / "report.xml"
+    folder, report = scenario_in(tmp_path / "short", SCRIPT.format(topology="zenlin", command="exit 3")), tmp_path / "report.xml"
     ran = lab("run", "nginx-service", str(folder), "then-and-now", "--jobs", "3", "--format", "json", "--junit", str(report))
     assert ran.returncode == 1, ran.stderr
     runs = json.loads(ran.stdout)["runs"]
@@ -52,4 +52,3 @@ def test_all_of_them_end_with_the_front(number: signal.Signals, tmp_path: Path) 
     assert "Traceback" not in stderr
     root = ElementTree.parse(report).getroot()
     assert sum(int(str(suite.get("failures"))) + int(str(suite.get("errors"))) for suite in root.iter("testsuite")) >= 1
-

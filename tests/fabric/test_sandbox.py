@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import os
-import select
 import signal
 import socket
 import subprocess
 import sys
 import textwrap
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,7 +16,7 @@ import pytest
 from lab.errors import MachineError
 from lab.fabric import sandbox
 from tests.hearing import HEARING
-from tests.waiting import until
+from tests.waiting import until, wait_until_gone
 
 Sandboxed = Callable[[Callable[[], object]], None]
 pytestmark = pytest.mark.e2e
@@ -151,15 +149,6 @@ def _descendants(pid: int) -> set[int]:
     return found
 
 
-def _wait_until_gone(handles: list[int], seconds: float = 5.0) -> None:
-    deadline = time.monotonic() + seconds
-    for handle in handles:
-        poll = select.poll()
-        poll.register(handle, select.POLLIN)
-        assert poll.poll(max(0.0, deadline - time.monotonic()) * 1000), "a process of the sandbox outlived its front"
-        os.close(handle)
-
-
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_nothing_outlives_the_front(number: signal.Signals) -> None:
     front = _front()
@@ -167,7 +156,7 @@ def test_nothing_outlives_the_front(number: signal.Signals) -> None:
     assert len(processes) == 3, "init, lab and sleep"
     handles = [os.pidfd_open(pid) for pid in processes]
     front.send_signal(number)
-    _wait_until_gone(handles)
+    wait_until_gone(handles, "a process of the sandbox outlived its front", 5.0)
     front.communicate(timeout=20)
     assert front.returncode != 0
 
@@ -177,7 +166,7 @@ def test_nothing_outlives_pid_1() -> None:
     processes = _descendants(front.pid)
     handles = [os.pidfd_open(pid) for pid in processes]
     os.kill(min(processes), signal.SIGKILL)
-    _wait_until_gone(handles)
+    wait_until_gone(handles, "a process of the sandbox outlived its front", 5.0)
     front.communicate(timeout=20)
     assert front.returncode == 128 + signal.SIGKILL
 

@@ -13,7 +13,7 @@ import pytest
 from lab.cli.jobs import Jobs, Work
 from lab.cli.main import main
 from tests.hearing import HEARING
-from tests.waiting import until
+from tests.waiting import until, wait_until_gone
 
 
 def _meets(folder: Path, number: int, others: int) -> int:
@@ -77,7 +77,7 @@ def test_a_work_that_breaks_is_no_success(capfd: pytest.CaptureFixture[str]) -> 
 
 _PROGRAM = """
 import os, pathlib, signal, sys
-from lab.cli.jobs import Jobs, Work
+from lab.cli.jobs import Jobs
 folder = pathlib.Path(sys.argv[1])
 def work(number):
     (folder / f"{number}.pid").write_text(str(os.getpid()))
@@ -97,25 +97,14 @@ def test_who_runs_ends_with_the_front_and_nothing_more_is_begun(number: signal.S
     handles = [os.pidfd_open(int((tmp_path / name).read_text())) for name in ("0", "1")]
     front.send_signal(number)
     said, _ = front.communicate(timeout=20)
-    for handle in handles:
-        until(lambda handle=handle: _ended(handle), "the end of a work")  # type: ignore[misc]
-        os.close(handle)
+    wait_until_gone(handles, "a work outlived its front")
     assert not (tmp_path / "2").exists()
     if number != signal.SIGKILL:
         status = 130 if number == signal.SIGINT else 128 + number
         assert said.splitlines() == ["told 0", "told 1", f"[{status}, {status}] {number.name}"]
 
 
-def _ended(handle: int) -> bool:
-    import select
-
-    poll = select.poll()
-    poll.register(handle, select.POLLIN)
-    return bool(poll.poll(0))
-
-
 @pytest.mark.parametrize("words", [["--jobs", "0"], ["--jobs", "-1"], ["--jobs", "2", "--step"], ["--jobs", "2", "--keep"], ["--jobs", "2", "--web"]])
 def test_what_does_not_go_together(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["run", "nginx-service", *words]) == 2
     assert "--jobs" in capsys.readouterr().err
-

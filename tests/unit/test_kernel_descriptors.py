@@ -9,7 +9,7 @@ import sys
 import pytest
 
 _PROGRAM = """
-import ctypes, os, sys
+import os, sys
 from lab.fabric import kernel
 if sys.argv[1] == "without the call":
     kernel._SYS_CLOSE_RANGE = 100_000

@@ -50,7 +50,7 @@ async function loadPicture() {
 
 let loading = null;
 function told(message) {
-  if (message.type === "state") revision && picture.state(message);
+  if (message.type === "state" && revision) picture.state(message);
   else if (message.type === "busy") pill(status, message.what);
   else if (message.type === "happens") scenario.happens(message.step).catch(() => {});
   else if (message.type === "steps") scenario.heard(message.statuses).catch(() => {});
