@@ -21,6 +21,9 @@ from tests.waiting import until, wait_until_gone
 Sandboxed = Callable[[Callable[[], object]], None]
 pytestmark = pytest.mark.e2e
 
+HOSTS_RUN = pytest.mark.xdist_group("the host's /run")
+"""One test of these makes a folder there, another looks whether there is anything new: not at the same time."""
+
 
 def test_body_status_is_the_result() -> None:
     assert sandbox.run(lambda: 0) == 0
@@ -64,6 +67,7 @@ def test_the_lab_is_the_second_process_of_its_pid_namespace(sandboxed: Sandboxed
     sandboxed(body)
 
 
+@HOSTS_RUN
 def test_the_hosts_run_directory_is_out_of_reach(sandboxed: Sandboxed, tmp_path: Path) -> None:
     host = sorted(os.listdir("/run"))
 
@@ -75,6 +79,7 @@ def test_the_hosts_run_directory_is_out_of_reach(sandboxed: Sandboxed, tmp_path:
     assert sorted(os.listdir("/run")) == host
 
 
+@HOSTS_RUN
 def test_a_shared_folder_keeps_what_is_written_there(tmp_path: Path) -> None:
     """Also one below the host's /run, which the sandbox's own covers; and what kills the sandbox does not matter."""
     below = Path(f"/run/lab-test-{os.getpid()}")
@@ -206,6 +211,7 @@ CHROOTED = """
 """
 
 
+@HOSTS_RUN
 def test_a_lab_in_a_chroot_stays_in_it(tmp_path: Path) -> None:
     before = sorted(os.listdir("/run"))
     ran = subprocess.run([sys.executable, "-c", textwrap.dedent(CHROOTED), str(tmp_path)], capture_output=True, text=True, timeout=60)
